@@ -1,0 +1,1 @@
+export * from "./gen/gatehouse/authz/v1/authz_pb.js";
