@@ -1,1 +1,19 @@
-export {};
+export {
+  type AllocatableBucket,
+  type Allocation,
+  type Ask,
+  allocate,
+  type Exhausted,
+  type Granted,
+  type Need,
+  type Shortfall,
+  type Wait,
+} from "./allocate.ts";
+export { type IdleSpan, MAX_IDLE_SPANS } from "./idle.ts";
+export { leaseSize, lowWater, wantFor } from "./lease-size.ts";
+export type { QuotaState } from "./quota.ts";
+// Both kinds speak of open, take, settle, …: `quota.take(state, 5)`, `rate.take(state, 5)`.
+export * as quota from "./quota.ts";
+export type { RateSpec, RateState, Spend } from "./rate.ts";
+export * as rate from "./rate.ts";
+export { isTimeZone, type Window, type WindowKind, type WindowSpec, windowAt } from "./window.ts";
