@@ -1,1 +1,23 @@
-export {};
+export {
+  type AccountId,
+  type AlertId,
+  type DecisionId,
+  type EventId,
+  type Id,
+  type IdPrefix,
+  type InvitationId,
+  isId,
+  type KeyId,
+  type LimitId,
+  mintId,
+  type PlanId,
+  type RoleId,
+  type TransactionId,
+  type UserId,
+} from "./id.ts";
+export { KeyFormat, type KeyFormatOptions, type MintedKey, type ParsedKey } from "./key-format.ts";
+export { KeyFormatError } from "./key-format-error.ts";
+export { DEFAULT_PREFIX, type KeyKind } from "./key-text.ts";
+export { leakPattern, maskKey, redact } from "./leaked-key.ts";
+export { newPepper, type Pepper, parsePepper } from "./pepper.ts";
+export { HASH_LENGTH, hashesEqual, hashSecret } from "./secret-hash.ts";

@@ -1,0 +1,74 @@
+import { randomInt } from "node:crypto";
+import { base62, isBase62, randomBase62 } from "./base62.ts";
+
+/** What an id is of: account, key, role, plan, user, invitation, limit, decision, transaction, alert, event. */
+export type IdPrefix = "acc" | "key" | "rol" | "pln" | "usr" | "inv" | "lim" | "dec" | "txn" | "alr" | "evt";
+
+declare const idPrefix: unique symbol;
+
+/** `<prefix>_` and 20 base62 characters. Branded, so that one cannot be passed for another. */
+export type Id<Prefix extends IdPrefix> = string & { readonly [idPrefix]: Prefix };
+
+export type AccountId = Id<"acc">;
+export type KeyId = Id<"key">;
+export type RoleId = Id<"rol">;
+export type PlanId = Id<"pln">;
+export type UserId = Id<"usr">;
+export type InvitationId = Id<"inv">;
+export type LimitId = Id<"lim">;
+export type DecisionId = Id<"dec">;
+export type TransactionId = Id<"txn">;
+export type AlertId = Id<"alr">;
+export type EventId = Id<"evt">;
+
+/** Characters after the underscore. */
+export const ID_BODY_LENGTH = 20;
+
+/** Mints an id that sorts, by character code, after every id minted before it in this process. */
+export function mintId<Prefix extends IdPrefix>(prefix: Prefix): Id<Prefix> {
+  return `${prefix}_${processIds.next()}` as Id<Prefix>;
+}
+
+/** Whether the text has the shape of such an id. Constant time on oversize text. */
+export function isId<Prefix extends IdPrefix>(prefix: Prefix, text: string): text is Id<Prefix> {
+  const bodyAt = prefix.length + 1;
+  return (
+    text.length === bodyAt + ID_BODY_LENGTH &&
+    text.startsWith(prefix) &&
+    text[prefix.length] === "_" &&
+    isBase62(text, bodyAt, text.length)
+  );
+}
+
+/**
+ * Bodies of ids: 8 characters of milliseconds since the epoch (enough for six thousand years), 6 of a counter,
+ * 6 random ones. The counter starts at random each millisecond, so processes minting in the same one collide with
+ * odds of 2^-70 a pair. A clock that steps back holds the time still and lets the counter run: order survives.
+ */
+export class IdSource {
+  readonly #nowMs: () => number;
+  #lastMs = -1;
+  #time = "";
+  #counter = 0;
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  next(): string {
+    const nowMs = this.#nowMs();
+    if (nowMs > this.#lastMs) {
+      this.#lastMs = nowMs;
+      this.#time = base62(nowMs, 8);
+      this.#counter = randomInt(COUNTER_STARTS);
+    } else {
+      this.#counter++;
+    }
+    return this.#time + base62(this.#counter, 6) + randomBase62(6);
+  }
+}
+
+/** Below 62^6 by twenty billion ids: more than one clock step back lets a process mint. */
+const COUNTER_STARTS = 2 ** 35;
+
+const processIds = new IdSource(() => Date.now());
