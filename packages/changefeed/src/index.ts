@@ -1,1 +1,24 @@
-export {};
+export { type Bell, bellSubject, decodeBell, encodeBell } from "./bell.ts";
+export {
+  ChangeLog,
+  type ChangeLogOptions,
+  type ChangeRow,
+  changesAfter,
+  RETAINED_CHANGES,
+  sqlState,
+  trimChanges,
+} from "./change-log.ts";
+export { changeLogDown, changeLogUp } from "./change-log-schema.ts";
+export { ChangeRing } from "./change-ring.ts";
+export { type Clock, elapsedMs, type Moment, systemClock } from "./clock.ts";
+export { type DatabaseOptions, openDatabase } from "./database.ts";
+export { type FeedSource, Follower, type FollowerOptions, type Replica } from "./follower.ts";
+export {
+  decodeFreshness,
+  encodeFreshness,
+  type FeedName,
+  type Freshness,
+  type Position,
+} from "./position.ts";
+export { SharedRead } from "./shared-read.ts";
+export { type Gates, Tx } from "./tx.ts";

@@ -1,0 +1,31 @@
+import { compileGrant, type Grant, intersect } from "@gatehouse/scopes";
+import type { KeyNode, KeyView } from "./node.ts";
+import { builtInRoles } from "./role.ts";
+
+const compiled = new WeakMap<KeyNode, Grant>();
+
+/**
+ * What a key's own roles and scopes allow, before its parent key subtracts. Compiled once for each node;
+ * nodes are immutable. A role that no longer exists allows nothing.
+ */
+export function grantOf(key: KeyNode): Grant {
+  let grant = compiled.get(key);
+  if (grant === undefined) {
+    grant = compileGrant({
+      roles: key.roles.map((role) => builtInRoles.get(role) ?? []),
+      scopes: key.scopes,
+    });
+    compiled.set(key, grant);
+  }
+  return grant;
+}
+
+/** What a key may do: its own grant within its parent key's. */
+export function effectiveGrant(view: KeyView): Grant {
+  return view.parent === undefined ? grantOf(view.key) : intersect([grantOf(view.key), grantOf(view.parent)]);
+}
+
+/** The key's scopes with its roles' united, as asked: for showing, not for deciding. */
+export function shownScopes(key: KeyNode): string[] {
+  return [...new Set([...key.roles.flatMap((role) => builtInRoles.get(role) ?? []), ...key.scopes])];
+}

@@ -1,0 +1,79 @@
+import { hash, timingSafeEqual } from "node:crypto";
+import type { KeyFormat } from "@gatehouse/keys";
+import { type Access, Caller } from "@gatehouse/proto/common";
+import type { Call, Guard } from "@gatehouse/service";
+import { denied, unauthenticated } from "@gatehouse/service/failure";
+import { authenticate, type Directory, type Principal } from "./principal.ts";
+import { isProvider } from "./reach.ts";
+
+export interface AccessGuardOptions {
+  readonly directory: Directory;
+  readonly format: KeyFormat;
+  /** What Gatehouse's own services present to each other; at least 32 characters. */
+  readonly serviceSecret: string;
+  readonly nowMs?: () => number;
+}
+
+/**
+ * Enforces the access rule that each RPC states in its proto: who is calling, whether its scope holds, whether
+ * only the provider may. What nodes the caller may act on is up to the handler, which knows the request.
+ */
+export function accessGuard(options: AccessGuardOptions): Guard<Principal> {
+  const { directory, format, serviceSecret, nowMs = Date.now } = options;
+  const service = serviceGuard(serviceSecret);
+  return (_method, rule) => {
+    switch (rule.caller) {
+      case Caller.SERVICE:
+        return service;
+      case Caller.KEY:
+      case Caller.PROVIDER:
+        return (call) => {
+          const principal = authenticate(presentedKey(call), format, directory, nowMs);
+          return principal instanceof Promise
+            ? principal.then((known) => permit(known, rule))
+            : permit(principal, rule);
+        };
+      default:
+        throw new Error(`no guard for caller ${rule.caller}`);
+    }
+  };
+}
+
+/** The credential of a call: `authorization: Bearer <key>`, or `x-api-key: <key>`. */
+export function presentedKey(call: Pick<Call, "header">): string {
+  const authorization = call.header("authorization");
+  if (authorization !== undefined) {
+    const match = /^Bearer +(\S+)$/i.exec(authorization);
+    if (match === null) throw unauthenticated("CREDENTIAL_INVALID");
+    return match[1]!;
+  }
+  const key = call.header("x-api-key");
+  if (key === undefined || key === "") throw unauthenticated("CREDENTIAL_MISSING");
+  return key;
+}
+
+function permit(principal: Principal, rule: Access): Principal {
+  if (rule.scope !== "" && !principal.grant.allows(rule.scope)) {
+    throw denied("SCOPE_DENIED", `the key does not hold the scope ${rule.scope}`);
+  }
+  if (rule.caller === Caller.PROVIDER && !isProvider(principal.view)) {
+    throw denied("PROVIDER_ONLY", "only the provider's keys may do this");
+  }
+  return principal;
+}
+
+// Internal handlers get no principal: they answer to a service, not to a key.
+function serviceGuard(secret: string): (call: Call<undefined>) => Principal {
+  const expected = digest(`Bearer ${secret}`);
+  return (call) => {
+    const authorization = call.header("authorization");
+    if (authorization === undefined) throw unauthenticated("CREDENTIAL_MISSING");
+    if (!timingSafeEqual(digest(authorization), expected)) throw unauthenticated("CREDENTIAL_INVALID");
+    return undefined as never;
+  };
+}
+
+// Of equal length whatever was presented, so that comparing takes the same time.
+function digest(text: string): Buffer {
+  return hash("sha256", text, "buffer");
+}

@@ -1,0 +1,62 @@
+import { hashesEqual, hashSecret, type KeyFormat } from "@gatehouse/keys";
+import type { Grant } from "@gatehouse/scopes";
+import { type CredentialReason, type Failure, unauthenticated } from "@gatehouse/service/failure";
+import { effectiveGrant } from "./grant.ts";
+import type { KeyView } from "./node.ts";
+import { type KeyState, stateOf } from "./state.ts";
+
+/** Finds a key with its parent key and account chain. Answers at once where it is known in memory. */
+export interface Directory {
+  /** Undefined: no such key. Throws Failure SOURCE_UNAVAILABLE where that cannot be known now. */
+  findKey(keyId: string): KeyView | undefined | Promise<KeyView | undefined>;
+}
+
+/** Who is calling: a living key. */
+export interface Principal {
+  readonly view: KeyView;
+  readonly grant: Grant;
+}
+
+/**
+ * The principal behind a presented key.
+ * Throws Failure UNAUTHENTICATED: the same for unknown, mistyped and revoked keys.
+ */
+export function authenticate(
+  presented: string,
+  format: KeyFormat,
+  directory: Directory,
+  nowMs: () => number,
+): Principal | Promise<Principal> {
+  const parsed = format.parse(presented);
+  if (parsed === undefined || !format.authentic(presented)) throw refused("NOT_FOUND");
+  const found = directory.findKey(parsed.keyId);
+  return found instanceof Promise
+    ? found.then((view) => admit(view, presented, nowMs()))
+    : admit(found, presented, nowMs());
+}
+
+/** Is `presented` one of the credentials that are valid for the key now? */
+export function secretMatches(view: KeyView, presented: string): boolean {
+  const hash = hashSecret(presented);
+  return view.key.secretHashes.some((valid) => hashesEqual(valid, hash));
+}
+
+function admit(view: KeyView | undefined, presented: string, nowMs: number): Principal {
+  if (view === undefined || !secretMatches(view, presented)) throw refused("NOT_FOUND");
+  const state = stateOf(view, nowMs);
+  if (state !== "VALID") throw refused(state);
+  return { view, grant: effectiveGrant(view) };
+}
+
+function refused(state: Exclude<KeyState, "VALID">): Failure {
+  return unauthenticated(refusals[state]);
+}
+
+const refusals = {
+  NOT_FOUND: "CREDENTIAL_INVALID",
+  DISABLED: "KEY_DISABLED",
+  NOT_YET_VALID: "KEY_NOT_YET_VALID",
+  EXPIRED: "KEY_EXPIRED",
+  ACCOUNT_SUSPENDED: "ACCOUNT_SUSPENDED",
+  ACCOUNT_CLOSED: "ACCOUNT_CLOSED",
+} as const satisfies Record<Exclude<KeyState, "VALID">, CredentialReason>;

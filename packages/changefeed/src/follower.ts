@@ -1,0 +1,116 @@
+import { Failure } from "@gatehouse/service/failure";
+import { type Clock, elapsedMs, type Moment, systemClock } from "./clock.ts";
+import type { Position } from "./position.ts";
+import { SharedRead } from "./shared-read.ts";
+
+/**
+ * The follower's end of the feed.
+ *
+ * It is fresh as of a time t only if a reply to its own head request, sent at t, was seen and every change up
+ * to that head applied: `proveOnce` is that sentence. A change committed before t is in the head that the
+ * source reads after t, so nothing committed before t can be missing; whatever the bus lost, doubled or forged
+ * has no part in it. The time that counts is when the request was sent, not when the reply came: a reply that
+ * lay in a buffer while the process was paused proves nothing about the pause.
+ *
+ * A bell only pokes: it makes the next proof come sooner.
+ */
+
+/** The log that is followed. Every call settles within its own deadline. */
+export interface FeedSource<C> {
+  /** The head, read after the request arrived. */
+  head(): Promise<Position>;
+  /** The changes right after a position. Throws Failure LOG_TRUNCATED where the log cannot say. */
+  changes(after: Position): Promise<readonly C[]>;
+}
+
+/** What follows: a cache in memory, or a mirror in a database that several processes keep together. */
+export interface Replica<C> {
+  /** How far it has applied the log; undefined before it ever began. Asked before the head is. */
+  position(): Position | undefined | Promise<Position | undefined>;
+  /** Applies the changes right after `after`; answers how far it now is. */
+  apply(after: Position, changes: readonly C[]): Position | Promise<Position>;
+  /** Forgets everything it knew and begins again, at `head` or beyond; answers where. */
+  restart(head: Position): Position | Promise<Position>;
+}
+
+export interface FollowerOptions<C> {
+  readonly source: FeedSource<C>;
+  readonly replica: Replica<C>;
+  readonly clock?: Clock;
+}
+
+/** A log cut off, a database restored: how often one proof starts over before it gives up for this time. */
+const MAX_RESTARTS = 2;
+
+export class Follower<C extends { readonly revision: number | bigint }> {
+  readonly #source: FeedSource<C>;
+  readonly #replica: Replica<C>;
+  readonly #clock: Clock;
+  readonly #proof: SharedRead<void>;
+  #provenAt: Moment | undefined;
+  #position: Position | undefined;
+
+  constructor({ source, replica, clock = systemClock }: FollowerOptions<C>) {
+    this.#source = source;
+    this.#replica = replica;
+    this.#clock = clock;
+    this.#proof = new SharedRead(() => this.#proveOnce());
+  }
+
+  /** Milliseconds since the last moment of which the replica is proven; Infinity before the first. */
+  ageMs(): number {
+    return this.#provenAt === undefined ? Number.POSITIVE_INFINITY : elapsedMs(this.#clock, this.#provenAt);
+  }
+
+  /** How far the replica is proven. */
+  get position(): Position | undefined {
+    return this.#position;
+  }
+
+  /**
+   * Proves the replica fresh as of a moment after this call; waiters share proofs. Rejects where the source
+   * does not answer. Whoever loops over it must never give up.
+   */
+  prove(): Promise<void> {
+    return this.#proof.read();
+  }
+
+  async #proveOnce(): Promise<void> {
+    // Before the head: another process may advance a shared mirror while the head request is on its way, and
+    // a position that is ahead of an older head would look like a log that went backwards.
+    let at = await this.#replica.position();
+    const sentAt = this.#clock.now();
+    const head = await this.#source.head();
+    let restarts = 0;
+    if (at === undefined || at.incarnation !== head.incarnation || at.revision > head.revision) {
+      at = await this.#replica.restart(head);
+      restarts++;
+    }
+    while (at.revision < head.revision) {
+      try {
+        at = await this.#replica.apply(at, this.#following(at, await this.#source.changes(at)));
+      } catch (error) {
+        if (!(error instanceof Failure && error.reason === "LOG_TRUNCATED") || restarts++ === MAX_RESTARTS) {
+          throw error;
+        }
+        at = await this.#replica.restart(head);
+      }
+      if (at.incarnation !== head.incarnation)
+        throw new Error("the log changed its incarnation while it was read");
+    }
+    this.#position = at;
+    this.#provenAt = sentAt;
+  }
+
+  // An empty page below the head, or a gap, would pass for "nothing happened".
+  #following(after: Position, changes: readonly C[]): readonly C[] {
+    if (changes.length === 0)
+      throw new Error(`the feed has no changes after ${after.revision}, below its head`);
+    for (const [i, change] of changes.entries()) {
+      if (Number(change.revision) !== after.revision + 1 + i) {
+        throw new Error(`the feed skipped a revision: ${change.revision} follows ${after.revision + i}`);
+      }
+    }
+    return changes;
+  }
+}

@@ -1,0 +1,28 @@
+/** A position in one change log: how many changes this incarnation of it has committed. */
+export interface Position {
+  readonly incarnation: string;
+  readonly revision: number;
+}
+
+export type FeedName = "identity" | "metering";
+
+/** A position together with the log it is of: what a freshness token says. */
+export interface Freshness extends Position {
+  readonly source: FeedName;
+}
+
+const MAX_TOKEN_LENGTH = 200;
+const TOKEN = /^(identity|metering):([0-9a-f-]{36}):([0-9]{1,15})$/;
+
+/** Opaque to callers: they hand it back, they do not read it. */
+export function encodeFreshness(source: FeedName, position: Position): string {
+  return Buffer.from(`${source}:${position.incarnation}:${position.revision}`).toString("base64url");
+}
+
+/** Undefined for anything that `encodeFreshness` did not write. */
+export function decodeFreshness(token: string): Freshness | undefined {
+  if (token.length > MAX_TOKEN_LENGTH) return undefined;
+  const match = TOKEN.exec(Buffer.from(token, "base64url").toString("latin1"));
+  if (match === null) return undefined;
+  return { source: match[1] as FeedName, incarnation: match[2]!, revision: Number(match[3]) };
+}
