@@ -1,1 +1,20 @@
-export {};
+export { type Address, joinAddress } from "./address.ts";
+export { type Call, type Later, plainAddress } from "./call.ts";
+export {
+  type ClientOptions,
+  type GrpcClient,
+  grpcClient,
+  type StreamOptions,
+  type UnaryOptions,
+} from "./client-grpc.ts";
+export { sleep, withDeadline } from "./deadline.ts";
+export { connectError, ERROR_DOMAIN, failureFrom, grpcError } from "./error-wire.ts";
+export * from "./failure.ts";
+export { accessRule, type Guard, type Handlers, type Reply, type Route, route } from "./handlers.ts";
+export { sendJson } from "./http-json.ts";
+export type { ExtraEndpoint } from "./http-transport.ts";
+export { REPLY_BYTES_MAX, REQUEST_BYTES_MAX } from "./limits.ts";
+export { createLog, type Log, type LogLevel, type LogOptions } from "./log.ts";
+export { RpcMetrics } from "./metrics.ts";
+export type { ReadinessChecks } from "./readiness.ts";
+export { type ServeOptions, type ServingService, serve } from "./server.ts";

@@ -1,0 +1,65 @@
+import type { EventEmitter } from "node:events";
+import type { DescMethod } from "@bufbuild/protobuf";
+import { Metadata, type ServerUnaryCall, type ServerWritableStream } from "@grpc/grpc-js";
+import { plainAddress } from "./call.ts";
+import type { OpenCall } from "./handlers.ts";
+
+/** Either of grpc-js's calls that we serve. */
+export type GrpcServerCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
+
+/** A {@link Call} over grpc-js. Everything is looked up when it is asked for: most calls ask for one header. */
+export class GrpcCall implements OpenCall {
+  principal: unknown = undefined;
+  readonly method: DescMethod;
+  readonly draining: AbortSignal;
+  readonly #call: GrpcServerCall;
+  #headers: Metadata | undefined;
+  #aborter: AbortController | undefined;
+
+  constructor(method: DescMethod, draining: AbortSignal, call: GrpcServerCall) {
+    this.method = method;
+    this.draining = draining;
+    this.#call = call;
+  }
+
+  header(name: string): string | undefined {
+    const value = this.#call.metadata.get(name)[0];
+    return value === undefined || typeof value === "string" ? value : value.toString("base64");
+  }
+
+  get peerAddress(): string | undefined {
+    const peer = this.#call.getPeer(); // "address:port", without brackets around IPv6
+    return peer === "unknown" ? undefined : plainAddress(peer.slice(0, peer.lastIndexOf(":")));
+  }
+
+  get signal(): AbortSignal {
+    if (this.#aborter === undefined) {
+      const aborter = new AbortController();
+      this.#aborter = aborter;
+      if (this.#call.cancelled) {
+        aborter.abort();
+      } else {
+        (this.#call as EventEmitter).once("cancelled", () => aborter.abort());
+      }
+    }
+    return this.#aborter.signal;
+  }
+
+  get deadlineMs(): number | undefined {
+    const deadline = Number(this.#call.getDeadline());
+    return Number.isFinite(deadline) ? deadline : undefined;
+  }
+
+  setHeader(name: string, value: string): void {
+    this.#headers ??= new Metadata();
+    this.#headers.set(name, value);
+  }
+
+  /** Sends the response headers if there are any; the transport calls it before the first message. */
+  sendHeaders(): void {
+    if (this.#headers !== undefined) {
+      this.#call.sendMetadata(this.#headers);
+      this.#headers = undefined;
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
+import {
+  type ConnectRouter,
+  createConnectRouter,
+  createContextKey,
+  createContextValues,
+  type HandlerContext,
+  type MethodImpl,
+} from "@connectrpc/connect";
+import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import {
+  compressionBrotli,
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import { status } from "@grpc/grpc-js";
+import { plainAddress } from "./call.ts";
+import { answerable, connectError } from "./error-wire.ts";
+import { guardedStream, guardedUnary, type OpenCall, type Route } from "./handlers.ts";
+import { sendJson } from "./http-json.ts";
+import { dressParseError } from "./http-parse-error.ts";
+import { REQUEST_BYTES_MAX } from "./limits.ts";
+import type { TransportOptions } from "./transport.ts";
+
+const peerKey = createContextKey<string | undefined>(undefined);
+
+/** Serves one HTTP request if its path is an RPC's, and says whether it was. Never throws. */
+export type RpcListener = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/**
+ * Mounts routes for Connect, gRPC-Web and JSON over HTTP/1.1.
+ *
+ * @param stopping aborts the calls that are still running when closing has waited long enough
+ */
+export function rpcListener<P>(options: TransportOptions<P>, stopping: AbortSignal): RpcListener {
+  const router = createConnectRouter({
+    grpc: false,
+    readMaxBytes: REQUEST_BYTES_MAX,
+    // A field that we do not know is something the caller asked for and would not get.
+    jsonOptions: { ignoreUnknownFields: false },
+    acceptCompression: [compressionGzip, compressionBrotli],
+    shutdownSignal: stopping,
+  });
+  for (const route of options.routes) {
+    for (const method of route.service.methods) {
+      mount(router, route, method, options);
+    }
+  }
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  return (request, response) => {
+    const handler = handlers.get(request.url?.split("?", 1)[0] ?? "");
+    if (handler === undefined) {
+      return false;
+    }
+    serveRpc(handler, request, response).catch(() => {
+      // The caller hung up, or sent a Host header that makes no URL.
+      if (response.headersSent) {
+        response.destroy();
+      } else {
+        sendJson(response, 400, { code: "invalid_argument", message: "not a valid request" });
+      }
+    });
+    return true;
+  };
+}
+
+async function serveRpc(handler: UniversalHandler, request: IncomingMessage, response: ServerResponse) {
+  // Any answer may hold a secret or somebody's usage; none is for a cache.
+  response.setHeader("cache-control", "no-store");
+  const values = createContextValues().set(peerKey, plainAddress(request.socket.remoteAddress));
+  const reply = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
+  await universalResponseToNodeResponse(await dressParseError(reply), response);
+}
+
+function mount<P>(
+  router: ConnectRouter,
+  route: Route<P>,
+  method: DescMethod,
+  options: TransportOptions<P>,
+): void {
+  const implementation =
+    method.methodKind === "unary" ? unary(route, method, options) : serverStream(route, method, options);
+  router.rpc(method, implementation as MethodImpl<DescMethod>);
+}
+
+function unary<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>) {
+  const run = guardedUnary(route, method, options.guard);
+  const observe = options.metrics.observer(method);
+  return (request: Message, context: HandlerContext): Promise<Message> =>
+    new Promise((resolve, reject) => {
+      const startedMs = performance.now();
+      run(request, connectCall(context, options.draining), (error, value) => {
+        try {
+          if (error !== undefined && error !== null) {
+            throw error;
+          }
+          resolve(create(method.output, value as never) as Message);
+          observe(status.OK, performance.now() - startedMs);
+        } catch (thrown) {
+          const failure = answerable(thrown, options.report);
+          observe(status[failure.code], performance.now() - startedMs);
+          reject(connectError(failure));
+        }
+      });
+    });
+}
+
+function serverStream<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>) {
+  const run = guardedStream(route, method, options.guard);
+  const observe = options.metrics.observer(method);
+  // Connect's interceptors do not see what a streaming generator throws; it is caught here.
+  return async function* (request: Message, context: HandlerContext): AsyncGenerator<Message> {
+    const startedMs = performance.now();
+    let code: number = status.CANCELLED; // stands if the caller hangs up and the generator is returned
+    try {
+      for await (const value of run(request, connectCall(context, options.draining))) {
+        yield create(method.output, value as never) as Message;
+      }
+      code = status.OK;
+    } catch (error) {
+      const failure = answerable(error, options.report);
+      code = status[failure.code];
+      throw connectError(failure);
+    } finally {
+      observe(code, performance.now() - startedMs);
+    }
+  };
+}
+
+function connectCall(context: HandlerContext, draining: AbortSignal): OpenCall {
+  const timeoutMs = context.timeoutMs();
+  return {
+    principal: undefined,
+    method: context.method,
+    header: (name) => context.requestHeader.get(name) ?? undefined,
+    peerAddress: context.values.get(peerKey),
+    signal: context.signal,
+    draining,
+    deadlineMs: timeoutMs === undefined ? undefined : Date.now() + timeoutMs,
+    setHeader: (name, value) => context.responseHeader.set(name, value),
+  };
+}

@@ -1,0 +1,91 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import type { Registry } from "prom-client";
+import { sendJson } from "./http-json.ts";
+import { rpcListener } from "./http-rpc.ts";
+import type { Readiness } from "./readiness.ts";
+import type { TransportOptions } from "./transport.ts";
+
+/** A plain HTTP endpoint beside the RPCs: answers the request and returns true, or leaves it and returns false. */
+export type ExtraEndpoint = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/** What the HTTP side needs beyond the routes. */
+export interface HttpTransportOptions<P> extends TransportOptions<P> {
+  readonly readiness: Readiness;
+  readonly registry: Registry;
+  readonly extra?: ExtraEndpoint | undefined;
+}
+
+/** The HTTP side of a service: Connect, gRPC-Web, JSON, `/healthz`, `/readyz`, `/metrics`. */
+export interface HttpTransport {
+  /** Binds and returns the port, chosen by the system where `port` is 0. Rejects where it is taken. */
+  listen(host: string, port: number): Promise<number>;
+  /** Refuses new connections, lets running requests finish for `graceMs`, then cuts them. */
+  close(graceMs: number): Promise<void>;
+}
+
+/** Makes the HTTP server. Throws where a guard refuses an RPC or one has no access rule. */
+export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTransport {
+  const stopping = new AbortController();
+  const serveRpc = rpcListener(options, stopping.signal);
+  const server = createServer((request, response) => {
+    if (options.draining.aborted) {
+      response.setHeader("connection", "close");
+    }
+    if (!serveRpc(request, response) && !servePlain(request, response, options)) {
+      sendJson(response, 404, { code: "unimplemented", message: "nothing is served at this path" });
+    }
+  });
+  // Bounds how long a slow or silent client may hold a connection.
+  server.headersTimeout = 10_000;
+  server.requestTimeout = 60_000;
+  return {
+    async listen(host, port) {
+      server.listen(port, host);
+      await once(server, "listening");
+      return (server.address() as AddressInfo).port;
+    },
+    close: (graceMs) => close(server, stopping, graceMs),
+  };
+}
+
+function servePlain<P>(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { readiness, registry, extra }: HttpTransportOptions<P>,
+): boolean {
+  switch (request.url?.split("?", 1)[0]) {
+    case "/healthz":
+      sendJson(response, 200, { status: "alive" });
+      return true;
+    case "/readyz":
+      readiness.check().then(({ ready, checks }) => sendJson(response, ready ? 200 : 503, { ready, checks }));
+      return true;
+    case "/metrics":
+      registry.metrics().then(
+        (text) => response.writeHead(200, { "content-type": registry.contentType }).end(text),
+        () => sendJson(response, 500, { code: "internal", message: "internal error" }),
+      );
+      return true;
+    default:
+      return extra?.(request, response) ?? false;
+  }
+}
+
+function close(server: Server, stopping: AbortController, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    // Node closes the connections that are idle now; one that becomes idle later would be kept alive.
+    const sweep = setInterval(() => server.closeIdleConnections(), 20);
+    const force = setTimeout(() => {
+      stopping.abort();
+      server.closeAllConnections();
+    }, graceMs);
+    server.close(() => {
+      clearInterval(sweep);
+      clearTimeout(force);
+      resolve();
+    });
+    server.closeIdleConnections();
+  });
+}

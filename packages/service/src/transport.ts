@@ -1,0 +1,13 @@
+import type { ReportFault } from "./error-wire.ts";
+import type { Guard, Route } from "./handlers.ts";
+import type { RpcMetrics } from "./metrics.ts";
+
+/** What both transports are made of. */
+export interface TransportOptions<P> {
+  readonly routes: readonly Route<P>[];
+  readonly guard: Guard<P>;
+  readonly metrics: RpcMetrics;
+  readonly report: ReportFault;
+  /** Aborted when closing starts; handed to every call. */
+  readonly draining: AbortSignal;
+}
