@@ -16,7 +16,7 @@ export const ERROR_DOMAIN = "gatehouse";
 
 // Errors travel in HTTP/2 trailers, and clients built on gRPC's C core drop a call whose headers pass 8 KiB.
 // Details are base64 there (4/3), and the message is sent twice, percent-encoded.
-const VIOLATIONS_BYTES_MAX = 3000;
+const VIOLATIONS_BYTES_MAX = 2500;
 const MESSAGE_CHARACTERS_MAX = 500;
 
 /** Where faults are told to the operator; the caller only gets the incident's id. */

@@ -65,7 +65,7 @@ export function grpcTransport<P>(
   health.addToServer(server);
   addReflection(
     server,
-    options.routes.map(({ service }) => service.file),
+    options.routes.map(({ service }) => service),
   );
   return {
     listen: (host, port) =>

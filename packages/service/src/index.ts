@@ -1,4 +1,7 @@
 export { type Address, joinAddress } from "./address.ts";
+export { BUS_PAYLOAD_BYTES_MAX, type Bus, type BusHandler, type BusSubscription } from "./bus.ts";
+export { localBus } from "./bus-local.ts";
+export { type NatsBusOptions, natsBus } from "./bus-nats.ts";
 export { type Call, type Later, plainAddress } from "./call.ts";
 export {
   type ClientOptions,
@@ -7,6 +10,8 @@ export {
   type StreamOptions,
   type UnaryOptions,
 } from "./client-grpc.ts";
+export * as config from "./config.ts";
+export { ConfigError, type ConfigOf, type ConfigSpec, readConfig } from "./config.ts";
 export { sleep, withDeadline } from "./deadline.ts";
 export { connectError, ERROR_DOMAIN, failureFrom, grpcError } from "./error-wire.ts";
 export * from "./failure.ts";
@@ -15,6 +20,10 @@ export { sendJson } from "./http-json.ts";
 export type { ExtraEndpoint } from "./http-transport.ts";
 export { REPLY_BYTES_MAX, REQUEST_BYTES_MAX } from "./limits.ts";
 export { createLog, type Log, type LogLevel, type LogOptions } from "./log.ts";
+export { type Loop, type LoopOptions, runLoop } from "./loop.ts";
 export { RpcMetrics } from "./metrics.ts";
 export type { ReadinessChecks } from "./readiness.ts";
 export { type ServeOptions, type ServingService, serve } from "./server.ts";
+export { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";
+export { Disposables, untilSignal } from "./shutdown.ts";
+export { SingleFlight, type SingleFlightOptions } from "./single-flight.ts";

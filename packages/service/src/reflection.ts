@@ -1,4 +1,4 @@
-import { type DescFile, toBinary } from "@bufbuild/protobuf";
+import { type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import type { Server } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
@@ -6,8 +6,9 @@ import { service as healthService } from "grpc-health-check";
 
 type LoadedPackage = ConstructorParameters<typeof ReflectionService>[0];
 
-/** Serves reflection (v1 and v1alpha) of `files`, everything they import, and the health service. */
-export function addReflection(server: Server, files: readonly DescFile[]): void {
+/** Serves reflection (v1 and v1alpha) of `services`, everything that their files import, and health. */
+export function addReflection(server: Server, services: readonly DescService[]): void {
+  const files = services.map(({ file }) => file);
   const own = [...withImports(files)].map((file) =>
     Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
   );
@@ -16,7 +17,9 @@ export function addReflection(server: Server, files: readonly DescFile[]): void 
   );
   // Of a loaded package, reflection reads only the descriptors that hang on its entries.
   const loaded = { gatehouse: { fileDescriptorProtos: [...own, ...health] } } as unknown as LoadedPackage;
-  new ReflectionService(loaded).addToServer(server);
+  // Files hold services that are only imported here, or served elsewhere: those are described, not listed.
+  const listed = [...services.map(({ typeName }) => typeName), "grpc.health.v1.Health"];
+  new ReflectionService(loaded, { services: listed }).addToServer(server);
 }
 
 function withImports(files: readonly DescFile[], seen = new Set<DescFile>()): Set<DescFile> {
