@@ -34,6 +34,9 @@ const SERVER_OPTIONS = {
   "grpc.enable_channelz": 0,
 };
 
+// Sockets that were told to end, and have not after this many milliseconds, are left to the process's end.
+const FORCED_MS_MAX = 1000;
+
 /** The gRPC side of a service: its routes, health and reflection. */
 export interface GrpcTransport {
   /** Binds and returns the port, chosen by the system where `port` is 0. Rejects where it is taken. */
@@ -49,6 +52,7 @@ export function grpcTransport<P>(
   credentials: ServerCredentials = ServerCredentials.createInsecure(),
 ): GrpcTransport {
   const server = new Server(SERVER_OPTIONS);
+  let bound: string | undefined;
   const health = new Health(options.routes.map(({ service }) => service.typeName));
   for (const route of options.routes) {
     const definition: Record<string, MethodDefinition<Buffer, Buffer>> = {};
@@ -71,13 +75,20 @@ export function grpcTransport<P>(
     listen: (host, port) =>
       new Promise((resolve, reject) => {
         const address = joinAddress(host, port);
-        server.bindAsync(address, credentials, (error, bound) => (error ? reject(error) : resolve(bound)));
+        server.bindAsync(address, credentials, (error, actualPort) => {
+          if (error) {
+            reject(error);
+          } else {
+            bound = joinAddress(host, actualPort);
+            resolve(actualPort);
+          }
+        });
       }),
     setServing: (serving) => health.setServing(serving),
     close: (graceMs) => {
       health.setServing(false);
       health.endWatches();
-      return shutDown(server, graceMs);
+      return shutDown(server, bound, graceMs);
     },
   };
 }
@@ -192,12 +203,14 @@ function encode(desc: DescMessage, value: object): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-function shutDown(server: Server, graceMs: number): Promise<void> {
+// grpc-js destroys sessions at forceShutdown only where channelz is on; `drain` does it always. It has to come
+// first: it forgets sessions that tryShutdown has begun to close.
+function shutDown(server: Server, bound: string | undefined, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const force = setTimeout(() => {
-      server.forceShutdown();
-      resolve();
-    }, graceMs);
+    if (bound !== undefined) {
+      server.drain(bound, graceMs);
+    }
+    const force = setTimeout(resolve, graceMs + FORCED_MS_MAX);
     server.tryShutdown(() => {
       clearTimeout(force);
       resolve();

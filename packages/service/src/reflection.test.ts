@@ -83,5 +83,12 @@ it("reflection lists the services and gives every file that they import", async 
   }
   expect([...seen]).toContain("google/protobuf/timestamp.proto");
   expect([...seen]).toContain("gatehouse/common/v1/access.proto");
+  // Go's clients refuse a file whose map entries are not named after their fields.
+  const answer = await ask({ fileContainingSymbol: "grpc.health.v1.Health" });
+  const [file] = (answer.fileDescriptorResponse as { fileDescriptorProto: Buffer[] }).fileDescriptorProto;
+  const { nestedType } = fromBinary(FileDescriptorProtoSchema, file!).messageType.find(
+    ({ name }) => name === "HealthListResponse",
+  )!;
+  expect(nestedType.map(({ name }) => name)).toEqual(["StatusesEntry"]);
   reflection.close();
 });
