@@ -1,1 +1,127 @@
-export {};
+import type { Directory, Principal } from "@gatehouse/access";
+import { accessGuard } from "@gatehouse/access/guard";
+import { bellSubject, ChangeLog, encodeBell, openDatabase, trimChanges } from "@gatehouse/changefeed";
+import { KeyFormat } from "@gatehouse/keys";
+import {
+  type Bus,
+  Disposables,
+  type Guard,
+  type Log,
+  type Loop,
+  localBus,
+  natsBus,
+  type Route,
+  runLoop,
+} from "@gatehouse/service";
+import type { DataSource } from "typeorm";
+import type { IdentityConfig } from "./config.ts";
+import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
+import type { Domain } from "./domain/domain.ts";
+import { DEFAULT_PLAN, type Plan } from "./domain/plan.ts";
+import { accountService } from "./rpc/account-service.ts";
+import { auditedGuard } from "./rpc/audited-guard.ts";
+import { feedService } from "./rpc/feed-service.ts";
+import { keyService } from "./rpc/key-service.ts";
+import { meterService } from "./rpc/meter-service.ts";
+import { accountRows } from "./storage/account-row.ts";
+import { auditRows } from "./storage/audit-row.ts";
+import { DatabaseFeed } from "./storage/database-feed.ts";
+import { DatabaseStore } from "./storage/database-store.ts";
+import { keyRows } from "./storage/key-row.ts";
+import { meterRows } from "./storage/meter-row.ts";
+import { migrations } from "./storage/migrations/index.ts";
+import { replayRows } from "./storage/replay-row.ts";
+
+export { type IdentityConfig, readIdentityConfig } from "./config.ts";
+export type { Bootstrapped } from "./domain/bootstrap.ts";
+export { DEFAULT_PLAN, type Plan } from "./domain/plan.ts";
+
+/** What tests and the stack put in the place of what the configuration would give. */
+export interface IdentityOverrides {
+  /** Shared with other services of the process; left open by `close`. */
+  readonly bus?: Bus;
+  readonly nowMs?: () => number;
+  readonly plan?: Plan;
+}
+
+/** identity, ready to be served. */
+export interface Identity {
+  readonly routes: readonly Route<Principal>[];
+  readonly guard: Guard<Principal>;
+  readonly changeLog: ChangeLog;
+  /** What the first start made. */
+  readonly bootstrapped: Bootstrapped;
+  /** Rejects where the database does not answer. */
+  ready(): Promise<void>;
+  /** After the server has closed. */
+  close(): Promise<void>;
+}
+
+/** Often enough that each run forgets few changes: it holds the counter that every commit needs. */
+const TRIM_EVERY_MS = 60_000;
+
+/** Opens the database, migrates it, makes the root at the first start, and wires everything up. */
+export async function createIdentity(
+  config: IdentityConfig,
+  log: Log,
+  overrides: IdentityOverrides = {},
+): Promise<Identity> {
+  const { nowMs = Date.now, plan = DEFAULT_PLAN } = overrides;
+  const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
+  const opened = new Disposables(log);
+  try {
+    const dataSource = await openDatabase({
+      url: config.databaseUrl.reveal(),
+      schema: "identity",
+      entities: [accountRows, keyRows, meterRows, auditRows, replayRows],
+      migrations,
+    });
+    opened.add("database", () => dataSource.destroy());
+    const bus = overrides.bus ?? openBus(config, log, opened);
+    const ring = (entityIds: readonly string[]) =>
+      bus.publish(bellSubject("identity"), encodeBell({ entityIds }));
+    const changeLog = new ChangeLog({ dataSource, source: "identity", ring });
+    const store = new DatabaseStore(dataSource, changeLog);
+    const domain: Domain = { store, format, plan, nowMs };
+    const bootstrapped = await bootstrap(domain, config.rootKey?.reveal());
+    const trimming = trimLoop(dataSource, log);
+    opened.add("trimming", () => trimming.stop());
+    const directory: Directory = { findKey: (keyId) => store.keys.find(keyId) };
+    const guard = accessGuard({ directory, format, serviceSecret: config.serviceSecret.reveal(), nowMs });
+    return {
+      routes: [
+        accountService(domain),
+        keyService(domain),
+        meterService(domain),
+        feedService(new DatabaseFeed(changeLog)),
+      ],
+      guard: auditedGuard(guard, domain, directory),
+      changeLog,
+      bootstrapped,
+      ready: async () => {
+        await changeLog.head();
+      },
+      close: () => opened.close(),
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+function openBus(config: IdentityConfig, log: Log, opened: Disposables): Bus {
+  const { natsUrls } = config;
+  const bus = natsUrls ? natsBus({ urls: natsUrls, name: "identity", log }) : localBus({ log });
+  opened.add("bus", () => bus.close());
+  return bus;
+}
+
+function trimLoop(dataSource: DataSource, log: Log): Loop {
+  return runLoop({
+    name: "trim the change log",
+    everyMs: TRIM_EVERY_MS,
+    backoff: { minMs: TRIM_EVERY_MS, maxMs: TRIM_EVERY_MS },
+    run: () => trimChanges(dataSource.manager),
+    log,
+  });
+}

@@ -1,0 +1,39 @@
+import { type Pepper, parsePepper } from "@gatehouse/keys";
+import { type ConfigOf, optional, readConfig, type Setting, config as settings } from "@gatehouse/service";
+
+const spec = {
+  grpc: settings.address("GATEHOUSE_IDENTITY_GRPC", { host: "127.0.0.1", port: 7101 }),
+  http: settings.address("GATEHOUSE_IDENTITY_HTTP", { host: "127.0.0.1", port: 7201 }),
+  databaseUrl: settings.secret("GATEHOUSE_DATABASE_URL"),
+  natsUrls: optional(settings.list("GATEHOUSE_NATS_URL")),
+  /** What Gatehouse's own services present to each other. */
+  serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),
+  peppers: peppers("GATEHOUSE_PEPPERS"),
+  keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
+  /** Used at the first start only. */
+  rootKey: optional(settings.secret("GATEHOUSE_ROOT_KEY")),
+  /** Where the first start leaves a root key that was not handed in. */
+  dataDirectory: settings.text("GATEHOUSE_DATA_DIRECTORY", ".gatehouse"),
+  logLevel: settings.choice("GATEHOUSE_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], "info"),
+};
+
+export type IdentityConfig = ConfigOf<typeof spec>;
+
+/** Reads and checks everything at once. Throws ConfigError naming each variable that is missing or wrong. */
+export function readIdentityConfig(env: Readonly<Record<string, string | undefined>>): IdentityConfig {
+  return readConfig(env, spec);
+}
+
+/** `<version>:<secret>`, separated by commas; the first tags new keys. Or the file that `<name>_FILE` names. */
+function peppers(name: string): Setting<readonly Pepper[]> {
+  const text = settings.secret(name);
+  return {
+    name,
+    read: (env) =>
+      text
+        .read(env)
+        .reveal()
+        .split(",")
+        .map((pepper) => parsePepper(pepper.trim())),
+  };
+}

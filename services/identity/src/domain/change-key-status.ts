@@ -1,0 +1,91 @@
+import type { KeyStatus, Principal } from "@gatehouse/access";
+import { denied, failedPrecondition } from "@gatehouse/service/failure";
+import { gatesOf, reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { audited, auditedKey, done } from "./audit.ts";
+import type { Domain } from "./domain.ts";
+import { Fields } from "./fields.ts";
+import { findKey } from "./find-in-reach.ts";
+import type { Key, KeyInTree } from "./key.ts";
+import { keysGate, requireRoomForKey } from "./plan-rule.ts";
+import type { Change } from "./store.ts";
+
+export interface ChangedKey {
+  readonly key: Key;
+  readonly freshness: string;
+}
+
+/** Stops a key, and with it its sub-keys, until it is enabled. */
+export function disableKey(domain: Domain, actor: Principal, keyId: string): Promise<ChangedKey> {
+  return changeStatus(domain, actor, keyId, { action: "gatehouse.keys.disable", status: "DISABLED" });
+}
+
+/** Lets a disabled key work again. It takes its place in the plan again too. */
+export function enableKey(domain: Domain, actor: Principal, keyId: string): Promise<ChangedKey> {
+  return changeStatus(domain, actor, keyId, { action: "gatehouse.keys.enable", status: "ENABLED" });
+}
+
+/** Stops a key and its sub-keys for good; their names and places in the plan are free from then on. */
+export function revokeKey(domain: Domain, actor: Principal, keyId: string): Promise<ChangedKey> {
+  return changeStatus(domain, actor, keyId, { action: "gatehouse.keys.revoke", status: "REVOKED" });
+}
+
+interface Transition {
+  readonly action: string;
+  readonly status: KeyStatus;
+}
+
+function changeStatus(
+  domain: Domain,
+  actor: Principal,
+  keyId: string,
+  transition: Transition,
+): Promise<ChangedKey> {
+  const fields = new Fields();
+  fields.reference("key", keyId, { required: true });
+  fields.check();
+  const { action, status } = transition;
+  const attempt = { actor, action, target: keyId };
+  return audited(domain, attempt, async () => {
+    requireManager(actor);
+    const target = await findKey(domain.store, actor, keyId);
+    requireMayManage(actor, target.key);
+    if (status !== "ENABLED") requireNotStoodOn(actor, target.key);
+    const { value, freshness } = await domain.store.change(async (change) => {
+      const [own, ...above] = gatesOf(target);
+      await change.gate({
+        reliedOn: [...reliedOnBy(actor), ...above],
+        changed: [own!, ...(status === "ENABLED" ? [keysGate(target.key.accountId)] : [])],
+      });
+      await stillAlive(domain, change, actor);
+      const before = (await change.keys.find(keyId))!;
+      if (before.key.status === status) return before.key;
+      if (before.key.status === "REVOKED") throw failedPrecondition("FINAL_STATE", "the key is revoked");
+      const at = new Date(domain.nowMs());
+      await apply(domain, change, before, status, at);
+      const { key } = (await change.keys.find(keyId))!;
+      const audit = { target: keyId, before: auditedKey(before.key), after: auditedKey(key) };
+      await change.audit(done(attempt, at, audit));
+      return key;
+    });
+    return { key: value, freshness };
+  });
+}
+
+function requireMayManage(actor: Principal, key: Key): void {
+  if (key.kind === "MASTER" && actor.view.key.kind !== "MASTER") {
+    throw denied("KEY_KIND_DENIED", "only a master key changes a master key");
+  }
+}
+
+function requireNotStoodOn(actor: Principal, key: Key): void {
+  const { id, parentKeyId } = actor.view.key;
+  if (key.id === id || key.id === parentKeyId) {
+    throw failedPrecondition("SELF_LOCKOUT", "the key is the one that the call is made with");
+  }
+}
+
+async function apply(domain: Domain, change: Change, { key, chain }: KeyInTree, status: KeyStatus, at: Date) {
+  if (status === "REVOKED") return change.keys.revoke(key.id, at);
+  if (status === "ENABLED") await requireRoomForKey(domain, change, chain[0], key.kind);
+  return change.keys.setStatus(key.id, status, at);
+}

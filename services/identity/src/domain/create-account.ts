@@ -1,0 +1,169 @@
+import { builtInRoles, type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
+import { mintId } from "@gatehouse/keys";
+import { denied, failedPrecondition } from "@gatehouse/service/failure";
+import { type Account, type Chain, PROFILE_FIELDS, type Profile, slugSpaceBelow } from "./account.ts";
+import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { audited, auditedAccount, auditedKey, done } from "./audit.ts";
+import type { Domain } from "./domain.ts";
+import { Fields } from "./fields.ts";
+import { findAccount } from "./find-in-reach.ts";
+import { coveredRoles, requireCovered } from "./grant-rule.ts";
+import type { Key } from "./key.ts";
+import { type KeyWish, mintKey } from "./new-key.ts";
+import { accountsGate, requireRoomForAccount } from "./plan-rule.ts";
+import { remember, repeatable, replayed, replayGates } from "./replay-rule.ts";
+import { deriveSlug, SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
+import type { Change } from "./store.ts";
+
+/** As the caller sent it; empty where it said nothing. */
+export interface CreateAccountRequest {
+  readonly parent: string;
+  readonly name: string;
+  readonly slug: string;
+  readonly plan: string;
+  readonly profile: Profile;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly firstKey: {
+    readonly name: string;
+    readonly kind: string | undefined;
+    readonly roles: readonly string[];
+    readonly scopes: readonly string[];
+  };
+  readonly idempotencyKey: string;
+}
+
+export interface CreatedAccount {
+  readonly account: Account;
+  readonly key: Key;
+  /** Empty where `replayed`. */
+  readonly secret: string;
+  readonly freshness: string;
+  readonly replayed: boolean;
+}
+
+const SUBACCOUNT_ROLES = ["developer", "auditor"];
+
+/** Creates an account below another and mints its first key, in one transaction. */
+export function createAccount(
+  domain: Domain,
+  actor: Principal,
+  request: CreateAccountRequest,
+): Promise<CreatedAccount> {
+  const wanted = check(domain, request);
+  const attempt = { actor, action: "gatehouse.accounts.create", target: wanted.parent ?? "" };
+  return audited(domain, attempt, async () => {
+    requireManager(actor);
+    const parent = await findAccount(domain.store, actor, wanted.parent);
+    requirePlanFits(wanted, parent);
+    const create = repeatable(actor.view.key.accountId, "CreateAccount", wanted);
+    const { value, freshness } = await domain.store.change(async (change) => {
+      await change.gate({
+        reliedOn: [...reliedOnBy(actor), ...parent[0].path],
+        changed: [accountsGate(parent[0]), ...replayGates(create)],
+      });
+      const creator = await stillAlive(domain, change, actor);
+      const earlier = await replayed(change, create, domain.nowMs());
+      if (earlier !== undefined) return recall(change, earlier);
+
+      const below = (await change.accounts.find(parent[0].id))!;
+      requireActive(below);
+      await requireRoomForAccount(domain, change, below);
+      const at = new Date(domain.nowMs());
+      const account = await newAccount(domain, change, below[0], wanted, at);
+      const { key, secret } = mintKey(domain.format, firstKeyOf(creator, account, wanted.firstKey), at);
+      requireCovered(creator, key, undefined);
+      await change.accounts.insert(account);
+      await change.keys.insert(key);
+      await remember(change, create, { accountId: account.id, keyId: key.id }, at);
+      const after = { account: auditedAccount(account), firstKey: auditedKey(key) };
+      await change.audit(done(attempt, at, { target: account.id, after }));
+      return { account, key, secret, replayed: false };
+    });
+    return { ...value, freshness };
+  });
+}
+
+type Wanted = ReturnType<typeof check>;
+
+function check(domain: Domain, request: CreateAccountRequest) {
+  const fields = new Fields();
+  const { firstKey } = request;
+  const wanted = {
+    parent: fields.reference("parent", request.parent),
+    name: fields.text("name", request.name, { min: 1, max: 100 }),
+    slug: request.slug && fields.pattern("slug", request.slug, SLUG_PATTERN, SLUG_RULE),
+    plan: request.plan,
+    profile: request.profile,
+    labels: fields.labels("labels", request.labels),
+    firstKey: {
+      name: fields.keyName("first_key.name", firstKey.name || "first"),
+      kind: fields.choice("first_key.kind", firstKey.kind, ["MASTER", "ACCOUNT"]),
+      roles: fields.roles("first_key.roles", firstKey.roles),
+      scopes: fields.scopes("first_key.scopes", firstKey.scopes),
+    },
+    idempotencyKey: fields.idempotencyKey("idempotency_key", request.idempotencyKey),
+  };
+  if (request.plan !== "" && request.plan !== domain.plan.name) fields.wrong("plan", "is no plan");
+  for (const field of PROFILE_FIELDS) {
+    fields.text(`profile.${snakeCase(field)}`, request.profile[field] ?? "", { max: 200 });
+  }
+  fields.check();
+  return wanted;
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+function requirePlanFits(wanted: Wanted, [parent]: Chain): void {
+  if (wanted.plan === "" || parent.parentId === undefined) return;
+  const fields = new Fields();
+  fields.wrong("plan", "is for organizations only; a subaccount has its organization's");
+  fields.check();
+}
+
+function requireActive(chain: Chain): void {
+  if (stateOfChain(chain) === "VALID") return;
+  throw failedPrecondition("ACCOUNT_INACTIVE", "the account above, or one above that, is not active");
+}
+
+async function newAccount(domain: Domain, change: Change, parent: Account, wanted: Wanted, at: Date) {
+  const id = mintId("acc");
+  const space = slugSpaceBelow(parent);
+  const account: Account = {
+    id,
+    parentId: parent.id,
+    organizationId: parent.organizationId ?? (parent.parentId === undefined ? id : parent.id),
+    path: [...parent.path, id],
+    slug: wanted.slug || (await deriveSlug(change.accounts, space, wanted.name, id)),
+    name: wanted.name,
+    status: "ACTIVE",
+    suspensionReason: "",
+    plan: parent.plan || domain.plan.name,
+    profile: wanted.profile,
+    labels: wanted.labels,
+    createdAt: at,
+    updatedAt: at,
+  };
+  return account;
+}
+
+/** What is said wins; what is left to us never exceeds the creator, instead of failing. */
+function firstKeyOf(creator: Principal, account: Account, wanted: Wanted["firstKey"]): KeyWish {
+  const organization = account.organizationId === account.id;
+  const master = creator.view.key.kind === "MASTER";
+  if (wanted.kind === "MASTER" && !master) {
+    throw denied("KEY_KIND_DENIED", "only a master key mints a master key");
+  }
+  const kind: KeyKind = wanted.kind ?? (organization && master ? "MASTER" : "ACCOUNT");
+  const silent = wanted.roles.length === 0 && wanted.scopes.length === 0;
+  const defaults = organization ? [...builtInRoles.keys()] : SUBACCOUNT_ROLES;
+  const roles = silent ? coveredRoles(creator, defaults) : wanted.roles;
+  return { accountId: account.id, kind, name: wanted.name, roles, scopes: wanted.scopes };
+}
+
+async function recall(change: Change, { accountId, keyId }: { accountId: string; keyId: string }) {
+  const { key, chain } = (await change.keys.find(keyId))!;
+  const account = chain.find(({ id }) => id === accountId)!;
+  return { account, key, secret: "", replayed: true };
+}

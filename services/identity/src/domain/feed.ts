@@ -1,0 +1,34 @@
+import type { AccountNode, KeyNode } from "@gatehouse/access";
+import type { AccountName } from "./store.ts";
+
+/** A position in the change log. */
+export interface Position {
+  readonly incarnation: string;
+  readonly revision: number;
+}
+
+/** A thing that followers keep, as it is at the position that it was read at. */
+export type Entity =
+  | { readonly kind: "account"; readonly account: AccountNode }
+  | { readonly kind: "key"; readonly key: KeyNode }
+  | { readonly kind: "meter"; readonly meter: { readonly name: string } };
+
+export interface FeedChange {
+  readonly revision: number;
+  readonly entity: Entity;
+}
+
+/** What followers read. Everything in one answer is of one snapshot, true at the answer's position. */
+export interface Feed {
+  head(): Promise<Position>;
+  /** Throws Failure OUT_OF_RANGE (LOG_TRUNCATED). */
+  changesAfter(after: Position, limit: number): Promise<{ changes: FeedChange[]; head: Position }>;
+  resolveKeys(
+    keyIds: readonly string[],
+  ): Promise<{ position: Position; keys: KeyNode[]; accounts: AccountNode[] }>;
+  resolveAccounts(
+    names: readonly AccountName[],
+  ): Promise<{ position: Position; accountIds: (string | undefined)[]; accounts: AccountNode[] }>;
+  /** Everything, accounts before what hangs below them. */
+  snapshot(): AsyncIterable<{ position: Position; entities: Entity[] }>;
+}

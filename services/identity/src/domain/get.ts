@@ -1,0 +1,29 @@
+import type { Principal } from "@gatehouse/access";
+import type { Account } from "./account.ts";
+import type { Domain } from "./domain.ts";
+import { Fields } from "./fields.ts";
+import { findAccount, findKey } from "./find-in-reach.ts";
+import type { Key, KeyInTree } from "./key.ts";
+
+/** One account in the caller's reach; its own where it names none. */
+export async function getAccount(domain: Domain, actor: Principal, account: string): Promise<Account> {
+  const fields = new Fields();
+  const name = fields.reference("account", account);
+  fields.check();
+  const [found] = await findAccount(domain.store, actor, name);
+  return found;
+}
+
+/** One key in the caller's reach. */
+export async function getKey(domain: Domain, actor: Principal, keyId: string): Promise<Key> {
+  const fields = new Fields();
+  fields.reference("key", keyId, { required: true });
+  fields.check();
+  const { key } = await findKey(domain.store, actor, keyId);
+  return key;
+}
+
+/** The presented key itself. */
+export function whoAmI(domain: Domain, actor: Principal): Promise<KeyInTree> {
+  return findKey(domain.store, actor, actor.view.key.id);
+}

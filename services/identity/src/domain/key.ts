@@ -1,0 +1,16 @@
+import type { KeyNode } from "@gatehouse/access";
+import type { Chain } from "./account.ts";
+
+/** A credential, with all that its owner sees of it, and the hashes that nobody is shown. */
+export interface Key extends KeyNode {
+  readonly masked: string;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+/** A key with its parent key and its account's chain: what its state and reach are judged from. */
+export interface KeyInTree {
+  readonly key: Key;
+  readonly parent: Key | undefined;
+  readonly chain: Chain;
+}

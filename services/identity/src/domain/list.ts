@@ -1,0 +1,90 @@
+import { type AccountStatus, type KeyKind, type KeyStatus, type Principal, reaches } from "@gatehouse/access";
+import type { Account } from "./account.ts";
+import type { Domain } from "./domain.ts";
+import { Fields } from "./fields.ts";
+import { findAccount } from "./find-in-reach.ts";
+import type { Key } from "./key.ts";
+import { withinBytes } from "./page-size.ts";
+import { encodePageToken } from "./page-token.ts";
+import type { Page } from "./store.ts";
+
+/** As the caller sent it; empty where it said nothing. */
+export interface ListAccountsRequest {
+  readonly parent: string;
+  readonly descendants: boolean;
+  readonly status: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly pageSize: number;
+  readonly pageToken: string;
+}
+
+/** As the caller sent it; empty where it said nothing. */
+export interface ListKeysRequest {
+  readonly account: string;
+  readonly status: string | undefined;
+  readonly kind: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly pageSize: number;
+  readonly pageToken: string;
+}
+
+export interface Listed<T> {
+  readonly items: readonly T[];
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
+const accountStatuses: readonly AccountStatus[] = ["ACTIVE", "SUSPENDED", "CLOSED"];
+const keyStatuses: readonly KeyStatus[] = ["ENABLED", "DISABLED", "REVOKED"];
+const keyKinds: readonly KeyKind[] = ["MASTER", "ACCOUNT", "SUB"];
+
+/** The accounts below one, oldest first; none for keys that reach only their own account. */
+export async function listAccounts(
+  domain: Domain,
+  actor: Principal,
+  request: ListAccountsRequest,
+): Promise<Listed<Account>> {
+  const { pageSize, pageToken, ...filter } = request;
+  const fields = new Fields();
+  const parent = fields.reference("parent", request.parent);
+  const status = fields.choice("status", request.status, accountStatuses);
+  const labels = fields.labels("labels", request.labels);
+  const page = fields.page(pageSize, pageToken, filter);
+  fields.check();
+  const chain = await findAccount(domain.store, actor, parent);
+  const found = await domain.store.accounts.list(
+    { parent: chain[0], descendants: request.descendants, status, labels },
+    { ...page, limit: page.limit + 1 },
+  );
+  // All of them hang below the same account, so one answers for all.
+  const visible = found.length > 0 && reaches(actor.view, [found[0]!, ...chain]) ? found : [];
+  return pageOf(visible, page, filter);
+}
+
+/** The keys of one account, oldest first. */
+export async function listKeys(
+  domain: Domain,
+  actor: Principal,
+  request: ListKeysRequest,
+): Promise<Listed<Key>> {
+  const { pageSize, pageToken, ...filter } = request;
+  const fields = new Fields();
+  const account = fields.reference("account", request.account);
+  const status = fields.choice("status", request.status, keyStatuses);
+  const kind = fields.choice("kind", request.kind, keyKinds);
+  const labels = fields.labels("labels", request.labels);
+  const page = fields.page(pageSize, pageToken, filter);
+  fields.check();
+  const [{ id: accountId }] = await findAccount(domain.store, actor, account);
+  const found = await domain.store.keys.list(
+    { accountId, status, kind, labels },
+    { ...page, limit: page.limit + 1 },
+  );
+  return pageOf(found, page, filter);
+}
+
+function pageOf<T extends { id: string }>(found: readonly T[], page: Page, filter: unknown): Listed<T> {
+  const items = withinBytes(found.slice(0, page.limit));
+  const more = found.length > items.length;
+  return { items, nextPageToken: more ? encodePageToken(filter, items.at(-1)!.id) : "" };
+}

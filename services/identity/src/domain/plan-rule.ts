@@ -1,0 +1,56 @@
+import type { KeyKind } from "@gatehouse/access";
+import { Failure, failedPrecondition } from "@gatehouse/service/failure";
+import type { Account, Chain } from "./account.ts";
+import type { Domain } from "./domain.ts";
+import type { Change } from "./store.ts";
+
+/** Whoever creates an account below an organization, or an organization, holds this exclusively. */
+export function accountsGate(parent: Account): string {
+  return `accounts:${parent.organizationId ?? parent.id}`;
+}
+
+/**
+ * Whoever adds an enabled key to an account holds this exclusively. It is not the account's own gate: that one
+ * every key of the account relies on, and they would all stand in line behind each minting.
+ */
+export function keysGate(accountId: string): string {
+  return `keys:${accountId}`;
+}
+
+/** Throws Failure PLAN_DEPTH or PLAN_LIMIT where the plan has no room for an account below `parent`. */
+export async function requireRoomForAccount(domain: Domain, change: Change, parent: Chain): Promise<void> {
+  const { organizationId } = parent[0];
+  if (organizationId === undefined) return;
+  const { plan } = domain;
+  // The chain counts the root and the organization too; the new account is one further down.
+  if (parent.length - 1 > plan.depth) {
+    throw failedPrecondition("PLAN_DEPTH", `plan ${plan.name} nests accounts ${plan.depth} deep`);
+  }
+  if ((await change.accounts.countBelow(organizationId)) >= plan.accounts) {
+    throw used(organizationId, `plan ${plan.name} has ${plan.accounts} accounts`);
+  }
+}
+
+/** Throws Failure PLAN_LIMIT where the plan has no room for one more enabled key of the kind. */
+export async function requireRoomForKey(
+  domain: Domain,
+  change: Change,
+  account: Account,
+  kind: KeyKind,
+): Promise<void> {
+  if (account.organizationId === undefined) return;
+  const { plan } = domain;
+  const enabled = await change.keys.countEnabled(account.id);
+  if (kind === "SUB" && enabled.subKeys >= plan.subKeysPerAccount) {
+    throw used(account.id, `plan ${plan.name} has ${plan.subKeysPerAccount} enabled sub-keys per account`);
+  }
+  if (kind !== "SUB" && enabled.keys >= plan.keysPerAccount) {
+    throw used(account.id, `plan ${plan.name} has ${plan.keysPerAccount} enabled keys per account`);
+  }
+}
+
+function used(accountId: string, description: string): Failure {
+  const quota = [{ subject: `account:${accountId}`, description }];
+  const message = `${description}; all are in use`;
+  return new Failure({ code: "RESOURCE_EXHAUSTED", reason: "PLAN_LIMIT", message, quota });
+}

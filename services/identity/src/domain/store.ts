@@ -1,0 +1,132 @@
+import type { AccountStatus, KeyKind, KeyStatus } from "@gatehouse/access";
+import type { Account, Chain } from "./account.ts";
+import type { AuditEvent } from "./audit.ts";
+import type { Key, KeyInTree } from "./key.ts";
+import type { Meter } from "./meter.ts";
+
+/** What the rules need of a database. Reads outside a change see what is committed. */
+export interface Store extends Reads {
+  /**
+   * Runs `work` in one transaction, commits it, and answers the freshness token of the commit (of the head,
+   * where nothing changed). `work` may run more than once, so it has no effect outside `change`.
+   */
+  change<T>(work: (change: Change) => Promise<T>): Promise<Committed<T>>;
+  /** Writes an event of its own, for an attempt that changed nothing. */
+  recordRefusal(event: AuditEvent): Promise<void>;
+}
+
+export interface Committed<T> {
+  readonly value: T;
+  readonly freshness: string;
+}
+
+export interface Reads {
+  readonly accounts: AccountReads;
+  readonly keys: KeyReads;
+  readonly meters: MeterReads;
+}
+
+export interface Change {
+  /**
+   * Keeps what the ids name as it is until the commit: what is relied on stays unchanged, what is changed
+   * nobody else relies on meanwhile. Called once, before reading any state that the change is decided by.
+   */
+  gate(gates: { reliedOn: readonly string[]; changed: readonly string[] }): Promise<void>;
+  readonly accounts: AccountWrites;
+  readonly keys: KeyWrites;
+  readonly meters: MeterWrites;
+  readonly replays: Replays;
+  audit(event: AuditEvent): Promise<void>;
+}
+
+/** An account by id or slug. Without an organization, slugs are the provider's: `org` or `org/sub`. */
+export interface AccountName {
+  readonly account: string;
+  readonly organizationId: string | undefined;
+}
+
+/** Where a page begins, after an id, and how long it may be. */
+export interface Page {
+  readonly after: string;
+  readonly limit: number;
+}
+
+export interface AccountFilter {
+  readonly parent: Account;
+  readonly descendants: boolean;
+  readonly status: AccountStatus | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface AccountReads {
+  find(accountId: string): Promise<Chain | undefined>;
+  /** The id behind each name, in order. */
+  resolve(names: readonly AccountName[]): Promise<(string | undefined)[]>;
+  list(filter: AccountFilter, page: Page): Promise<Account[]>;
+  /** Is there any account, the root included? */
+  any(): Promise<boolean>;
+}
+
+export interface AccountWrites extends AccountReads {
+  /** Throws Failure SLUG_TAKEN. */
+  insert(account: Account): Promise<void>;
+  setStatus(accountId: string, status: AccountStatus, reason: string, at: Date): Promise<void>;
+  /** Accounts below an organization, closed ones not counted. */
+  countBelow(organizationId: string): Promise<number>;
+  /** `base`, or the first free of `base-2`, `base-3`…; undefined where none of `attempts` is free. */
+  freeSlug(space: string, base: string, attempts: number): Promise<string | undefined>;
+}
+
+export interface KeyFilter {
+  readonly accountId: string;
+  /** Undefined: all but revoked ones. */
+  readonly status: KeyStatus | undefined;
+  readonly kind: KeyKind | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface KeyReads {
+  /** Reads the key, its parent key and its chain in one statement. */
+  find(keyId: string): Promise<KeyInTree | undefined>;
+  list(filter: KeyFilter, page: Page): Promise<Key[]>;
+}
+
+export interface KeyWrites extends KeyReads {
+  /** Throws Failure NAME_TAKEN. */
+  insert(key: Key): Promise<void>;
+  setStatus(keyId: string, status: "ENABLED" | "DISABLED", at: Date): Promise<void>;
+  /** Revokes the key with its sub-keys and forgets their hashes. */
+  revoke(keyId: string, at: Date): Promise<void>;
+  /** The enabled keys of an account. */
+  countEnabled(accountId: string): Promise<{ keys: number; subKeys: number }>;
+}
+
+export interface MeterReads {
+  find(name: string): Promise<Meter | undefined>;
+  list(): Promise<Meter[]>;
+}
+
+export interface MeterWrites extends MeterReads {
+  insert(meter: Meter): Promise<void>;
+}
+
+/** What names one create: the caller's account, the RPC, and the caller's own idempotency key. */
+export interface ReplayName {
+  readonly accountId: string;
+  readonly rpc: string;
+  readonly idempotencyKey: string;
+}
+
+/** What a create made, remembered so that its repetition makes nothing. */
+export interface Replay {
+  readonly digest: string;
+  readonly accountId: string;
+  readonly keyId: string;
+}
+
+export interface Replays {
+  /** What was remembered since a time. */
+  find(name: ReplayName, since: Date): Promise<Replay | undefined>;
+  /** Remembers, and forgets some of what is from before `since`. */
+  remember(name: ReplayName, replay: Replay, at: Date, since: Date): Promise<void>;
+}

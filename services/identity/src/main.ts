@@ -1,0 +1,20 @@
+import { redact } from "@gatehouse/keys";
+import { createLog, Disposables, serve, untilSignal } from "@gatehouse/service";
+import { createIdentity, readIdentityConfig } from "./index.ts";
+import { keepRootKey } from "./keep-root-key.ts";
+
+const config = readIdentityConfig(process.env);
+const { grpc, http, logLevel, keyPrefix, dataDirectory } = config;
+const log = createLog({ name: "identity", level: logLevel, redactText: (text) => redact(text, keyPrefix) });
+await using opened = new Disposables(log);
+const identity = await createIdentity(config, log);
+opened.add("identity", identity.close);
+const { rootKey } = identity.bootstrapped;
+if (rootKey !== undefined) log.info({ path: await keepRootKey(rootKey, dataDirectory) }, "made the root key");
+const { routes, guard, ready } = identity;
+const server = opened.use(
+  "server",
+  await serve({ grpc, http, routes, guard, ready: { database: ready }, log }),
+);
+server.setServing(true);
+log.info({ signal: await untilSignal() }, "closing");

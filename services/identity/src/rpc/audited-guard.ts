@@ -1,0 +1,43 @@
+import { authenticate, type Directory, type Principal } from "@gatehouse/access";
+import { presentedKey } from "@gatehouse/access/guard";
+import type { KeyFormat } from "@gatehouse/keys";
+import type { Call, Guard } from "@gatehouse/service";
+import { Failure } from "@gatehouse/service/failure";
+import { recordRefusal } from "../domain/audit.ts";
+import type { Domain } from "../domain/domain.ts";
+
+/**
+ * The guard, with its refusals of mutations on record: a key that tries what it may not is what an auditor
+ * looks for. A caller whose key is no good is nobody, and is left to the metrics.
+ */
+export function auditedGuard(
+  guard: Guard<Principal>,
+  domain: Domain,
+  directory: Directory,
+): Guard<Principal> {
+  return (method, rule) => {
+    const admit = guard(method, rule);
+    if (rule.scope === "" || rule.scope.endsWith(".read")) return admit;
+    return async (call) => {
+      try {
+        return await admit(call);
+      } catch (error) {
+        if (error instanceof Failure && error.code === "PERMISSION_DENIED") {
+          const actor = await actorOf(call, domain.format, directory, domain.nowMs);
+          const attempt = { actor, action: rule.scope, target: "" };
+          await recordRefusal(domain, attempt, error);
+        }
+        throw error;
+      }
+    };
+  };
+}
+
+function actorOf(
+  call: Call<undefined>,
+  format: KeyFormat,
+  directory: Directory,
+  nowMs: () => number,
+): Principal | Promise<Principal> {
+  return authenticate(presentedKey(call), format, directory, nowMs);
+}

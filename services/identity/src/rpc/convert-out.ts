@@ -1,0 +1,55 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  type AccountSchema,
+  type KeySchema,
+  type MeterSchema,
+  AccountStatus as WireAccountStatus,
+  KeyKind as WireKeyKind,
+  KeyStatus as WireKeyStatus,
+} from "@gatehouse/proto/identity";
+import type { Account } from "../domain/account.ts";
+import type { Key } from "../domain/key.ts";
+import type { Meter } from "../domain/meter.ts";
+
+export function accountMessage(account: Account): MessageInitShape<typeof AccountSchema> {
+  return {
+    id: account.id,
+    parentId: account.parentId ?? "",
+    organizationId: account.organizationId ?? "",
+    slug: account.slug,
+    name: account.name,
+    status: WireAccountStatus[account.status],
+    suspensionReason: account.suspensionReason,
+    plan: account.plan,
+    profile: account.profile,
+    labels: { ...account.labels },
+    createdAt: timestampFromDate(account.createdAt),
+    updatedAt: timestampFromDate(account.updatedAt),
+  };
+}
+
+/** A key without its hashes. */
+export function keyMessage(key: Key): MessageInitShape<typeof KeySchema> {
+  return {
+    id: key.id,
+    accountId: key.accountId,
+    parentKeyId: key.parentKeyId ?? "",
+    kind: WireKeyKind[key.kind],
+    name: key.name,
+    status: WireKeyStatus[key.status],
+    masked: key.masked,
+    roles: [...key.roles],
+    scopes: [...key.scopes],
+    labels: { ...key.labels },
+    ...(key.notBeforeMs !== undefined && { notBefore: timestampFromMs(key.notBeforeMs) }),
+    ...(key.expiresAtMs !== undefined && { expiresAt: timestampFromMs(key.expiresAtMs) }),
+    createdAt: timestampFromDate(key.createdAt),
+    updatedAt: timestampFromDate(key.updatedAt),
+  };
+}
+
+export function meterMessage(meter: Meter): MessageInitShape<typeof MeterSchema> {
+  const { name, title, unit, createdAt } = meter;
+  return { name, title, unit, createdAt: timestampFromDate(createdAt) };
+}

@@ -1,0 +1,73 @@
+import type { EntityManager } from "typeorm";
+import type { Account, Chain } from "../domain/account.ts";
+import type { AccountFilter, AccountName, AccountReads, Page } from "../domain/store.ts";
+import { type AccountRow, accountOf, chainOf } from "./account-row.ts";
+
+/** Accounts, read through one connection or transaction. */
+export class AccountReader implements AccountReads {
+  protected readonly manager: EntityManager;
+
+  constructor(manager: EntityManager) {
+    this.manager = manager;
+  }
+
+  async find(accountId: string): Promise<Chain | undefined> {
+    const rows = await this.manager.query<AccountRow[]>(
+      "SELECT c.* FROM account a JOIN account c ON c.id = ANY (a.path) WHERE a.id = $1",
+      [accountId],
+    );
+    return chainOf(rows);
+  }
+
+  // Ids have an underscore and slugs have none, so no name is both. Coalesce stops at the first that is found.
+  async resolve(names: readonly AccountName[]): Promise<(string | undefined)[]> {
+    const rows = await this.manager.query<{ id: string | null }[]>(
+      `SELECT coalesce(
+         (SELECT id FROM account WHERE id = asked),
+         CASE WHEN organization IS NOT NULL THEN coalesce(
+           (SELECT id FROM account WHERE slug_space = organization AND slug = asked),
+           (SELECT id FROM account WHERE id = organization AND slug = asked)
+         ) ELSE coalesce(
+           (SELECT o.id FROM account o WHERE o.slug_space = root.id AND o.slug = asked),
+           (SELECT s.id FROM account o JOIN account s ON s.slug_space = o.id AND s.slug = split_part(asked, '/', 2)
+            WHERE o.slug_space = root.id AND o.slug = split_part(asked, '/', 1)
+              AND asked = o.slug || '/' || s.slug),
+           (SELECT root.id WHERE root.slug = asked)
+         ) END) AS id
+       FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS named(asked, organization, n)
+       LEFT JOIN account root ON root.parent_id IS NULL
+       ORDER BY n`,
+      [names.map(({ account }) => account), names.map(({ organizationId }) => organizationId ?? null)],
+    );
+    return rows.map(({ id }) => id ?? undefined);
+  }
+
+  /**
+   * Children, and descendants of the root and of organizations, are a walk along an index from where the page
+   * begins. Of a deeper account the walk is over its organization, which its plan bounds.
+   */
+  async list(filter: AccountFilter, page: Page): Promise<Account[]> {
+    const { parent, descendants, status, labels } = filter;
+    const query = this.manager
+      .createQueryBuilder<AccountRow>("account", "account")
+      .where("account.id > :after", page)
+      .orderBy("account.id")
+      .limit(page.limit);
+    if (!descendants) query.andWhere("account.parent_id = :id", parent);
+    else if (parent.organizationId === undefined) query.andWhere("account.id <> :id", parent);
+    else {
+      query.andWhere("account.organization_id = :organizationId AND account.id <> :id", parent);
+      if (parent.organizationId !== parent.id) query.andWhere("account.path @> ARRAY[:id]", parent);
+    }
+    if (status !== undefined) query.andWhere("account.status = :status", { status });
+    if (Object.keys(labels).length > 0) {
+      query.andWhere("account.labels @> :labels::jsonb", { labels: JSON.stringify(labels) });
+    }
+    return (await query.getMany()).map(accountOf);
+  }
+
+  async any(): Promise<boolean> {
+    const [row] = await this.manager.query<[{ any: boolean }]>("SELECT EXISTS (SELECT FROM account) AS any");
+    return row.any;
+  }
+}

@@ -1,0 +1,44 @@
+import { EntitySchema } from "typeorm";
+import type { AuditEvent } from "../domain/audit.ts";
+
+/** A row of `audit_event`. */
+export interface AuditRow {
+  id: string;
+  at: Date;
+  actor_key_id: string;
+  actor_account_id: string;
+  action: string;
+  target: string;
+  outcome: string;
+  before: object | null;
+  after: object | null;
+}
+
+export const auditRows = new EntitySchema<AuditRow>({
+  name: "audit_event",
+  columns: {
+    id: { type: "text", primary: true },
+    at: { type: "timestamptz" },
+    actor_key_id: { type: "text" },
+    actor_account_id: { type: "text" },
+    action: { type: "text" },
+    target: { type: "text" },
+    outcome: { type: "text" },
+    before: { type: "jsonb", nullable: true },
+    after: { type: "jsonb", nullable: true },
+  },
+});
+
+export function auditRow(event: AuditEvent): AuditRow {
+  return {
+    id: event.id,
+    at: event.at,
+    actor_key_id: event.actorKeyId,
+    actor_account_id: event.actorAccountId,
+    action: event.action,
+    target: event.target,
+    outcome: event.outcome,
+    before: event.before as object | null,
+    after: event.after as object | null,
+  };
+}

@@ -1,0 +1,97 @@
+import { type ChangeLog, type ChangeRow, changesAfter } from "@gatehouse/changefeed";
+import { type EntityManager, In } from "typeorm";
+import type { Entity, Feed, FeedChange, Position } from "../domain/feed.ts";
+import { withinBytes } from "../domain/page-size.ts";
+import type { AccountName } from "../domain/store.ts";
+import { AccountReader } from "./account-reads.ts";
+import { type AccountRow, accountOf, accountRows } from "./account-row.ts";
+import { type KeyRow, keyOf, keyRows } from "./key-row.ts";
+import { meterOf, meterRows } from "./meter-row.ts";
+import { streamSnapshot } from "./snapshot.ts";
+
+/** The feed out of Postgres: each answer is one repeatable-read snapshot, from the primary. */
+export class DatabaseFeed implements Feed {
+  readonly #changeLog: ChangeLog;
+
+  constructor(changeLog: ChangeLog) {
+    this.#changeLog = changeLog;
+  }
+
+  head(): Promise<Position> {
+    return this.#changeLog.head();
+  }
+
+  changesAfter(after: Position, limit: number): Promise<{ changes: FeedChange[]; head: Position }> {
+    return this.#changeLog.snapshot(async (manager, head) => {
+      const rows = await changesAfter(manager, head, after, limit);
+      const entities = await readEntities(manager, rows);
+      // An entity that changed twice is there twice: it costs bytes, and spares followers a special case.
+      const changes = rows.map(({ revision, kind, entityId }) => ({
+        revision,
+        entity: entities.get(entityName(kind, entityId))!,
+      }));
+      return { changes: withinBytes(changes), head };
+    });
+  }
+
+  resolveKeys(keyIds: readonly string[]) {
+    return this.#changeLog.snapshot(async (manager, position) => {
+      const keys = await manager.query<KeyRow[]>(
+        `SELECT * FROM key WHERE id = ANY ($1)
+         UNION ALL
+         SELECT p.* FROM key p
+         WHERE p.id IN (SELECT parent_key_id FROM key WHERE id = ANY ($1)) AND p.id <> ALL ($1)`,
+        [keyIds],
+      );
+      const accounts = await readChains(
+        manager,
+        keys.map((key) => key.account_id),
+      );
+      return { position, keys: keys.map(keyOf), accounts };
+    });
+  }
+
+  resolveAccounts(names: readonly AccountName[]) {
+    return this.#changeLog.snapshot(async (manager, position) => {
+      const accountIds = await new AccountReader(manager).resolve(names);
+      const found = accountIds.filter((id) => id !== undefined);
+      return { position, accountIds, accounts: await readChains(manager, found) };
+    });
+  }
+
+  snapshot(): AsyncIterable<{ position: Position; entities: Entity[] }> {
+    return streamSnapshot(this.#changeLog);
+  }
+}
+
+/** The accounts and all their ancestors, each once. */
+async function readChains(manager: EntityManager, accountIds: readonly string[]) {
+  const rows = await manager.query<AccountRow[]>(
+    "SELECT * FROM account WHERE id IN (SELECT unnest(path) FROM account WHERE id = ANY ($1))",
+    [[...new Set(accountIds)]],
+  );
+  return rows.map(accountOf);
+}
+
+async function readEntities(
+  manager: EntityManager,
+  changes: readonly ChangeRow[],
+): Promise<ReadonlyMap<string, Entity>> {
+  const idsOf = (kind: string) =>
+    In([...new Set(changes.filter((change) => change.kind === kind).map(({ entityId }) => entityId))]);
+  const entities = new Map<string, Entity>();
+  for (const row of await manager.findBy(accountRows, { id: idsOf("account") })) {
+    entities.set(entityName("account", row.id), { kind: "account", account: accountOf(row) });
+  }
+  for (const row of await manager.findBy(keyRows, { id: idsOf("key") })) {
+    entities.set(entityName("key", row.id), { kind: "key", key: keyOf(row) });
+  }
+  for (const row of await manager.findBy(meterRows, { name: idsOf("meter") })) {
+    entities.set(entityName("meter", row.name), { kind: "meter", meter: meterOf(row) });
+  }
+  return entities;
+}
+
+function entityName(kind: string, entityId: string): string {
+  return `${kind} ${entityId}`;
+}

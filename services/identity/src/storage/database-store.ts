@@ -1,0 +1,51 @@
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
+import type { DataSource, EntityManager } from "typeorm";
+import type { AuditEvent } from "../domain/audit.ts";
+import type { Change, Committed, Store } from "../domain/store.ts";
+import { AccountReader } from "./account-reads.ts";
+import { AccountWriter } from "./account-writes.ts";
+import { auditRow, auditRows } from "./audit-row.ts";
+import { KeyReader } from "./key-reads.ts";
+import { KeyWriter } from "./key-writes.ts";
+import { MeterReader, MeterWriter } from "./meter-store.ts";
+import { ReplayStore } from "./replay-store.ts";
+
+/** The store in Postgres. */
+export class DatabaseStore implements Store {
+  readonly accounts: AccountReader;
+  readonly keys: KeyReader;
+  readonly meters: MeterReader;
+  readonly #manager: EntityManager;
+  readonly #changeLog: ChangeLog;
+
+  constructor(dataSource: DataSource, changeLog: ChangeLog) {
+    this.#manager = dataSource.manager;
+    this.#changeLog = changeLog;
+    this.accounts = new AccountReader(this.#manager);
+    this.keys = new KeyReader(this.#manager);
+    this.meters = new MeterReader(this.#manager);
+  }
+
+  change<T>(work: (change: Change) => Promise<T>): Promise<Committed<T>> {
+    return this.#changeLog.commit((tx) => work(changeIn(tx)));
+  }
+
+  recordRefusal(event: AuditEvent): Promise<void> {
+    return writeAudit(this.#manager, event);
+  }
+}
+
+function changeIn(tx: Tx): Change {
+  return {
+    gate: (gates) => tx.gate(gates),
+    accounts: new AccountWriter(tx),
+    keys: new KeyWriter(tx),
+    meters: new MeterWriter(tx),
+    replays: new ReplayStore(tx.manager),
+    audit: (event) => writeAudit(tx.manager, event),
+  };
+}
+
+async function writeAudit(manager: EntityManager, event: AuditEvent): Promise<void> {
+  await manager.insert(auditRows, auditRow(event));
+}

@@ -1,0 +1,50 @@
+import type { Tx } from "@gatehouse/changefeed";
+import { alreadyExists } from "@gatehouse/service/failure";
+import type { Key } from "../domain/key.ts";
+import type { KeyWrites } from "../domain/store.ts";
+import { violatedUnique } from "./constraint.ts";
+import { KeyReader } from "./key-reads.ts";
+import { keyRow, keyRows } from "./key-row.ts";
+
+/** Keys in a change. Every write here puts itself on the change log. */
+export class KeyWriter extends KeyReader implements KeyWrites {
+  readonly #tx: Tx;
+
+  constructor(tx: Tx) {
+    super(tx.manager);
+    this.#tx = tx;
+  }
+
+  async insert(key: Key): Promise<void> {
+    this.#tx.changed("key", key.id);
+    try {
+      await this.manager.insert(keyRows, keyRow(key));
+    } catch (error) {
+      if (violatedUnique(error) !== "key_name_key") throw error;
+      throw alreadyExists("NAME_TAKEN", "a living key of the account has the name");
+    }
+  }
+
+  async setStatus(keyId: string, status: "ENABLED" | "DISABLED", at: Date): Promise<void> {
+    this.#tx.changed("key", keyId);
+    await this.manager.update(keyRows, { id: keyId }, { status, updated_at: at });
+  }
+
+  async revoke(keyId: string, at: Date): Promise<void> {
+    const [rows] = await this.manager.query<[{ id: string }[], number]>(
+      `UPDATE key SET status = 'REVOKED', secret_hashes = '{}', updated_at = $2
+       WHERE (id = $1 OR parent_key_id = $1) AND status <> 'REVOKED' RETURNING id`,
+      [keyId, at],
+    );
+    for (const { id } of rows) this.#tx.changed("key", id);
+  }
+
+  async countEnabled(accountId: string): Promise<{ keys: number; subKeys: number }> {
+    const [row] = await this.manager.query<[{ keys: string; sub_keys: string }]>(
+      `SELECT count(*) FILTER (WHERE kind <> 'SUB') AS keys, count(*) FILTER (WHERE kind = 'SUB') AS sub_keys
+       FROM key WHERE account_id = $1 AND status = 'ENABLED'`,
+      [accountId],
+    );
+    return { keys: Number(row.keys), subKeys: Number(row.sub_keys) };
+  }
+}

@@ -1,0 +1,5 @@
+import type { MigrationInterface } from "typeorm";
+import { AccountsKeysMeters1763700000000 } from "./1763700000000-accounts-keys-meters.ts";
+
+/** In the order in which they run. */
+export const migrations: (new () => MigrationInterface)[] = [AccountsKeysMeters1763700000000];

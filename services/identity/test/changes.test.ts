@@ -1,0 +1,147 @@
+import { KeyKind, KeyStatus } from "@gatehouse/proto/identity";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { reasonOf, type System, startSystem, timely } from "./system.ts";
+
+let system: System;
+
+beforeAll(async () => {
+  system = await startSystem();
+});
+afterAll(() => system?.stop());
+
+describe("changes", () => {
+  it("have revisions without a gap under 16 writers, and the feed tells all of them", async () => {
+    const { head: before } = await system.feed.getHead({}, timely);
+    const owner = await system.root.accounts.createAccount({ name: "writers" }, timely);
+    const master = system.as(owner.secret);
+    const writers = Array.from({ length: 16 }, async (_, writer) => {
+      for (let n = 0; n < 4; n++) {
+        const { key } = await master.keys.createKey({ name: `w${writer} n${n}` }, timely);
+        await master.keys.revokeKey({ key: key!.id }, timely);
+      }
+    });
+    await Promise.all(writers);
+    const { changes, head } = await system.feed.listChanges({ after: before! }, timely);
+    expect(changes).toHaveLength(2 + 16 * 4 * 2);
+    expect(changes.map(({ revision }) => revision)).toEqual(
+      changes.map((_, n) => before!.revision + 1n + BigInt(n)),
+    );
+    expect(changes.at(-1)!.revision).toBe(head!.revision);
+    const revoked = changes.flatMap(({ entity }) =>
+      entity.case === "key" && entity.value.status === KeyStatus.REVOKED ? [entity.value] : [],
+    );
+    expect(revoked).toHaveLength(16 * 4 * 2);
+    expect(revoked.every(({ secretHashes }) => secretHashes.length === 0)).toBe(true);
+  });
+
+  it("are followed from a snapshot, and resolved in one", async () => {
+    const org = await system.root.accounts.createAccount({ name: "followed" }, timely);
+    const master = system.as(org.secret);
+    const { account: child } = await master.accounts.createAccount({ name: "child" }, timely);
+    const { key: sub } = await master.keys.createKey({ name: "sub", kind: KeyKind.SUB }, timely);
+    await system.root.meters.createMeter({ name: "tokens" }, timely);
+    const { head } = await system.feed.getHead({}, timely);
+    const seen: string[] = [];
+    for await (const { position, entities } of system.feed.snapshot({}, timely)) {
+      expect(position).toEqual(head);
+      for (const { entity } of entities) {
+        if (entity.case === "account" && entity.value.parentId !== "")
+          expect(seen).toContain(entity.value.parentId);
+        if (entity.case === "key") expect(seen).toContain(entity.value.accountId);
+        seen.push(entity.case === "meter" ? entity.value.name : entity.value!.id);
+      }
+    }
+    expect(seen).toEqual(expect.arrayContaining(["requests", "tokens", child!.id, sub!.id]));
+
+    const keys = await system.feed.resolveKeys({ keyIds: [sub!.id, "key_none"] }, timely);
+    expect(keys.keys.map(({ id }) => id).sort()).toEqual([org.key!.id, sub!.id].sort());
+    expect(keys.accounts).toHaveLength(2);
+    expect(keys.position).toEqual(head);
+    const names = [
+      { account: "followed/child" },
+      { account: "child", organizationId: org.account!.id },
+      { account: "followed", organizationId: org.account!.id },
+      { account: child!.id },
+      { account: "child" },
+    ];
+    const accounts = await system.feed.resolveAccounts({ names }, timely);
+    expect(accounts.accountIds).toEqual([child!.id, child!.id, org.account!.id, child!.id, ""]);
+    const elsewhere = { incarnation: "another", revision: 0n };
+    expect(await reasonOf(system.feed.listChanges({ after: elsewhere }, timely))).toBe("LOG_TRUNCATED");
+  });
+
+  it("a key being revoked mints nothing that outlives it", async () => {
+    for (let round = 0; round < 10; round++) {
+      const org = await system.root.accounts.createAccount({ name: `minting ${round}` }, timely);
+      const master = system.as(org.secret);
+      const { key, secret } = await master.keys.createKey(
+        { name: "minter", roles: ["administrator"] },
+        timely,
+      );
+      const minter = system.as(secret);
+      const created = Array.from({ length: 6 }, (_, n) =>
+        minter.keys.createKey({ name: `k${n}`, kind: KeyKind.SUB }, timely).catch((failure) => failure),
+      );
+      const { freshness } = await master.keys.revokeKey({ key: key!.id }, timely);
+      const revokedAt = Number(Buffer.from(freshness, "base64url").toString().split(":")[2]);
+      for (const result of await Promise.all(created)) {
+        if (result instanceof Error) expect(result).toMatchObject({ reason: "CREDENTIAL_INVALID" });
+        else {
+          const at = Number(Buffer.from(result.freshness, "base64url").toString().split(":")[2]);
+          expect(at).toBeLessThan(revokedAt);
+        }
+      }
+      const { keys } = await master.keys.listKeys({ kind: KeyKind.SUB }, timely);
+      expect(keys).toEqual([]);
+    }
+  });
+
+  it("a client frozen inside a transaction delays a revoke by a second at most", async () => {
+    const org = await system.root.accounts.createAccount({ name: "frozen" }, timely);
+    const master = system.as(org.secret);
+    const { key } = await master.keys.createKey({ name: "victim" }, timely);
+    const frozen = new pg.Client({
+      connectionString: system.databaseUrl,
+      options: "-c search_path=identity -c idle_in_transaction_session_timeout=1000",
+    });
+    frozen.on("error", () => {});
+    await frozen.connect();
+    await frozen.query("BEGIN");
+    await frozen.query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))", [key!.id]);
+    const startedMs = performance.now();
+    await master.keys.revokeKey({ key: key!.id }, timely);
+    const tookMs = performance.now() - startedMs;
+    // The lock was in the way, and then it was not.
+    expect(tookMs).toBeGreaterThan(500);
+    expect(tookMs).toBeLessThan(2000);
+    await frozen.end().catch(() => {});
+  });
+
+  it("and refusals are on record, without secrets", async () => {
+    const org = await system.root.accounts.createAccount({ name: "audited" }, timely);
+    const master = system.as(org.secret);
+    const { key, secret } = await master.keys.createKey({ name: "reader", roles: ["auditor"] }, timely);
+    const reader = system.as(secret);
+    expect(await reasonOf(reader.keys.createKey({ name: "no" }, timely))).toBe("SCOPE_DENIED");
+    expect(await reasonOf(master.keys.revokeKey({ key: org.key!.id }, timely))).toBe("SELF_LOCKOUT");
+    expect(await reasonOf(master.keys.revokeKey({ key: "key_none" }, timely))).toBe("NOT_FOUND");
+    await master.keys.disableKey({ key: key!.id }, timely);
+    const { rows } = await system.sql.query(
+      "SELECT * FROM audit_event WHERE actor_account_id = $1 ORDER BY id",
+      [org.account!.id],
+    );
+    expect(rows.map(({ action, target, outcome }) => [action, target, outcome])).toEqual([
+      ["gatehouse.keys.create", key!.id, "OK"],
+      ["gatehouse.keys.create", "", "SCOPE_DENIED"],
+      ["gatehouse.keys.revoke", org.key!.id, "SELF_LOCKOUT"],
+      ["gatehouse.keys.revoke", "key_none", "NOT_FOUND"],
+      ["gatehouse.keys.disable", key!.id, "OK"],
+    ]);
+    expect(rows.at(-1)).toMatchObject({ before: { status: "ENABLED" }, after: { status: "DISABLED" } });
+    const hashes = await system.sql.query("SELECT unnest(secret_hashes) AS hash FROM key");
+    const everything = JSON.stringify((await system.sql.query("SELECT * FROM audit_event")).rows);
+    for (const { hash } of hashes.rows) expect(everything).not.toContain(hash);
+    expect(everything).not.toContain(secret);
+  });
+});

@@ -1,0 +1,107 @@
+import { newPepper } from "@gatehouse/keys";
+import { AccountService, FeedService, KeyService, MeterService } from "@gatehouse/proto/identity";
+import { createLog, type GrpcClient, grpcClient, serve } from "@gatehouse/service";
+import pg from "pg";
+import { createIdentity, type Identity, type IdentityOverrides, readIdentityConfig } from "../src/index.ts";
+import { startPostgres } from "./postgres.ts";
+
+const SERVICE_SECRET = "the service secret of a test, long enough";
+export const timely = { timeoutMs: 20_000 };
+
+/** What one key can call. */
+export interface Caller {
+  readonly accounts: GrpcClient<typeof AccountService>;
+  readonly keys: GrpcClient<typeof KeyService>;
+  readonly meters: GrpcClient<typeof MeterService>;
+}
+
+/** identity on real sockets over a real Postgres. */
+export interface System {
+  readonly identity: Identity;
+  readonly rootKey: string;
+  readonly root: Caller;
+  readonly feed: GrpcClient<typeof FeedService>;
+  /** A connection beside identity's own. */
+  readonly sql: pg.Client;
+  readonly databaseUrl: string;
+  /** Environment variables as a deployment would set them. */
+  readonly environment: Readonly<Record<string, string>>;
+  as(key: string): Caller;
+  /** One call by HTTP and JSON, as text. */
+  json(key: string, method: string, body: unknown): Promise<{ status: number; body: string }>;
+  stop(): Promise<void>;
+}
+
+export async function startSystem(overrides: IdentityOverrides = {}): Promise<System> {
+  const postgres = await startPostgres();
+  const environment = {
+    GATEHOUSE_DATABASE_URL: postgres.url,
+    GATEHOUSE_SERVICE_SECRET: SERVICE_SECRET,
+    GATEHOUSE_PEPPERS: newPepper("a"),
+  };
+  const log = createLog({ name: "test", level: "error" });
+  const identity = await createIdentity(readIdentityConfig(environment), log, overrides);
+  const { routes, guard } = identity;
+  const anyPort = { host: "127.0.0.1", port: 0 };
+  const server = await serve({ grpc: anyPort, http: anyPort, routes, guard, log });
+  const sql = new pg.Client({ connectionString: postgres.url, options: "-c search_path=identity" });
+  await sql.connect();
+  const clients: { close(): void }[] = [];
+
+  function open<C extends { close(): void }>(client: C): C {
+    clients.push(client);
+    return client;
+  }
+  function as(key: string): Caller {
+    const options = { headers: { "x-api-key": key } };
+    return {
+      accounts: open(grpcClient(AccountService, server.grpcAddress, options)),
+      keys: open(grpcClient(KeyService, server.grpcAddress, options)),
+      meters: open(grpcClient(MeterService, server.grpcAddress, options)),
+    };
+  }
+
+  const rootKey = identity.bootstrapped.rootKey!;
+  const headers = { authorization: `Bearer ${SERVICE_SECRET}` };
+  return {
+    identity,
+    rootKey,
+    root: as(rootKey),
+    feed: open(grpcClient(FeedService, server.grpcAddress, { headers })),
+    sql,
+    databaseUrl: postgres.url,
+    environment,
+    as,
+    async json(key, method, body) {
+      const response = await fetch(`http://${server.httpAddress}/gatehouse.identity.v1.${method}`, {
+        method: "POST",
+        headers: { "content-type": "application/json", "x-api-key": key },
+        body: JSON.stringify(body),
+      });
+      return { status: response.status, body: await response.text() };
+    },
+    async stop() {
+      for (const client of clients) client.close();
+      await server.close();
+      await identity.close();
+      await sql.end();
+      await postgres.stop();
+    },
+  };
+}
+
+/** The reason that a call fails with. */
+export function reasonOf(call: Promise<unknown>): Promise<string> {
+  return call.then(
+    () => "OK",
+    (failure: { reason: string }) => failure.reason,
+  );
+}
+
+/** The fields that a call names as bad. */
+export function badFieldsOf(call: Promise<unknown>): Promise<string[]> {
+  return call.then(
+    () => [],
+    (failure: { violations: readonly { field: string }[] }) => failure.violations.map(({ field }) => field),
+  );
+}
