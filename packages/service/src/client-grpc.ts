@@ -13,15 +13,15 @@ import { Failure } from "./failure.ts";
 import { grpcPath } from "./grpc-transport.ts";
 import { REPLY_BYTES_MAX } from "./limits.ts";
 
-/** Headers to send, by lower-case name. */
-export type Headers = Readonly<Record<string, string>>;
+/** CallHeaders to send, by lower-case name. */
+export type CallHeaders = Readonly<Record<string, string>>;
 
 /** Options of one unary call. */
 export interface UnaryOptions {
   /** How long to wait, in milliseconds. Required: every wait has a deadline. */
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
-  readonly headers?: Headers | undefined;
+  readonly headers?: CallHeaders | undefined;
 }
 
 /** Options of one stream; without `timeoutMs` it lasts until either side ends it. */
@@ -50,7 +50,7 @@ export type GrpcClient<S extends DescService> = {
 /** Options of {@link grpcClient}. */
 export interface ClientOptions {
   /** Sent with every call; a function is asked each time. */
-  readonly headers?: Headers | (() => Headers) | undefined;
+  readonly headers?: CallHeaders | (() => CallHeaders) | undefined;
   /** Default: plaintext. */
   readonly credentials?: ChannelCredentials | undefined;
 }
@@ -165,7 +165,7 @@ function serializer(desc: DescMessage): (request: object) => Buffer {
   };
 }
 
-function metadataOf(common: ClientOptions["headers"], own: Headers | undefined): Metadata {
+function metadataOf(common: ClientOptions["headers"], own: CallHeaders | undefined): Metadata {
   const metadata = new Metadata();
   for (const headers of [typeof common === "function" ? common() : common, own]) {
     for (const name in headers) {

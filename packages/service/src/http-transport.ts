@@ -2,12 +2,16 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import type { Registry } from "prom-client";
+import { answerable } from "./error-wire.ts";
 import { sendJson } from "./http-json.ts";
 import { rpcListener } from "./http-rpc.ts";
 import type { Readiness } from "./readiness.ts";
 import type { TransportOptions } from "./transport.ts";
 
-/** A plain HTTP endpoint beside the RPCs: answers the request and returns true, or leaves it and returns false. */
+/**
+ * A plain HTTP endpoint beside the RPCs: takes the request and returns true, or leaves it and returns false.
+ * What it throws before it returns is answered 500; what it starts and does not wait for is its own to catch.
+ */
 export type ExtraEndpoint = (request: IncomingMessage, response: ServerResponse) => boolean;
 
 /** What the HTTP side needs beyond the routes. */
@@ -53,7 +57,7 @@ export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTranspor
 function servePlain<P>(
   request: IncomingMessage,
   response: ServerResponse,
-  { readiness, registry, extra }: HttpTransportOptions<P>,
+  { readiness, registry, report, extra }: HttpTransportOptions<P>,
 ): boolean {
   switch (request.url?.split("?", 1)[0]) {
     case "/healthz":
@@ -69,7 +73,13 @@ function servePlain<P>(
       );
       return true;
     default:
-      return extra?.(request, response) ?? false;
+      try {
+        return extra?.(request, response) ?? false;
+      } catch (error) {
+        const { code, message, metadata } = answerable(error, report);
+        sendJson(response, 500, { code: code.toLowerCase(), message, ...metadata });
+        return true;
+      }
   }
 }
 

@@ -4,6 +4,7 @@ export { localBus } from "./bus-local.ts";
 export { type NatsBusOptions, natsBus } from "./bus-nats.ts";
 export { type Call, type Later, plainAddress } from "./call.ts";
 export {
+  type CallHeaders,
   type ClientOptions,
   type GrpcClient,
   grpcClient,
@@ -20,8 +21,8 @@ export { sendJson } from "./http-json.ts";
 export type { ExtraEndpoint } from "./http-transport.ts";
 export { REPLY_BYTES_MAX, REQUEST_BYTES_MAX } from "./limits.ts";
 export { createLog, type Log, type LogLevel, type LogOptions } from "./log.ts";
-export { type Loop, type LoopOptions, runLoop } from "./loop.ts";
-export { RpcMetrics } from "./metrics.ts";
+export { type Loop, type LoopLog, type LoopOptions, runLoop } from "./loop.ts";
+export { createRegistry, RpcMetrics } from "./metrics.ts";
 export type { ReadinessChecks } from "./readiness.ts";
 export { type ServeOptions, type ServingService, serve } from "./server.ts";
 export { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";

@@ -17,11 +17,12 @@ export interface LogOptions {
 }
 
 // Credentials by the names they travel under, at the top of a line and one level down (headers, requests).
-const SECRET_NAMES = ["authorization", '["x-api-key"]', "key", "secret", "token", "password"];
-const SECRET_PATHS = SECRET_NAMES.flatMap((name) => [
-  name.replace(/^\[/, "["),
-  name.startsWith("[") ? `*${name}` : `*.${name}`,
-]);
+const SECRET_NAMES = ["authorization", "key", "secret", "token", "password"];
+const SECRET_PATHS = [
+  ...SECRET_NAMES.flatMap((name) => [name, `*.${name}`]),
+  '["x-api-key"]',
+  '*["x-api-key"]',
+];
 
 /** JSON lines to stdout. Fields named like credentials are never printed. */
 export function createLog({ name, level, redactText, destination }: LogOptions): Log {

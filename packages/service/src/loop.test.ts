@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { type LoopOptions, runLoop } from "./loop.ts";
+import { runLoop } from "./loop.ts";
 
-const quiet = { info: () => {}, warn: () => {} } as unknown as LoopOptions["log"];
+const quiet = { info: () => {}, warn: () => {} };
 const base = { name: "test", everyMs: 1000, jitter: 0, backoff: { minMs: 10, maxMs: 40 }, log: quiet };
 
 beforeEach(() => {

@@ -1,4 +1,8 @@
-import type { Log } from "./log.ts";
+/** The part of a log that a loop writes to. */
+export interface LoopLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
 
 /** What {@link runLoop} takes. */
 export interface LoopOptions {
@@ -14,7 +18,7 @@ export interface LoopOptions {
   readonly timeoutMs?: number | undefined;
   /** The work. Its signal aborts when the loop stops or the run is out of time. */
   readonly run: (signal: AbortSignal) => void | Promise<void>;
-  readonly log: Pick<Log, "warn" | "info">;
+  readonly log: LoopLog;
 }
 
 /** A running loop. */

@@ -1,10 +1,18 @@
 import type { DescMethod } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
-import { type Metric, Registry } from "prom-client";
+import { collectDefaultMetrics, type Metric, Registry } from "prom-client";
 
 // Upper bounds in milliseconds: from a warm Verify (tens of microseconds) to the longest deadlines in use.
 const BOUNDS_MS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 2500, 10_000];
 const CODES = 17;
+
+/** A registry whose metrics carry the service's name, with those of the process: memory, CPU, event loop, GC. */
+export function createRegistry(service: string): Registry {
+  const registry = new Registry();
+  registry.setDefaultLabels({ service });
+  collectDefaultMetrics({ register: registry });
+  return registry;
+}
 
 /** Counts one finished call: its gRPC status code, and how long it took in milliseconds. */
 export type ObserveCall = (code: number, elapsedMs: number) => void;

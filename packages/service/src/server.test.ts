@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
-import { create, toBinary } from "@bufbuild/protobuf";
+import { create, createFileRegistry, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { AuthzService, VerifyRequestSchema } from "@gatehouse/proto/authz";
@@ -11,9 +12,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Call } from "./call.ts";
 import { type GrpcClient, grpcClient } from "./client-grpc.ts";
 import { Failure, invalid, unauthenticated } from "./failure.ts";
-import { type Guard, guardedUnary, route } from "./handlers.ts";
+import { accessRule, type Guard, guardedUnary, route } from "./handlers.ts";
 import { createLog } from "./log.ts";
-import { RpcMetrics } from "./metrics.ts";
+import { createRegistry, RpcMetrics } from "./metrics.ts";
 import { type ServingService, serve } from "./server.ts";
 
 // One small service in the shape of authz: what each call does hangs on the key it presents.
@@ -96,7 +97,13 @@ function start(graceMs = 2000): Promise<ServingService> {
     routes: [authz, feed],
     guard,
     log,
-    metrics: new RpcMetrics(),
+    metrics: new RpcMetrics(createRegistry("test")),
+    extra(request, response) {
+      if (request.url === "/boom") throw new Error("boom");
+      if (request.url !== "/extra") return false;
+      response.end("extra");
+      return true;
+    },
     graceMs,
   });
 }
@@ -191,6 +198,20 @@ describe("the guard", () => {
   it("may answer later", async () => {
     const reply = await client.verify({ key: "x" }, { timeoutMs, headers: { authorization: "slow" } });
     expect(reply.keyId).toBe("slow");
+  });
+
+  it("stops the service from starting where an RPC states no access rule", () => {
+    const message = { name: "M" };
+    const rpc = { name: "Open", inputType: ".t.M", outputType: ".t.M" };
+    const proto = {
+      name: "t.proto",
+      package: "t",
+      messageType: [message],
+      service: [{ name: "S", method: [rpc] }],
+    };
+    const service = createFileRegistry(create(FileDescriptorSetSchema, { file: [proto] })).getService("t.S")!;
+    expect(() => accessRule(service.method.open!)).toThrow("t.S/Open states no access rule");
+    expect(accessRule(AuthzService.method.verify)).toMatchObject({ scope: "gatehouse.verify" });
   });
 
   it("stops the service from starting where it refuses an RPC", async () => {
@@ -299,9 +320,15 @@ describe("the plain HTTP endpoints", () => {
     await client.verify({ key: "x" }, { timeoutMs });
     const metrics = await (await get("/metrics")).text();
     expect(metrics).toMatch(
-      /rpc_requests_total\{method="gatehouse.authz.v1.AuthzService\/Verify",code="OK"\} \d/,
+      /rpc_requests_total\{method="gatehouse.authz.v1.AuthzService\/Verify",code="OK",service="test"\} \d/,
     );
-    expect(metrics).toMatch(/rpc_duration_seconds_bucket\{method="[^"]*Verify",le="\+Inf"\} \d/);
+    expect(metrics).toMatch(
+      /rpc_duration_seconds_bucket\{method="[^"]*Verify",le="\+Inf",service="test"\} \d/,
+    );
+    expect(metrics).toContain("nodejs_eventloop_lag_seconds");
+    expect(await (await get("/extra")).text()).toBe("extra");
+    const boom = await get("/boom");
+    expect([boom.status, await boom.json()]).toMatchObject([500, { message: "internal error" }]);
     const lost = await get("/elsewhere");
     expect([lost.status, lost.headers.get("content-type")]).toEqual([404, "application/json"]);
   });
