@@ -1,1 +1,182 @@
-export {};
+import type { Principal } from "@gatehouse/access";
+import { accessGuard } from "@gatehouse/access/guard";
+import { encodeFreshness, Follower, follow, systemClock } from "@gatehouse/changefeed";
+import { KeyFormat } from "@gatehouse/keys";
+import { AuthzService } from "@gatehouse/proto/authz";
+import {
+  type Bus,
+  Disposables,
+  type Guard,
+  type Log,
+  localBus,
+  natsBus,
+  type Route,
+  route,
+  runLoop,
+} from "@gatehouse/service";
+import type { AuthzConfig } from "./config.ts";
+import { CachedDirectory } from "./domain/cached-directory.ts";
+import { FreshnessGate } from "./domain/freshness-gate.ts";
+import { IdentityCache } from "./domain/identity-cache.ts";
+import { IdentityReader } from "./domain/identity-reader.ts";
+import { LeasePool } from "./domain/lease-pool.ts";
+import { LimitBook } from "./domain/limit-book.ts";
+import { Verifier } from "./domain/verify.ts";
+import { authzHandlers } from "./rpc/authz-service.ts";
+import { RequestMemory } from "./rpc/request-memory.ts";
+import { Shipper, Spool } from "./spool/index.ts";
+import { GrpcIdentitySource } from "./upstream/identity-source.ts";
+import { GrpcMeteringSource } from "./upstream/metering-source.ts";
+
+export { type AuthzConfig, readAuthzConfig } from "./config.ts";
+
+/** What tests and the stack put in the place of what the configuration would give. */
+export interface AuthzOverrides {
+  /** Shared with other services of the process; left open by `close`. */
+  readonly bus?: Bus;
+  /** Tests switch following off, to see that what rests on it then fails. */
+  readonly following?: boolean;
+}
+
+/** authz, ready to be served. */
+export interface Authz {
+  readonly routes: readonly Route<Principal>[];
+  readonly guard: Guard<Principal>;
+  /** Rejects until both feeds have been proven once. */
+  ready(): Promise<void>;
+  /** After the server has closed: gives leases back and ships what is spooled, for a few seconds at most. */
+  close(): Promise<void>;
+}
+
+/** The age up to which limits are relied on, which is how long a quota's lease lives. */
+const LIMITS_STALENESS_MAX_MS = 60_000;
+const SWEEP_MS = 500;
+/** A lease that nobody spends from goes back after this long. */
+const IDLE_LEASE_MS = 30_000;
+/** What tests without following run with: state of any age answers. */
+const UNGUARDED = { boundMs: Number.POSITIVE_INFINITY, stalenessMaxMs: Number.POSITIVE_INFINITY };
+/** What is not shipped by then waits in the spool for the next start. */
+const DRAIN_MS = 3000;
+const RECALL_BACKOFF = { minMs: 50, maxMs: 1000 };
+
+/** Opens the spool, begins to follow both feeds, and wires everything up. Rejects where the spool is taken. */
+export async function createAuthz(
+  config: AuthzConfig,
+  log: Log,
+  overrides: AuthzOverrides = {},
+): Promise<Authz> {
+  const opened = new Disposables(log);
+  const clock = systemClock;
+  const secret = config.serviceSecret.reveal();
+  try {
+    const bus = overrides.bus ?? openBus(config, log, opened);
+    const identity = new GrpcIdentitySource(config.identityAddress, secret);
+    opened.add("identity client", () => identity.close());
+    const spool = await Spool.open({ ...config.spool, log });
+    const metering = new GrpcMeteringSource(
+      config.meteringAddress,
+      secret,
+      `${spool.producer}/${spool.epoch}`,
+    );
+    opened.add("metering client", () => metering.close());
+    const { register, ingest: send } = metering;
+    const shipper = new Shipper({ spool, register, send, log });
+    shipper.start();
+    opened.add("spool", () => spool.stop(() => shipper.stop(DRAIN_MS)));
+
+    const cache = new IdentityCache({
+      capacity: config.cache.keys,
+      lifetimeMs: config.cache.lifetimeMs,
+      nowMs: () => clock.now().wallMs,
+    });
+    const identityFollower = new Follower({ source: identity, replica: cache, clock });
+    const following = overrides.following ?? true;
+    const identityGate = new FreshnessGate(identityFollower, following ? config.freshness : UNGUARDED);
+    const reader = new IdentityReader(identity, cache);
+    // As many nodes as keys, and their accounts.
+    const book = new LimitBook(config.cache.keys * 2);
+    const meteringFollower = new Follower({ source: metering, replica: book, clock });
+    const pool = new LeasePool({
+      book,
+      journal: spool,
+      source: metering,
+      clock,
+      ship: () => void spool.seal().then(() => shipper.kick()),
+      identityFreshness: () =>
+        identityFollower.position === undefined ? "" : encodeFreshness("identity", identityFollower.position),
+    });
+    opened.add("leases", () => pool.drain());
+    const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
+    const verifier = new Verifier({
+      format,
+      cache,
+      identity: reader,
+      identityProof: identityFollower,
+      identityGate,
+      meteringProof: meteringFollower,
+      limitsStalenessMaxMs: following ? LIMITS_STALENESS_MAX_MS : Number.POSITIVE_INFINITY,
+      pool,
+      journal: spool,
+      clock,
+    });
+
+    if (following) {
+      const doubt = (ids: readonly string[]) => cache.doubt(ids, identityFollower.proofsBegun);
+      const followers = [
+        follow({ follower: identityFollower, source: "identity", bus, log, onBell: doubt }),
+        follow({
+          follower: meteringFollower,
+          source: "metering",
+          bus,
+          log,
+          onBell: (ids) => book.doubt(ids),
+        }),
+      ];
+      for (const follower of followers) opened.add("follower", () => follower.stop());
+    } else {
+      await Promise.all([identityFollower.prove(), meteringFollower.prove()]);
+    }
+    const recalls = watchRecalls(metering, pool, log);
+    opened.add("recalls", () => recalls.stop());
+    const sweeping = setInterval(() => pool.sweep(IDLE_LEASE_MS), SWEEP_MS);
+    opened.add("sweeping", () => clearInterval(sweeping));
+
+    const directory = new CachedDirectory({
+      cache,
+      identity: reader,
+      identityProof: identityFollower,
+      identityGate,
+    });
+    const memory = new RequestMemory(() => clock.now().monotonicMs);
+    return {
+      routes: [route(AuthzService, authzHandlers({ verifier, memory }))],
+      guard: accessGuard({ directory, format, serviceSecret: secret }),
+      ready: async () => {
+        if (identityFollower.provenProof === 0) throw new Error("identity was not followed yet");
+        if (meteringFollower.provenProof === 0) throw new Error("metering was not followed yet");
+      },
+      close: () => opened.close(),
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+function openBus({ natsUrls }: AuthzConfig, log: Log, opened: Disposables): Bus {
+  const bus = natsUrls ? natsBus({ urls: natsUrls, name: "authz", log }) : localBus({ log });
+  opened.add("bus", () => bus.close());
+  return bus;
+}
+
+function watchRecalls(metering: GrpcMeteringSource, pool: LeasePool, log: Log) {
+  return runLoop({
+    name: "watch recalls",
+    everyMs: RECALL_BACKOFF.minMs,
+    backoff: RECALL_BACKOFF,
+    run: async (signal) => {
+      for await (const limitIds of metering.recalls(signal)) pool.recall(limitIds);
+    },
+    log,
+  });
+}

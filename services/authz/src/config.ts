@@ -1,0 +1,54 @@
+import { hostname } from "node:os";
+import { type Pepper, parsePepper } from "@gatehouse/keys";
+import { type ConfigOf, optional, readConfig, type Setting, config as settings } from "@gatehouse/service";
+
+const spec = {
+  grpc: settings.address("GATEHOUSE_AUTHZ_GRPC", { host: "127.0.0.1", port: 7102 }),
+  http: settings.address("GATEHOUSE_AUTHZ_HTTP", { host: "127.0.0.1", port: 7202 }),
+  /** Where identity and metering answer gRPC. */
+  identityAddress: settings.text("GATEHOUSE_IDENTITY_ADDRESS", "127.0.0.1:7101"),
+  meteringAddress: settings.text("GATEHOUSE_METERING_ADDRESS", "127.0.0.1:7103"),
+  natsUrls: optional(settings.list("GATEHOUSE_NATS_URL")),
+  /** What Gatehouse's own services present to each other. */
+  serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),
+  peppers: peppers("GATEHOUSE_PEPPERS"),
+  keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
+  spool: {
+    /** On a local disk, for this replica alone. */
+    directory: settings.text("GATEHOUSE_SPOOL_DIR", ".gatehouse/spool"),
+    /** Who ships it: one name for each spool directory. */
+    producer: settings.text("GATEHOUSE_PRODUCER", `authz-${hostname()}`),
+    /** What a crash may lose: `off` all that is not shipped, `cache` what the kernel had not written, `fsync` nothing. */
+    sync: settings.choice("GATEHOUSE_SPOOL_SYNC", ["off", "cache", "fsync"], "cache"),
+  },
+  cache: {
+    keys: settings.integer("GATEHOUSE_CACHE_KEYS", { min: 1000, max: 10_000_000 }, 1_000_000),
+    lifetimeMs: settings.durationMs("GATEHOUSE_CACHE_LIFETIME", { min: 1000, max: 86_400_000 }, 600_000),
+  },
+  freshness: {
+    boundMs: settings.durationMs("GATEHOUSE_FRESHNESS_BOUND", { min: 300, max: 1000 }, 1000),
+    stalenessMaxMs: settings.durationMs("GATEHOUSE_STALENESS_MAX", { min: 0, max: 3_600_000 }, 10_000),
+  },
+  logLevel: settings.choice("GATEHOUSE_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], "info"),
+};
+
+export type AuthzConfig = ConfigOf<typeof spec>;
+
+/** Reads and checks everything at once. Throws ConfigError naming each variable that is missing or wrong. */
+export function readAuthzConfig(env: Readonly<Record<string, string | undefined>>): AuthzConfig {
+  return readConfig(env, spec);
+}
+
+/** `<version>:<secret>`, separated by commas; the first tags new keys. Or the file that `<name>_FILE` names. */
+function peppers(name: string): Setting<readonly Pepper[]> {
+  const text = settings.secret(name);
+  return {
+    name,
+    read: (env) =>
+      text
+        .read(env)
+        .reveal()
+        .split(",")
+        .map((pepper) => parsePepper(pepper.trim())),
+  };
+}

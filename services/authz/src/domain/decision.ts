@@ -1,0 +1,60 @@
+import type { AccountEntry, KeyEntry } from "./entry.ts";
+import type { Limit } from "./limit.ts";
+import type { Receipt } from "./receipt.ts";
+
+/** The codes of DECISION_CODE_…, those that this version can give. */
+export type DecisionCode =
+  | "VALID"
+  | "NOT_FOUND"
+  | "DISABLED"
+  | "NOT_YET_VALID"
+  | "EXPIRED"
+  | "ACCOUNT_SUSPENDED"
+  | "ACCOUNT_CLOSED"
+  | "TARGET_NOT_FOUND"
+  | "SCOPE_DENIED"
+  | "RATE_LIMITED"
+  | "QUOTA_EXCEEDED"
+  | "INDETERMINATE";
+
+export interface BindingLimit {
+  readonly limit: Limit;
+  readonly remaining: number;
+  /** Unix milliseconds; undefined where nothing resets, or it is not known. */
+  readonly resetsAtMs: number | undefined;
+}
+
+export interface Decision {
+  readonly code: DecisionCode;
+  readonly reason: string;
+  readonly decisionId: string;
+  /** The key; undefined when NOT_FOUND, and when INDETERMINATE before it was found. */
+  readonly entry: KeyEntry | undefined;
+  /** The account acted on, with its chain. */
+  readonly target: readonly AccountEntry[] | undefined;
+  readonly binding: BindingLimit | undefined;
+  readonly warnings: readonly string[];
+  readonly retryAfterMs: number | undefined;
+  /** Where the state behind it stands; empty before anything is known. */
+  readonly freshness: string;
+  /** How old that state may be. */
+  readonly stalenessMs: number;
+  /** What charged is answered only once this says that it was written down. */
+  readonly receipt: Receipt | undefined;
+}
+
+/** For people: what a code means. */
+export const reasons: Readonly<Record<DecisionCode, string>> = {
+  VALID: "",
+  NOT_FOUND: "no such key",
+  DISABLED: "the key, or its parent key, is disabled",
+  NOT_YET_VALID: "the key, or its parent key, is not valid yet",
+  EXPIRED: "the key, or its parent key, has expired",
+  ACCOUNT_SUSPENDED: "the account, or one above it, is suspended",
+  ACCOUNT_CLOSED: "the account, or one above it, is closed",
+  TARGET_NOT_FOUND: "no such account in the key's reach",
+  SCOPE_DENIED: "the resource is outside the key's scopes",
+  RATE_LIMITED: "a rate limit is used up for now",
+  QUOTA_EXCEEDED: "a quota is used up until it resets",
+  INDETERMINATE: "this cannot be decided now; try again",
+};

@@ -1,0 +1,267 @@
+import type { AccountNode, KeyNode } from "@gatehouse/access";
+import { ChangeRing, type Position, type Replica } from "@gatehouse/changefeed";
+import { AccountTable } from "./account-table.ts";
+import { type AccountEntry, KeyEntry, TargetEntry } from "./entry.ts";
+import { S3Fifo } from "./s3-fifo.ts";
+
+/**
+ * Keys, and the accounts that master keys name, with all that they depend on, kept true by identity's feed.
+ *
+ * What it defends against is the late fill: an answer read from the source before a change, arriving after the
+ * change was applied here, would bring a revoked key back to life. So every fill says at which revision it was
+ * read, and is stored only if nothing that it speaks of has changed since (the ring remembers what has, and
+ * counts what it no longer remembers as changed). Revoked and closed are final besides.
+ */
+
+/** What identity answers when asked for keys: true at one position. */
+export interface ResolvedKeys {
+  readonly position: Position;
+  /** Those of the asked keys that exist, and their parent keys, by id. */
+  readonly keys: ReadonlyMap<string, KeyNode>;
+  /** Their accounts, up to the root, by id. */
+  readonly accounts: ReadonlyMap<string, AccountNode>;
+}
+
+/** What identity answers when asked for an account by name. */
+export interface ResolvedTarget {
+  readonly position: Position;
+  /** Undefined: there is none by that name. */
+  readonly accountId: string | undefined;
+  /** Its chain, by id. */
+  readonly accounts: ReadonlyMap<string, AccountNode>;
+}
+
+/** What changed, with its state at that revision or later. */
+export interface IdentityChange {
+  readonly revision: number;
+  readonly key?: KeyNode | undefined;
+  readonly account?: AccountNode | undefined;
+}
+
+export interface IdentityCacheOptions {
+  /** Keys at most; as many named accounts. */
+  readonly capacity: number;
+  /** How long an entry lives at most; each gets up to a tenth less, so that they do not all end at once. */
+  readonly lifetimeMs: number;
+  readonly nowMs: () => number;
+}
+
+/** Changes remembered: at 10 000 changes a second, six seconds of them. A fill's deadline is shorter. */
+const RING_CAPACITY = 65_536;
+/** What is not there is remembered briefly: long enough for a retry storm, short enough for a new key. */
+const UNKNOWN_MS = 2000;
+const UNKNOWN_CAPACITY = 65_536;
+
+export class IdentityCache implements Replica<IdentityChange> {
+  readonly #options: IdentityCacheOptions;
+  readonly #accounts = new AccountTable();
+  readonly #keys: S3Fifo<KeyEntry>;
+  readonly #targets: S3Fifo<TargetEntry>;
+  readonly #unknown: S3Fifo<{ readonly untilMs: number }>;
+  #ring = new ChangeRing(RING_CAPACITY, 0);
+  #position: Position | undefined;
+  /** Fills that came too late and were dropped. */
+  fillsDiscarded = 0;
+
+  constructor(options: IdentityCacheOptions) {
+    this.#options = options;
+    this.#keys = new S3Fifo(options.capacity, (entry) => {
+      entry.dead = true;
+      this.#accounts.release(entry.accounts);
+    });
+    this.#targets = new S3Fifo(options.capacity, (entry) => this.#accounts.release(entry.accounts));
+    this.#unknown = new S3Fifo(UNKNOWN_CAPACITY);
+  }
+
+  get size(): number {
+    return this.#keys.size;
+  }
+
+  /** A key's living entry. */
+  key(keyId: string): KeyEntry | undefined {
+    const entry = this.#keys.get(keyId);
+    if (entry === undefined) return undefined;
+    if (entry.parent?.dead || entry.expiresAtMs <= this.#options.nowMs()) {
+      this.#keys.delete(keyId);
+      return undefined;
+    }
+    return entry;
+  }
+
+  /** The account that a name means to an organization's keys; to the provider's, for "". */
+  target(organizationId: string, name: string): TargetEntry | undefined {
+    const entry = this.#targets.get(targetKey(organizationId, name));
+    if (entry === undefined || entry.expiresAtMs > this.#options.nowMs()) return entry;
+    this.#targets.delete(targetKey(organizationId, name));
+    return undefined;
+  }
+
+  isUnknownKey(keyId: string): boolean {
+    return this.#isUnknown(keyId);
+  }
+
+  isUnknownTarget(organizationId: string, name: string): boolean {
+    return this.#isUnknown(targetKey(organizationId, name));
+  }
+
+  /** Stores what the source answered for a key. False: it came too late to be believed; ask again. */
+  fillKey(keyId: string, { position, keys, accounts }: ResolvedKeys): boolean {
+    const key = keys.get(keyId);
+    const parent = key?.parentKeyId === undefined ? undefined : required(keys, key.parentKeyId);
+    const chain = key === undefined ? [] : chainOf(key.accountId, accounts);
+    const about = [keyId, ...(parent === undefined ? [] : [parent.id]), ...chain.map(({ id }) => id)];
+    if (!this.#believes(position, about)) return false;
+    if (key === undefined) {
+      this.#rememberUnknown(keyId);
+      return true;
+    }
+    this.#accounts.take(chain, position.revision);
+    const held = this.#accounts.chain(key.accountId);
+    const parentEntry = parent && this.#store(parent, undefined, held, position.revision);
+    this.#store(key, parentEntry, held, position.revision);
+    this.#accounts.sweep(chain);
+    return true;
+  }
+
+  /** Stores what the source answered for a name. False: it came too late to be believed; ask again. */
+  fillTarget(
+    organizationId: string,
+    name: string,
+    { position, accountId, accounts }: ResolvedTarget,
+  ): boolean {
+    const chain = accountId === undefined ? [] : chainOf(accountId, accounts);
+    if (
+      !this.#believes(
+        position,
+        chain.map(({ id }) => id),
+      )
+    )
+      return false;
+    if (accountId === undefined) {
+      // True only until the next account: no change says which name it gives a meaning to.
+      if (position.revision < this.#position!.revision) return false;
+      this.#rememberUnknown(targetKey(organizationId, name));
+      return true;
+    }
+    this.#accounts.take(chain, position.revision);
+    const held = this.#accounts.chain(accountId);
+    this.#accounts.hold(held);
+    this.#targets.set(targetKey(organizationId, name), new TargetEntry(held, this.#expiryMs()));
+    return true;
+  }
+
+  /** Casts doubt on what a bell named: it is not used until a proof begun later than `proof` is here. */
+  doubt(ids: readonly string[], proof: number): void {
+    for (const id of ids) {
+      const entry = this.#accounts.get(id) ?? this.#keys.peek(id);
+      if (entry !== undefined) entry.doubtedAtProof = proof;
+    }
+  }
+
+  position(): Position | undefined {
+    return this.#position;
+  }
+
+  apply(after: Position, changes: readonly IdentityChange[]): Position {
+    for (const { revision, key, account } of changes) {
+      if (key !== undefined) this.#applyKey(key, revision);
+      if (account !== undefined) this.#applyAccount(account, revision);
+    }
+    this.#position = { ...after, revision: changes.at(-1)?.revision ?? after.revision };
+    return this.#position;
+  }
+
+  restart(head: Position): Position {
+    this.#keys.clear();
+    this.#targets.clear();
+    this.#unknown.clear();
+    this.#ring = new ChangeRing(RING_CAPACITY, head.revision);
+    this.#position = head;
+    return head;
+  }
+
+  #applyKey(key: KeyNode, revision: number): void {
+    this.#ring.record(key.id, revision);
+    this.#unknown.delete(key.id);
+    const entry = this.#keys.peek(key.id);
+    if (entry === undefined || entry.revision > revision) return;
+    this.#put(new KeyEntry(key, entry.parent, entry.accounts, revision, entry.expiresAtMs));
+  }
+
+  #applyAccount(account: AccountNode, revision: number): void {
+    this.#ring.record(account.id, revision);
+    // It may be the one that a name was found not to mean.
+    this.#unknown.clear();
+    this.#accounts.get(account.id)?.update(account, revision);
+  }
+
+  #believes(position: Position, about: readonly string[]): boolean {
+    const believed =
+      position.incarnation === this.#position?.incarnation &&
+      !about.some((id) => this.#ring.changedAfter(id, position.revision));
+    if (!believed) this.fillsDiscarded++;
+    return believed;
+  }
+
+  // What is here is kept true by the feed, so no fill replaces it: not a revoked key by an older state of it,
+  // not a parent key by its equal, which would kill the entries of its other sub-keys.
+  #store(
+    key: KeyNode,
+    parent: KeyEntry | undefined,
+    accounts: readonly AccountEntry[],
+    revision: number,
+  ): KeyEntry {
+    return this.key(key.id) ?? this.#put(new KeyEntry(key, parent, accounts, revision, this.#expiryMs()));
+  }
+
+  // Held before it is set: replacing an entry releases the same accounts.
+  #put(entry: KeyEntry): KeyEntry {
+    this.#accounts.hold(entry.accounts);
+    this.#keys.set(entry.key.id, entry);
+    return entry;
+  }
+
+  #isUnknown(name: string): boolean {
+    const entry = this.#unknown.peek(name);
+    return entry !== undefined && entry.untilMs > this.#options.nowMs();
+  }
+
+  #rememberUnknown(name: string): void {
+    this.#unknown.set(name, { untilMs: this.#options.nowMs() + UNKNOWN_MS });
+  }
+
+  #expiryMs(): number {
+    const { nowMs, lifetimeMs } = this.#options;
+    return nowMs() + lifetimeMs * (1 - Math.random() / 10);
+  }
+}
+
+/** Has a bell named the entry, or anything it depends on, since the proof numbered `proof` was begun? */
+export function isDoubted(entry: KeyEntry, target: readonly AccountEntry[], proof: number): boolean {
+  if (entry.doubtedAtProof >= proof) return true;
+  if (entry.parent !== undefined && entry.parent.doubtedAtProof >= proof) return true;
+  for (const account of entry.accounts) if (account.doubtedAtProof >= proof) return true;
+  if (target !== entry.accounts)
+    for (const account of target) if (account.doubtedAtProof >= proof) return true;
+  return false;
+}
+
+// Ids and slugs have no space, so two pairs never make one key.
+function targetKey(organizationId: string, name: string): string {
+  return `${organizationId} ${name}`;
+}
+
+function chainOf(accountId: string, accounts: ReadonlyMap<string, AccountNode>): AccountNode[] {
+  const chain = [required(accounts, accountId)];
+  for (let at = chain[0]!; at.parentId !== undefined; ) {
+    at = required(accounts, at.parentId);
+    chain.push(at);
+  }
+  return chain;
+}
+
+function required<T>(nodes: ReadonlyMap<string, T>, id: string): T {
+  const node = nodes.get(id);
+  if (node === undefined) throw new Error(`the source answered without ${id}`);
+  return node;
+}

@@ -1,0 +1,95 @@
+import type { Freshness } from "@gatehouse/changefeed";
+import { failedPrecondition } from "@gatehouse/service/failure";
+import type { Proven } from "./freshness-gate.ts";
+import type { IdentityCache, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
+
+/** What is asked of identity on a miss. Every call settles within its own deadline. */
+export interface IdentitySource {
+  resolveKeys(keyIds: readonly string[]): Promise<ResolvedKeys>;
+  resolveTarget(organizationId: string, account: string): Promise<ResolvedTarget>;
+}
+
+/** A read that came too late to be believed is read again, this often. */
+const MAX_READS = 3;
+
+/**
+ * Reads into the cache what it lacks. Calls that miss the same thing at the same time share one read, and
+ * misses of one event-loop turn travel in one request, which settles within its own deadline: one that hangs
+ * holds up nobody who comes after.
+ */
+export class IdentityReader {
+  readonly #source: IdentitySource;
+  readonly #cache: IdentityCache;
+  readonly #keyReads = new Map<string, Promise<void>>();
+  readonly #targetReads = new Map<string, Promise<void>>();
+  #gathering: { readonly keyIds: string[]; readonly answer: Promise<ResolvedKeys> } | undefined;
+
+  constructor(source: IdentitySource, cache: IdentityCache) {
+    this.#source = source;
+    this.#cache = cache;
+  }
+
+  /** Resolves once the key is in the cache, or known not to exist. Rejects where identity does not answer. */
+  readKey(keyId: string): Promise<void> {
+    return shared(this.#keyReads, keyId, async () => {
+      for (let read = 1; read <= MAX_READS; read++) {
+        if (this.#cache.fillKey(keyId, await this.#resolve(keyId))) return;
+      }
+    });
+  }
+
+  /** Resolves once the name is in the cache, or known to mean nothing. Rejects where identity does not answer. */
+  readTarget(organizationId: string, account: string): Promise<void> {
+    return shared(this.#targetReads, JSON.stringify([organizationId, account]), async () => {
+      for (let read = 1; read <= MAX_READS; read++) {
+        const resolved = await this.#source.resolveTarget(organizationId, account);
+        if (this.#cache.fillTarget(organizationId, account, resolved)) return;
+      }
+    });
+  }
+
+  /**
+   * Follows a log up to a freshness token. False where the source cannot be reached.
+   * Throws Failure FAILED_PRECONDITION where the log will not get there: the token is of another incarnation,
+   * or ahead of a head read after it was shown.
+   */
+  async catchUp(proof: Proven, token: Freshness): Promise<boolean> {
+    try {
+      await proof.prove();
+    } catch {
+      return false;
+    }
+    const { position } = proof;
+    if (position?.incarnation === token.incarnation && position.revision >= token.revision) return true;
+    throw failedPrecondition(
+      "FRESHNESS_UNREACHABLE",
+      `at_least_as_fresh: ${token.source} is not there; the token is ahead of it, or of a history that was replaced`,
+    );
+  }
+
+  #resolve(keyId: string): Promise<ResolvedKeys> {
+    if (this.#gathering === undefined || this.#gathering.keyIds.length === MAX_KEYS) {
+      const keyIds: string[] = [];
+      const answer = new Promise<ResolvedKeys>((resolve, reject) => {
+        setImmediate(() => {
+          if (this.#gathering?.keyIds === keyIds) this.#gathering = undefined;
+          this.#source.resolveKeys(keyIds).then(resolve, reject);
+        });
+      });
+      this.#gathering = { keyIds, answer };
+    }
+    this.#gathering.keyIds.push(keyId);
+    return this.#gathering.answer;
+  }
+}
+
+/** Keys in one request, as the proto bounds it. */
+const MAX_KEYS = 1000;
+
+function shared(reads: Map<string, Promise<void>>, name: string, read: () => Promise<void>): Promise<void> {
+  const under = reads.get(name);
+  if (under !== undefined) return under;
+  const promise = read().finally(() => reads.delete(name));
+  reads.set(name, promise);
+  return promise;
+}

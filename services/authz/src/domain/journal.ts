@@ -1,0 +1,20 @@
+/**
+ * What the domain asks of the spool: to record what a decision charged. The records of one decision are made
+ * in one stretch of code and end with `whenWritten`; nothing is answered VALID before it calls back.
+ */
+export interface Journal<Series = object, LeaseRef = object> {
+  /** A handle for what is counted together. */
+  series(keyId: string, accountId: string, meter: string, resource: string, outcome: string): Series;
+  /** A handle for a lease. */
+  lease(leaseId: string): LeaseRef;
+  /** The lease is held here: after a crash it can still be closed. */
+  granted(lease: LeaseRef): void;
+  charge(series: Series, minute: number, units: number): void;
+  spend(lease: LeaseRef, units: number): void;
+  /** Nothing will be spent from the lease any more: what was not goes back. */
+  close(lease: LeaseRef): void;
+  /** Counts a denial, in memory. */
+  denied(series: Series): void;
+  /** Calls back once, after the write and never at once; with an error, nothing of the decision was recorded. */
+  whenWritten(callback: (error?: Error) => void): void;
+}

@@ -1,0 +1,65 @@
+import type { Position } from "@gatehouse/changefeed";
+import type { Limit } from "./limit.ts";
+
+/** What the lease pool asks of metering. Units are whole numbers, times milliseconds. */
+
+export interface Need {
+  readonly meter: string;
+  readonly units: number;
+}
+
+/** A call that waits for units: everything that it charges, of every bucket that applies. */
+export interface Ask {
+  /** Key, parent key, account, ancestors up to the root. */
+  readonly nodeIds: readonly string[];
+  readonly resource: string;
+  /** Empty: a refill in the background, for `wants` alone, or only to learn the limits. */
+  readonly needs: readonly Need[];
+  readonly wants: readonly { readonly limitId: string; readonly units: number }[];
+}
+
+export interface RateReport {
+  readonly leaseId: string;
+  readonly reported: number;
+  readonly spends: readonly { readonly units: number; readonly ageMs: number }[];
+  readonly closed: boolean;
+}
+
+export type AskResult =
+  | { readonly outcome: "GRANTED" }
+  | {
+      readonly outcome: "EXHAUSTED" | "NOT_NOW";
+      readonly limitId: string;
+      readonly remaining: number;
+      readonly retryAfterMs: number | undefined;
+    }
+  | { readonly outcome: "UNKNOWN_NODE" };
+
+export interface GrantedLease {
+  readonly id: string;
+  readonly limitId: string;
+  readonly units: number;
+  /** From when the request was sent. */
+  readonly ttlMs: number;
+  /** Unix milliseconds; undefined where the window never ends. */
+  readonly windowEndMs: number | undefined;
+  readonly remaining: number;
+}
+
+export interface AcquireReply {
+  /** Where metering's log stood when the limits were read. */
+  readonly position: Position;
+  readonly limits: readonly { readonly nodeId: string; readonly limits: readonly Limit[] }[];
+  /** For each ask, in order. */
+  readonly results: readonly AskResult[];
+  readonly leases: readonly GrantedLease[];
+}
+
+export interface LeaseSource {
+  /** Settles within its own deadline. `identityFreshness` is the state that the asks rely on. */
+  acquire(request: {
+    readonly identityFreshness: string;
+    readonly asks: readonly Ask[];
+    readonly reports: readonly RateReport[];
+  }): Promise<AcquireReply>;
+}

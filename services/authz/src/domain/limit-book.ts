@@ -1,0 +1,126 @@
+import { ChangeRing, type Position, type Replica } from "@gatehouse/changefeed";
+import type { Limit } from "./limit.ts";
+import { LocalBucket } from "./local-bucket.ts";
+import { S3Fifo } from "./s3-fifo.ts";
+
+/**
+ * Which limits are on which node, kept true by metering's change feed under the same rule as keys are: what
+ * was read before a change is not stored after it. A node's limits may change while its leases live on, so
+ * buckets are found by limit, too.
+ */
+
+/** A node whose limits changed. */
+export interface LimitChange {
+  readonly revision: number;
+  readonly nodeId: string;
+}
+
+interface NodeLimits {
+  readonly buckets: readonly LocalBucket[];
+}
+
+const RING_CAPACITY = 65_536;
+const NO_LIMITS: NodeLimits = { buckets: [] };
+
+export class LimitBook implements Replica<LimitChange> {
+  readonly #nodes: S3Fifo<NodeLimits>;
+  readonly #buckets = new Map<string, LocalBucket>();
+  #ring = new ChangeRing(RING_CAPACITY, 0);
+  #position: Position | undefined;
+  /** Grows whenever what `bucketsOf` would answer may have changed. */
+  version = 0;
+
+  /** `capacity` nodes at most. */
+  constructor(capacity: number) {
+    this.#nodes = new S3Fifo(capacity, () => {
+      this.version++;
+    });
+  }
+
+  /** The buckets on a node; undefined: not known here. */
+  bucketsOf(nodeId: string): readonly LocalBucket[] | undefined {
+    return this.#nodes.get(nodeId)?.buckets;
+  }
+
+  bucket(limitId: string): LocalBucket | undefined {
+    return this.#buckets.get(limitId);
+  }
+
+  /** Every bucket that holds leases or is on a known node. */
+  buckets(): Iterable<LocalBucket> {
+    return this.#buckets.values();
+  }
+
+  /** Stores a node's limits as read at a position. False: the read came too late to be believed. */
+  fill(nodeId: string, limits: readonly Limit[], position: Position): boolean {
+    if (
+      position.incarnation !== this.#position?.incarnation ||
+      this.#ring.changedAfter(nodeId, position.revision)
+    ) {
+      return false;
+    }
+    const known = this.#nodes.peek(nodeId);
+    if (known !== undefined && sameLimits(known.buckets, limits)) return true;
+    this.#nodes.set(
+      nodeId,
+      limits.length === 0 ? NO_LIMITS : { buckets: limits.map((limit) => this.#open(limit)) },
+    );
+    this.version++;
+    return true;
+  }
+
+  /** Forgets buckets that hold nothing and are on no known node. */
+  sweep(): void {
+    const known = new Set<LocalBucket>();
+    for (const bucket of this.#buckets.values()) {
+      const onNode = this.#nodes.peek(bucket.limit.nodeId)?.buckets.includes(bucket);
+      if (onNode || bucket.leases.length > 0) known.add(bucket);
+    }
+    for (const [limitId, bucket] of this.#buckets) if (!known.has(bucket)) this.#buckets.delete(limitId);
+  }
+
+  position(): Position | undefined {
+    return this.#position;
+  }
+
+  apply(after: Position, changes: readonly LimitChange[]): Position {
+    for (const { nodeId, revision } of changes) {
+      this.#ring.record(nodeId, revision);
+      this.doubt([nodeId]);
+    }
+    this.#position = { ...after, revision: changes.at(-1)?.revision ?? after.revision };
+    return this.#position;
+  }
+
+  restart(head: Position): Position {
+    this.#nodes.clear();
+    this.#ring = new ChangeRing(RING_CAPACITY, head.revision);
+    this.#position = head;
+    return head;
+  }
+
+  /** A bell: these nodes are asked for again at their next use. */
+  doubt(nodeIds: readonly string[]): void {
+    for (const nodeId of nodeIds) {
+      for (const bucket of this.#nodes.peek(nodeId)?.buckets ?? []) bucket.refusal = undefined;
+      this.#nodes.delete(nodeId);
+    }
+  }
+
+  #open(limit: Limit): LocalBucket {
+    const bucket = this.#buckets.get(limit.id) ?? new LocalBucket(limit);
+    bucket.limit = limit;
+    this.#buckets.set(limit.id, bucket);
+    return bucket;
+  }
+}
+
+function sameLimits(buckets: readonly LocalBucket[], limits: readonly Limit[]): boolean {
+  return (
+    buckets.length === limits.length &&
+    buckets.every(({ limit }, i) => {
+      const other = limits[i]!;
+      return limit.id === other.id && limit.enforcement === other.enforcement;
+    })
+  );
+}

@@ -1,0 +1,129 @@
+import type { Moment } from "@gatehouse/changefeed";
+import type { Grant } from "@gatehouse/scopes";
+import { type Limit, patternMatcher } from "./limit.ts";
+
+/** Units of one bucket that this replica may spend until a deadline. */
+export interface LocalLease {
+  readonly id: string;
+  /** The journal's handle; undefined for rate leases, which need no durable record. */
+  readonly ref: object | undefined;
+  readonly units: number;
+  /** Spendable until either clock has passed its deadline: a suspended machine's monotonic clock stands still. */
+  readonly deadline: Moment;
+  left: number;
+  /** Rate leases: what was spent and not yet reported, oldest first, and how much was reported before. */
+  readonly spends: { units: number; atMs: number }[];
+  reported: number;
+}
+
+export interface Refusal {
+  /** Refuses calls that ask this many units or more. */
+  readonly units: number;
+  readonly untilMs: number;
+  readonly remaining: number;
+  /** Monotonic time at which units may be there again; undefined if unknown. */
+  readonly retryAtMs: number | undefined;
+}
+
+/** More would make a report long; the newest is widened instead, which only loses refill. */
+const MAX_SPENDS = 16;
+
+/** One limit as this replica can spend it. */
+export class LocalBucket {
+  limit: Limit;
+  readonly matcher: Grant | undefined;
+  /** Oldest first. */
+  leases: LocalLease[] = [];
+  refusal: Refusal | undefined;
+  /** A background refill is on its way. */
+  refilling = false;
+  /** Units of the latest grant, and what the bucket had left after it. */
+  lastGrant = 0;
+  remaining = 0;
+  windowEndMs: number | undefined;
+  /** Demand since the latest grant. */
+  spentSinceGrant = 0;
+  grantedAtMs = 0;
+  lastSpentAtMs = 0;
+  #left = 0;
+
+  constructor(limit: Limit) {
+    this.limit = limit;
+    this.matcher = patternMatcher(limit.pattern);
+  }
+
+  /** Does it count a call of this resource? */
+  counts(resource: string): boolean {
+    return this.matcher === undefined || (resource !== "" && this.matcher.allows(resource));
+  }
+
+  /** Units that can be spent now. */
+  left(now: Moment): number {
+    for (const lease of this.leases) {
+      if (isOver(lease, now)) return this.#recount(now);
+    }
+    return this.#left;
+  }
+
+  grant(lease: LocalLease, now: Moment): void {
+    this.leases.push(lease);
+    this.#left += lease.left;
+    this.lastGrant = lease.units;
+    this.spentSinceGrant = 0;
+    this.grantedAtMs = now.monotonicMs;
+    this.refusal = undefined;
+  }
+
+  /** Spends units that are left, from the oldest lease first. `taken` is told of each piece. */
+  spend(units: number, now: Moment, taken: (lease: LocalLease, units: number) => void): void {
+    let rest = units;
+    for (const lease of this.leases) {
+      if (rest === 0) break;
+      if (lease.left === 0 || isOver(lease, now)) continue;
+      const piece = Math.min(rest, lease.left);
+      lease.left -= piece;
+      rest -= piece;
+      if (lease.ref === undefined) noteSpend(lease, piece, now.monotonicMs);
+      taken(lease, piece);
+    }
+    if (rest !== 0)
+      throw new Error(`limit ${this.limit.id}: ${rest} of ${units} units were not there to spend`);
+    this.#left -= units;
+    this.spentSinceGrant += units;
+    this.lastSpentAtMs = now.monotonicMs;
+  }
+
+  /** Undoes a spend that could not be recorded. The lease may be closed by now: then its units went back whole. */
+  unspend(lease: LocalLease, units: number): void {
+    lease.left += units;
+    if (this.leases.includes(lease)) this.#left += units;
+    const spend = lease.spends.at(-1);
+    if (spend !== undefined) spend.units = Math.max(spend.units - units, 0);
+  }
+
+  /** Stops spending a lease and forgets it. */
+  close(lease: LocalLease, now: Moment): void {
+    this.leases = this.leases.filter((other) => other !== lease);
+    this.#recount(now);
+  }
+
+  #recount(now: Moment): number {
+    this.#left = 0;
+    for (const lease of this.leases) if (!isOver(lease, now)) this.#left += lease.left;
+    return this.#left;
+  }
+}
+
+export function isOver(lease: LocalLease, now: Moment): boolean {
+  return now.monotonicMs >= lease.deadline.monotonicMs || now.wallMs >= lease.deadline.wallMs;
+}
+
+function noteSpend(lease: LocalLease, units: number, atMs: number): void {
+  const last = lease.spends.at(-1);
+  if (last !== undefined && (last.atMs === atMs || lease.spends.length === MAX_SPENDS)) {
+    last.units += units;
+    last.atMs = atMs;
+  } else {
+    lease.spends.push({ units, atMs });
+  }
+}

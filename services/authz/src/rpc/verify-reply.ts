@@ -1,0 +1,63 @@
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { shownScopes } from "@gatehouse/access";
+import {
+  type BindingLimit as BindingLimitMessage,
+  DecisionCode,
+  type VerifyResponse,
+} from "@gatehouse/proto/authz";
+import { KeyKind } from "@gatehouse/proto/identity";
+import type { BindingLimit, Decision } from "../domain/decision.ts";
+import type { KeyEntry } from "../domain/entry.ts";
+
+const NO_LABELS = {};
+
+/** A decision as a whole message: `create` would copy it once more, on the hot path. */
+export function verifyReply(decision: Decision): VerifyResponse {
+  const { entry, target, binding, retryAfterMs } = decision;
+  const account = target?.[0];
+  return {
+    $typeName: "gatehouse.authz.v1.VerifyResponse",
+    code: DecisionCode[decision.code],
+    reason: decision.reason,
+    decisionId: decision.decisionId,
+    keyId: entry?.key.id ?? "",
+    keyKind: entry === undefined ? KeyKind.UNSPECIFIED : KeyKind[entry.key.kind],
+    keyName: entry?.key.name ?? "",
+    keyLabels: entry?.key.labels ?? NO_LABELS,
+    accountId: account?.id ?? "",
+    accountSlug: account?.slug ?? "",
+    accountLabels: account?.labels ?? NO_LABELS,
+    organizationId: account?.organizationId ?? "",
+    scopes: entry === undefined ? [] : scopesOf(entry),
+    ...(binding !== undefined && { bindingLimit: bindingMessage(binding) }),
+    warnings: [...decision.warnings],
+    ...(retryAfterMs !== undefined &&
+      Number.isFinite(retryAfterMs) && {
+        retryAfter: durationFromMs(Math.ceil(retryAfterMs)),
+      }),
+    freshness: decision.freshness,
+    staleness: durationFromMs(Math.round(decision.stalenessMs)),
+  };
+}
+
+function bindingMessage({ limit, remaining, resetsAtMs }: BindingLimit): BindingLimitMessage {
+  return {
+    $typeName: "gatehouse.authz.v1.BindingLimit",
+    limitId: limit.id,
+    nodeId: limit.nodeId,
+    meter: limit.meter,
+    remaining: BigInt(remaining),
+    ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(Math.round(resetsAtMs)) }),
+  };
+}
+
+const shown = new WeakMap<KeyEntry, string[]>();
+
+function scopesOf(entry: KeyEntry): string[] {
+  let scopes = shown.get(entry);
+  if (scopes === undefined) {
+    scopes = shownScopes(entry.key);
+    shown.set(entry, scopes);
+  }
+  return scopes;
+}

@@ -1,0 +1,163 @@
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { decodeFreshness, type FeedSource, type Position } from "@gatehouse/changefeed";
+import {
+  type AcquireResponse,
+  AskResult_Outcome,
+  Enforcement,
+  FeedService,
+  IngestService,
+  LeaseService,
+  type Limit as LimitMessage,
+} from "@gatehouse/proto/metering";
+import { type GrpcClient, grpcClient } from "@gatehouse/service";
+import type { AcquireReply, Ask, AskResult, LeaseSource, RateReport } from "../domain/lease-source.ts";
+import type { Limit } from "../domain/limit.ts";
+import type { LimitChange } from "../domain/limit-book.ts";
+import type { ShipperOptions } from "../spool/index.ts";
+
+const TIMEOUT_MS = 1000;
+/** A batch is one transaction over up to 4 MiB of rows. */
+const INGEST_TIMEOUT_MS = 10_000;
+
+/** metering, over gRPC: leases, recalls, the feed of limits, and where sealed batches go. */
+export class GrpcMeteringSource implements LeaseSource, FeedSource<LimitChange> {
+  readonly #leases: GrpcClient<typeof LeaseService>;
+  readonly #feed: GrpcClient<typeof FeedService>;
+  readonly #ingest: GrpcClient<typeof IngestService>;
+  readonly #holder: string;
+
+  /** `holder` is `<producer>/<epoch>`. */
+  constructor(address: string, serviceSecret: string, holder: string) {
+    const options = { headers: { authorization: `Bearer ${serviceSecret}` } };
+    this.#leases = grpcClient(LeaseService, address, options);
+    this.#feed = grpcClient(FeedService, address, options);
+    this.#ingest = grpcClient(IngestService, address, options);
+    this.#holder = holder;
+  }
+
+  async head(): Promise<Position> {
+    return positionOf((await this.#feed.getHead({}, { timeoutMs: TIMEOUT_MS })).head);
+  }
+
+  async changes(after: Position): Promise<readonly LimitChange[]> {
+    const request = { after: { incarnation: after.incarnation, revision: BigInt(after.revision) } };
+    const { changes } = await this.#feed.listChanges(request, { timeoutMs: TIMEOUT_MS });
+    return changes.map(({ revision, nodeId }) => ({ revision: Number(revision), nodeId }));
+  }
+
+  async acquire(request: {
+    readonly identityFreshness: string;
+    readonly asks: readonly Ask[];
+    readonly reports: readonly RateReport[];
+  }): Promise<AcquireReply> {
+    const answer = await this.#leases.acquire(
+      {
+        holder: this.#holder,
+        identityFreshness: request.identityFreshness,
+        asks: request.asks.map(askMessage),
+        reports: request.reports.map(reportMessage),
+      },
+      { timeoutMs: TIMEOUT_MS },
+    );
+    return replyOf(answer);
+  }
+
+  /** Yields the limits whose leases metering wants back; ends with the connection. */
+  async *recalls(signal: AbortSignal): AsyncIterable<readonly string[]> {
+    for await (const { limitIds } of this.#leases.watchRecalls({ holder: this.#holder }, { signal }))
+      yield limitIds;
+  }
+
+  readonly register: ShipperOptions["register"] = async ({ producer, epoch }, signal) => {
+    const request = { producer, epoch: BigInt(epoch) };
+    const answer = await this.#ingest.registerProducer(request, { timeoutMs: TIMEOUT_MS, signal });
+    return { expectedSequence: Number(answer.expectedSequence) };
+  };
+
+  readonly ingest: ShipperOptions["send"] = async (
+    { producer, epoch, sequence, digest, payload },
+    signal,
+  ) => {
+    const request = { producer, epoch: BigInt(epoch), sequence: BigInt(sequence), digest, payload };
+    const answer = await this.#ingest.ingestBatch(request, { timeoutMs: INGEST_TIMEOUT_MS, signal });
+    return { expectedSequence: Number(answer.expectedSequence) };
+  };
+
+  close(): void {
+    for (const client of [this.#leases, this.#feed, this.#ingest]) client.close();
+  }
+}
+
+function askMessage({ nodeIds, resource, needs, wants }: Ask) {
+  return {
+    nodeIds: [...nodeIds],
+    resource,
+    needs: needs.map(({ meter, units }) => ({ meter, units: BigInt(units) })),
+    wants: wants.map(({ limitId, units }) => ({ limitId, units: BigInt(units) })),
+  };
+}
+
+function reportMessage({ leaseId, reported, spends, closed }: RateReport) {
+  return {
+    leaseId,
+    reported: BigInt(reported),
+    spends: spends.map(({ units, ageMs }) => ({
+      units: BigInt(units),
+      age: durationFromMs(Math.ceil(ageMs)),
+    })),
+    closed,
+  };
+}
+
+function replyOf({ limits, freshness, results, leases }: AcquireResponse): AcquireReply {
+  const position = decodeFreshness(freshness);
+  if (position === undefined) throw new Error("metering answered without its position");
+  return {
+    position,
+    limits: limits.map((node) => ({ nodeId: node.nodeId, limits: node.limits.map(limitOf) })),
+    results: results.map(resultOf),
+    leases: leases.map((lease) => ({
+      id: lease.id,
+      limitId: lease.limitId,
+      units: Number(lease.units),
+      ttlMs: lease.ttl === undefined ? 0 : durationMs(lease.ttl),
+      windowEndMs: lease.windowEnd === 0n ? undefined : Number(lease.windowEnd),
+      remaining: Number(lease.remaining),
+    })),
+  };
+}
+
+function limitOf(limit: LimitMessage): Limit {
+  return {
+    id: limit.id,
+    nodeId: limit.nodeId,
+    meter: limit.meter,
+    pattern: limit.resource,
+    kind: limit.allowance.case === "rate" ? "rate" : "quota",
+    enforcement: limit.enforcement === Enforcement.WARN ? "WARN" : "ENFORCE",
+  };
+}
+
+function resultOf(result: AcquireResponse["results"][number]): AskResult {
+  const { limitId } = result;
+  const refusal = {
+    limitId,
+    remaining: Number(result.remaining),
+    retryAfterMs: result.retryAfter && durationMs(result.retryAfter),
+  };
+  switch (result.outcome) {
+    case AskResult_Outcome.GRANTED:
+      return { outcome: "GRANTED" };
+    case AskResult_Outcome.EXHAUSTED:
+      return { outcome: "EXHAUSTED", ...refusal };
+    case AskResult_Outcome.NOT_NOW:
+      return { outcome: "NOT_NOW", ...refusal };
+    default:
+      return { outcome: "UNKNOWN_NODE" };
+  }
+}
+
+function positionOf(position: { incarnation: string; revision: bigint } | undefined): Position {
+  if (position === undefined) throw new Error("metering answered without a position");
+  return { incarnation: position.incarnation, revision: Number(position.revision) };
+}
