@@ -18,13 +18,16 @@ import type { IdentityConfig } from "./config.ts";
 import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
 import type { Domain } from "./domain/domain.ts";
 import { DEFAULT_PLAN, type Plan } from "./domain/plan.ts";
+import type { Store } from "./domain/store.ts";
 import { accountService } from "./rpc/account-service.ts";
 import { auditedGuard } from "./rpc/audited-guard.ts";
 import { feedService } from "./rpc/feed-service.ts";
 import { keyService } from "./rpc/key-service.ts";
 import { meterService } from "./rpc/meter-service.ts";
+import { translatedGuard, translatedRoute } from "./rpc/translated.ts";
 import { accountRows } from "./storage/account-row.ts";
 import { auditRows } from "./storage/audit-row.ts";
+import { databaseFailure } from "./storage/database-failure.ts";
 import { DatabaseFeed } from "./storage/database-feed.ts";
 import { DatabaseStore } from "./storage/database-store.ts";
 import { keyRows } from "./storage/key-row.ts";
@@ -42,6 +45,8 @@ export interface IdentityOverrides {
   readonly bus?: Bus;
   readonly nowMs?: () => number;
   readonly plan?: Plan;
+  /** Wraps the store; for tests that take a mechanism away. */
+  readonly wrapStore?: (store: Store) => Store;
 }
 
 /** identity, ready to be served. */
@@ -60,46 +65,44 @@ export interface Identity {
 /** Often enough that each run forgets few changes: it holds the counter that every commit needs. */
 const TRIM_EVERY_MS = 60_000;
 
+/** Changes may wait for each other at a gate, up to a second, and keep a connection each meanwhile. */
+const CHANGE_CONNECTIONS = 16;
+/** So the feed has its own: a crowd at a gate must not cost followers their freshness. */
+const FEED_CONNECTIONS = 8;
+
 /** Opens the database, migrates it, makes the root at the first start, and wires everything up. */
 export async function createIdentity(
   config: IdentityConfig,
   log: Log,
   overrides: IdentityOverrides = {},
 ): Promise<Identity> {
-  const { nowMs = Date.now, plan = DEFAULT_PLAN } = overrides;
+  const { nowMs = Date.now, plan = DEFAULT_PLAN, wrapStore = (store) => store } = overrides;
   const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
   const opened = new Disposables(log);
   try {
-    const dataSource = await openDatabase({
-      url: config.databaseUrl.reveal(),
-      schema: "identity",
-      entities: [accountRows, keyRows, meterRows, auditRows, replayRows],
-      migrations,
-    });
-    opened.add("database", () => dataSource.destroy());
+    const dataSource = await open(config, opened, CHANGE_CONNECTIONS);
+    const followed = await open(config, opened, FEED_CONNECTIONS);
     const bus = overrides.bus ?? openBus(config, log, opened);
     const ring = (entityIds: readonly string[]) =>
       bus.publish(bellSubject("identity"), encodeBell({ entityIds }));
     const changeLog = new ChangeLog({ dataSource, source: "identity", ring });
-    const store = new DatabaseStore(dataSource, changeLog);
+    const store = wrapStore(new DatabaseStore(dataSource, changeLog));
     const domain: Domain = { store, format, plan, nowMs };
     const bootstrapped = await bootstrap(domain, config.rootKey?.reveal());
     const trimming = trimLoop(dataSource, log);
     opened.add("trimming", () => trimming.stop());
     const directory: Directory = { findKey: (keyId) => store.keys.find(keyId) };
     const guard = accessGuard({ directory, format, serviceSecret: config.serviceSecret.reveal(), nowMs });
+    const feedLog = new ChangeLog({ dataSource: followed, source: "identity" });
+    const feed = new DatabaseFeed(feedLog);
+    const routes = [accountService(domain), keyService(domain), meterService(domain), feedService(feed)];
     return {
-      routes: [
-        accountService(domain),
-        keyService(domain),
-        meterService(domain),
-        feedService(new DatabaseFeed(changeLog)),
-      ],
-      guard: auditedGuard(guard, domain, directory),
+      routes: routes.map((route) => translatedRoute(route, databaseFailure)),
+      guard: translatedGuard(auditedGuard(guard, domain, directory), databaseFailure),
       changeLog,
       bootstrapped,
       ready: async () => {
-        await changeLog.head();
+        await feedLog.head();
       },
       close: () => opened.close(),
     };
@@ -107,6 +110,18 @@ export async function createIdentity(
     await opened.close();
     throw error;
   }
+}
+
+async function open(config: IdentityConfig, opened: Disposables, poolSize: number): Promise<DataSource> {
+  const dataSource = await openDatabase({
+    url: config.databaseUrl.reveal(),
+    schema: "identity",
+    entities: [accountRows, keyRows, meterRows, auditRows, replayRows],
+    migrations,
+    poolSize,
+  });
+  opened.add("database", () => dataSource.destroy());
+  return dataSource;
 }
 
 function openBus(config: IdentityConfig, log: Log, opened: Disposables): Bus {

@@ -29,6 +29,7 @@ export interface System {
   as(key: string): Caller;
   /** One call by HTTP and JSON, as text. */
   json(key: string, method: string, body: unknown): Promise<{ status: number; body: string }>;
+  stopDatabase(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -46,11 +47,18 @@ export async function startSystem(overrides: IdentityOverrides = {}): Promise<Sy
   const server = await serve({ grpc: anyPort, http: anyPort, routes, guard, log });
   const sql = new pg.Client({ connectionString: postgres.url, options: "-c search_path=identity" });
   await sql.connect();
+  // The server ends it where a test stops the database.
+  sql.on("error", () => {});
   const clients: { close(): void }[] = [];
+  let databaseStopped: Promise<void> | undefined;
 
   function open<C extends { close(): void }>(client: C): C {
     clients.push(client);
     return client;
+  }
+  function stopDatabase(): Promise<void> {
+    databaseStopped ??= postgres.stop();
+    return databaseStopped;
   }
   function as(key: string): Caller {
     const options = { headers: { "x-api-key": key } };
@@ -80,12 +88,13 @@ export async function startSystem(overrides: IdentityOverrides = {}): Promise<Sy
       });
       return { status: response.status, body: await response.text() };
     },
+    stopDatabase,
     async stop() {
       for (const client of clients) client.close();
       await server.close();
       await identity.close();
       await sql.end();
-      await postgres.stop();
+      await stopDatabase();
     },
   };
 }

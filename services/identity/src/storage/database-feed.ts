@@ -1,4 +1,5 @@
 import { type ChangeLog, type ChangeRow, changesAfter } from "@gatehouse/changefeed";
+import { overloaded } from "@gatehouse/service/failure";
 import { type EntityManager, In } from "typeorm";
 import type { Entity, Feed, FeedChange, Position } from "../domain/feed.ts";
 import { withinBytes } from "../domain/page-size.ts";
@@ -9,9 +10,13 @@ import { type KeyRow, keyOf, keyRows } from "./key-row.ts";
 import { meterOf, meterRows } from "./meter-row.ts";
 import { streamSnapshot } from "./snapshot.ts";
 
+/** Each keeps a connection for as long as its reader takes; the head must always find one. */
+const MAX_SNAPSHOTS = 3;
+
 /** The feed out of Postgres: each answer is one repeatable-read snapshot, from the primary. */
 export class DatabaseFeed implements Feed {
   readonly #changeLog: ChangeLog;
+  #snapshots = 0;
 
   constructor(changeLog: ChangeLog) {
     this.#changeLog = changeLog;
@@ -59,8 +64,14 @@ export class DatabaseFeed implements Feed {
     });
   }
 
-  snapshot(): AsyncIterable<{ position: Position; entities: Entity[] }> {
-    return streamSnapshot(this.#changeLog);
+  async *snapshot(): AsyncGenerator<{ position: Position; entities: Entity[] }> {
+    if (this.#snapshots >= MAX_SNAPSHOTS) throw overloaded("as many snapshots are being read as may be");
+    this.#snapshots++;
+    try {
+      yield* streamSnapshot(this.#changeLog);
+    } finally {
+      this.#snapshots--;
+    }
   }
 }
 
