@@ -1,5 +1,6 @@
-import { KeyFormat } from "@gatehouse/keys";
+import { hashSecret, KeyFormat, newPepper, parsePepper } from "@gatehouse/keys";
 import { createLog } from "@gatehouse/service";
+import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createIdentity, readIdentityConfig } from "../src/index.ts";
 import { reasonOf, type System, startSystem, timely } from "./system.ts";
@@ -44,9 +45,24 @@ describe("a start", () => {
     // The root account, its key, the meter: made by one of the two.
     expect(changes.revision).toBe(3);
     for (const replica of replicas) await replica.close();
-    expect(keyId).toMatch(/^key_/);
-    const wrong = { ...config, rootKey: undefined, peppers: [] };
-    await expect(createIdentity(wrong, log)).rejects.toThrow("pepper");
+    const other = new pg.Client({ connectionString: url.href });
+    await other.connect();
+    const { rows } = await other.query("SELECT id, kind, secret_hashes FROM identity.key");
+    expect(rows).toEqual([{ id: keyId, kind: "MASTER", secret_hashes: [hashSecret(presented)] }]);
+    await other.end();
+  });
+
+  it("refuses a root key of another deployment's peppers", async () => {
+    await system.sql.query("CREATE DATABASE third");
+    const url = new URL(system.databaseUrl);
+    url.pathname = "/third";
+    const foreign = new KeyFormat({ peppers: [parsePepper(newPepper("a"))] }).mint("MASTER");
+    const config = readIdentityConfig({
+      ...system.environment,
+      GATEHOUSE_DATABASE_URL: url.href,
+      GATEHOUSE_ROOT_KEY: foreign.presented,
+    });
+    await expect(createIdentity(config, log)).rejects.toThrow("root key");
   });
 
   it("a database that is gone makes every call UNAVAILABLE, and says nothing of it", async () => {

@@ -1,6 +1,6 @@
 import type { Principal } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
-import { Failure } from "@gatehouse/service/failure";
+import { Failure, type Reason } from "@gatehouse/service/failure";
 import type { Account } from "./account.ts";
 import type { Domain } from "./domain.ts";
 import type { Key } from "./key.ts";
@@ -72,7 +72,15 @@ function eventOf({ actor, action, target }: Attempt, at: Date) {
   return { id: mintId("evt"), at, actorKeyId: key.id, actorAccountId: key.accountId, action, target };
 }
 
-// A malformed request says nothing about anyone, and a busy database refuses nobody.
-function isRefusal({ code, reason }: Failure): boolean {
-  return code !== "INVALID_ARGUMENT" && code !== "UNAVAILABLE" && reason !== "BUSY" && code !== "INTERNAL";
+// A malformed request says nothing about anyone, and being busy or out of reach refuses nobody.
+const NO_REFUSALS: readonly Reason[] = [
+  "INVALID_FIELD",
+  "BUSY",
+  "OVERLOADED",
+  "SOURCE_UNAVAILABLE",
+  "INTERNAL",
+];
+
+function isRefusal({ reason }: Failure): boolean {
+  return !NO_REFUSALS.includes(reason);
 }

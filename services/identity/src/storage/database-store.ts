@@ -1,4 +1,5 @@
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
+import { overloaded } from "@gatehouse/service/failure";
 import type { DataSource, EntityManager } from "typeorm";
 import type { AuditEvent } from "../domain/audit.ts";
 import type { Change, Committed, Store } from "../domain/store.ts";
@@ -10,6 +11,12 @@ import { KeyWriter } from "./key-writes.ts";
 import { MeterReader, MeterWriter } from "./meter-store.ts";
 import { ReplayStore } from "./replay-store.ts";
 
+/**
+ * Changes under way, those waiting for a connection included: at some 300 a second even the last of them gets
+ * one before the pool's patience ends, and reads find one in between.
+ */
+const MAX_CHANGES = 500;
+
 /** The store in Postgres. */
 export class DatabaseStore implements Store {
   readonly accounts: AccountReader;
@@ -17,6 +24,7 @@ export class DatabaseStore implements Store {
   readonly meters: MeterReader;
   readonly #manager: EntityManager;
   readonly #changeLog: ChangeLog;
+  #underWay = 0;
 
   constructor(dataSource: DataSource, changeLog: ChangeLog) {
     this.#manager = dataSource.manager;
@@ -26,8 +34,15 @@ export class DatabaseStore implements Store {
     this.meters = new MeterReader(this.#manager);
   }
 
-  change<T>(work: (change: Change) => Promise<T>): Promise<Committed<T>> {
-    return this.#changeLog.commit((tx) => work(changeIn(tx)));
+  /** Throws Failure OVERLOADED too, and BUSY where a gate stays shut. */
+  async change<T>(work: (change: Change) => Promise<T>): Promise<Committed<T>> {
+    if (this.#underWay >= MAX_CHANGES) throw overloaded("as many changes are waiting as may be");
+    this.#underWay++;
+    try {
+      return await this.#changeLog.commit((tx) => work(changeIn(tx)));
+    } finally {
+      this.#underWay--;
+    }
   }
 
   recordRefusal(event: AuditEvent): Promise<void> {

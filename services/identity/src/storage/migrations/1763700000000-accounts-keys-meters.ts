@@ -70,7 +70,7 @@ const keysUp = `
   CREATE INDEX key_account_idx ON key (account_id, id);
   -- An account that mints and revokes every day must not walk over years of revoked keys to list ten living ones.
   CREATE INDEX key_living_idx ON key (account_id, id) WHERE status <> 'REVOKED';
-  CREATE INDEX key_parent_idx ON key (parent_key_id) WHERE status <> 'REVOKED';
+  CREATE INDEX key_parent_idx ON key (parent_key_id) WHERE parent_key_id IS NOT NULL;
   CREATE INDEX key_enabled_idx ON key (account_id, kind) WHERE status = 'ENABLED';
   CREATE INDEX key_labels_idx ON key USING gin (labels jsonb_path_ops);
 `;
