@@ -36,9 +36,9 @@ import { migrations } from "./storage/migrations/index.ts";
 import { replayRows } from "./storage/replay-row.ts";
 
 export { type IdentityConfig, readIdentityConfig } from "./config.ts";
-export { keepRootKey } from "./keep-root-key.ts";
 export type { Bootstrapped } from "./domain/bootstrap.ts";
 export { DEFAULT_PLAN, type Plan } from "./domain/plan.ts";
+export { keepRootKey } from "./keep-root-key.ts";
 
 /** What tests and the stack put in the place of what the configuration would give. */
 export interface IdentityOverrides {
