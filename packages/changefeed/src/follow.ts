@@ -1,0 +1,38 @@
+import { type Bus, type Log, runLoop } from "@gatehouse/service";
+import { bellSubject, decodeBell } from "./bell.ts";
+import type { Follower } from "./follower.ts";
+import type { FeedName } from "./position.ts";
+
+/** How often the head is asked for: four times within the second that P1 promises. */
+const POLL_MS = 250;
+const BACKOFF = { minMs: 50, maxMs: 1000 };
+
+export interface FollowOptions {
+  readonly follower: Follower<{ readonly revision: number | bigint }>;
+  readonly source: FeedName;
+  readonly bus: Bus;
+  readonly log: Log;
+  /** Told what a bell names, before the pull that the bell hastens. */
+  readonly onBell?: (entityIds: readonly string[]) => void;
+}
+
+/** Keeps a follower following, for ever: polls, and pulls at once when the bell rings. */
+export function follow({ follower, source, bus, log, onBell }: FollowOptions): { stop(): Promise<void> } {
+  const loop = runLoop({
+    name: `follow ${source}`,
+    everyMs: POLL_MS,
+    backoff: BACKOFF,
+    run: () => follower.prove(),
+    log,
+  });
+  const bell = bus.subscribe(bellSubject(source), (payload) => {
+    onBell?.(decodeBell(payload).entityIds);
+    loop.poke();
+  });
+  return {
+    stop() {
+      bell.unsubscribe();
+      return loop.stop();
+    },
+  };
+}
