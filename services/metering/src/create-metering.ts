@@ -1,0 +1,140 @@
+import type { Principal } from "@gatehouse/access";
+import { accessGuard } from "@gatehouse/access/guard";
+import { bellSubject, ChangeLog, encodeBell, Follower, follow, openDatabase } from "@gatehouse/changefeed";
+import { KeyFormat } from "@gatehouse/keys";
+import {
+  type Bus,
+  Disposables,
+  type Guard,
+  type Log,
+  localBus,
+  natsBus,
+  type Route,
+} from "@gatehouse/service";
+import type { DataSource } from "typeorm";
+import type { MeteringConfig } from "./config.ts";
+import { AcquireLoop } from "./domain/acquire-loop.ts";
+import { catchUpWith } from "./domain/catch-up.ts";
+import { FreshMirror } from "./domain/mirror.ts";
+import { Recalls } from "./domain/recalls.ts";
+import { followedIdentity } from "./followed-identity.ts";
+import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
+import { startLoops } from "./loops.ts";
+import { feedRoute } from "./rpc/feed-service.ts";
+import { ingestRoute } from "./rpc/ingest-service.ts";
+import { leaseRoute } from "./rpc/lease-service.ts";
+import { limitRoute } from "./rpc/limit-service.ts";
+import { translatedGuard, translatedRoute } from "./rpc/translated.ts";
+import type { ClockOffset } from "./storage/clock.ts";
+import { databaseFailure } from "./storage/database-failure.ts";
+import { PostgresIngestStore } from "./storage/ingest-store.ts";
+import { Initial1764000000000 } from "./storage/initial-migration.ts";
+import { PostgresLeaseStore } from "./storage/lease-store.ts";
+import { PostgresLimitStore } from "./storage/limit-store.ts";
+import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
+import { PostgresMirror } from "./storage/postgres-mirror.ts";
+
+/** What tests and the stack put in the place of what the configuration would give. */
+export interface MeteringOverrides {
+  /** Shared with other services of the process; left open by `close`. */
+  readonly bus?: Bus;
+  /** In the place of identity over gRPC; closed by `close`. */
+  readonly identity?: IdentityFeed;
+  /** Added to the database's time; tests move time with it. */
+  readonly clockOffsetMs?: ClockOffset;
+}
+
+/** metering, ready to be served. */
+export interface Metering {
+  readonly routes: readonly Route<Principal>[];
+  readonly guard: Guard<Principal>;
+  /** Of identity; how fresh the mirror is. */
+  readonly follower: Follower<MirrorChange>;
+  readonly changeLog: ChangeLog;
+  /** Rejects where the database does not answer, and until the mirror has been proven once. */
+  ready(): Promise<void>;
+  /** After the server has closed. */
+  close(): Promise<void>;
+}
+
+/** Batches and reports take their time, and keep a connection each meanwhile. */
+const WORK_CONNECTIONS = 16;
+/** So acquires, the feed and the mirror have their own: none of them waits behind a batch. */
+const QUICK_CONNECTIONS = 8;
+
+/** Opens the database, migrates it, begins to follow identity, and wires everything up. */
+export async function createMetering(
+  config: MeteringConfig,
+  log: Log,
+  overrides: MeteringOverrides = {},
+): Promise<Metering> {
+  const { clockOffsetMs = () => 0 } = overrides;
+  const opened = new Disposables(log);
+  try {
+    const work = await open(config, opened, WORK_CONNECTIONS);
+    const quick = await open(config, opened, QUICK_CONNECTIONS);
+    const bus = overrides.bus ?? openBus(config, log, opened);
+    const ring = (entityIds: readonly string[]) =>
+      bus.publish(bellSubject("metering"), encodeBell({ entityIds }));
+    const changeLog = new ChangeLog({ dataSource: work, source: "metering", ring });
+    const quickLog = new ChangeLog({ dataSource: quick, source: "metering" });
+
+    const source = overrides.identity ?? identityFeed(config.identityAddress, config.serviceSecret.reveal());
+    opened.add("identity", () => source.close());
+    const replica = new MirrorReplica(quick.manager, quickLog, source.snapshot);
+    const follower = new Follower({ source, replica });
+    const identity = followedIdentity(follower);
+    const mirror = new FreshMirror(new PostgresMirror(quick), identity);
+
+    const acquires = new AcquireLoop(new PostgresLeaseStore(quickLog, clockOffsetMs));
+    opened.add("acquires", () => acquires.close());
+    const recalls = new Recalls();
+    startLoops({ config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls });
+    const following = follow({ follower, source: "identity", bus, log });
+    opened.add("follower", () => following.stop());
+
+    const limits = { mirror, store: new PostgresLimitStore(work, changeLog, clockOffsetMs) };
+    const alarm = (what: object, message: string) => log.error(what, message);
+    const routes = [
+      limitRoute(limits),
+      leaseRoute({ acquires, recalls, catchUp: catchUpWith(identity) }),
+      ingestRoute({ store: new PostgresIngestStore(work, changeLog), identity, alarm }),
+      feedRoute(quickLog),
+    ];
+    const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
+    const guard = accessGuard({ directory: mirror, format, serviceSecret: config.serviceSecret.reveal() });
+    return {
+      routes: routes.map((route) => translatedRoute(route, databaseFailure)),
+      guard: translatedGuard(guard, databaseFailure),
+      follower,
+      changeLog,
+      async ready() {
+        await quickLog.head();
+        if (follower.position === undefined) throw new Error("the mirror of identity is not proven yet");
+      },
+      close: () => opened.close(),
+    };
+  } catch (error) {
+    await opened.close();
+    throw error;
+  }
+}
+
+async function open(config: MeteringConfig, opened: Disposables, poolSize: number): Promise<DataSource> {
+  const dataSource = await openDatabase({
+    url: config.databaseUrl.reveal(),
+    schema: "metering",
+    entities: [],
+    migrations: [Initial1764000000000],
+    poolSize,
+  });
+  opened.add("database", () => dataSource.destroy());
+  return dataSource;
+}
+
+function openBus(config: MeteringConfig, log: Log, opened: Disposables): Bus {
+  const { natsUrls } = config;
+  const bus = natsUrls ? natsBus({ urls: natsUrls, name: "metering", log }) : localBus({ log });
+  opened.add("bus", () => bus.close());
+  return bus;
+}

@@ -1,0 +1,123 @@
+import { Failure, failedPrecondition } from "@gatehouse/service/failure";
+import { type BucketDraw, bookSpend, type LeaseAnomaly, type QuotaLease } from "./lease-spend.ts";
+import type { Proof } from "./mirror.ts";
+import type { Batch, LeaseSpend, ProducerEpoch } from "./usage.ts";
+
+/** What an answered batch leaves behind. */
+export interface Taken {
+  readonly expectedSequence: number;
+  readonly quarantined: number;
+}
+
+/** A batch that was taken before: its digest, unless it is older than what is remembered. */
+export interface TakenBatch {
+  readonly digest: Uint8Array | undefined;
+  readonly quarantined: number;
+}
+
+export interface IngestTx {
+  /** Locks the epoch's row, made if missing; answers the sequence number that is next. */
+  lockEpoch(epoch: ProducerEpoch): Promise<number>;
+  taken(batch: Batch): Promise<TakenBatch>;
+  /** Books the rows whose accounts are known, puts the others aside; answers how many it put aside. */
+  bookUsage(batch: Batch): Promise<number>;
+  /** The leases, with their buckets locked. Those that are not there are unknown. */
+  lockLeases(leaseIds: readonly string[]): Promise<readonly QuotaLease[]>;
+  writeLeases(leases: readonly QuotaLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void>;
+  /** Notes the batch as taken and wakes those who wait for units of these limits. */
+  finish(batch: Batch, quarantined: number, freedLimitIds: readonly string[]): Promise<void>;
+}
+
+export interface IngestStore {
+  /** Runs `work` in a transaction; it may run more than once. */
+  transact<T>(work: (tx: IngestTx) => Promise<T>): Promise<T>;
+  hasUnknownAccounts(accountIds: readonly string[]): Promise<boolean>;
+  register(epoch: ProducerEpoch): Promise<number>;
+}
+
+/** What an operator must hear of. */
+export type Alarm = (what: Readonly<Record<string, unknown>>, message: string) => void;
+
+export interface IngestDependencies {
+  readonly store: IngestStore;
+  readonly identity: Proof;
+  readonly alarm: Alarm;
+}
+
+/**
+ * Takes a batch in one transaction, if it is the next of its producer and epoch; the same batch again is
+ * acknowledged without being booked again. Each epoch counts for itself, so that what a crashed one left on its
+ * disk can still be shipped after the next has begun.
+ *
+ * Throws Failure FAILED_PRECONDITION (SEQUENCE_GAP) and DATA_LOSS (DIGEST_MISMATCH).
+ */
+export async function ingestBatch(
+  { store, identity, alarm }: IngestDependencies,
+  batch: Batch,
+): Promise<Taken> {
+  // An account made a moment ago is seldom unknown for longer than this; what still is, waits in quarantine.
+  const accountIds = new Set(batch.usage.map(({ accountId }) => accountId));
+  accountIds.delete("");
+  if (await store.hasUnknownAccounts([...accountIds])) await identity.prove().catch(() => {});
+  const { taken, anomalies } = await store.transact((tx) => take(tx, batch));
+  for (const anomaly of anomalies) {
+    alarm({ ...anomaly, ...nameOf(batch) }, "a batch speaks of a lease as it is not");
+  }
+  if ("mismatch" in taken) {
+    alarm(nameOf(batch), "two batches under one number: usage may be lost or counted twice");
+    throw new Failure({
+      code: "DATA_LOSS",
+      reason: "DIGEST_MISMATCH",
+      message: "another batch was taken under this number",
+    });
+  }
+  return taken;
+}
+
+async function take(tx: IngestTx, batch: Batch) {
+  const expected = await tx.lockEpoch(batch);
+  if (batch.sequence > expected) throw gap(expected);
+  if (batch.sequence < expected) {
+    const { digest, quarantined } = await tx.taken(batch);
+    const same = digest === undefined || Buffer.compare(digest, batch.digest) === 0;
+    return { taken: same ? { expectedSequence: expected, quarantined } : { mismatch: true }, anomalies: [] };
+  }
+  const { anomalies, freed } = await bookLeases(tx, batch.leases);
+  const quarantined = await tx.bookUsage(batch);
+  await tx.finish(batch, quarantined, freed);
+  return { taken: { expectedSequence: expected + 1, quarantined }, anomalies };
+}
+
+async function bookLeases(tx: IngestTx, spends: readonly LeaseSpend[]) {
+  const anomalies: LeaseAnomaly[] = [];
+  const freed = new Set<string>();
+  if (spends.length === 0) return { anomalies, freed: [] };
+  const rows = await tx.lockLeases([...new Set(spends.map(({ leaseId }) => leaseId))]);
+  const leases = new Map(rows.map((lease) => [lease.id, lease]));
+  const draws = new Map<string, BucketDraw>();
+  for (const spend of spends) {
+    const lease = leases.get(spend.leaseId);
+    if (lease === undefined) {
+      // Nothing spent is nothing lost: a holder closes what it could not place, not knowing its kind.
+      if (spend.spent > 0) anomalies.push({ leaseId: spend.leaseId, anomaly: "UNKNOWN", units: spend.spent });
+      continue;
+    }
+    const booked = bookSpend(lease, spend);
+    leases.set(lease.id, booked.lease);
+    const { spent, leased } = draws.get(lease.bucketId) ?? { spent: 0, leased: 0 };
+    draws.set(lease.bucketId, { spent: spent + booked.draw.spent, leased: leased + booked.draw.leased });
+    if (booked.returned > 0) freed.add(lease.limitId);
+    if (booked.anomaly !== undefined) anomalies.push(booked.anomaly);
+  }
+  await tx.writeLeases([...leases.values()], draws);
+  return { anomalies, freed: [...freed] };
+}
+
+function gap(expected: number): Failure {
+  const metadata = { expected_sequence: String(expected) };
+  return failedPrecondition("SEQUENCE_GAP", `the next batch is number ${expected}`, metadata);
+}
+
+function nameOf({ producer, epoch, sequence }: Batch) {
+  return { producer, epoch: String(epoch), sequence };
+}

@@ -1,0 +1,150 @@
+import type { RateState, Window } from "@gatehouse/buckets";
+import type { Limit } from "./limit.ts";
+
+/** A call that waits for units. */
+export interface Ask {
+  /** The nodes that are charged: key, parent key, account, ancestors up to the root. */
+  readonly nodeIds: readonly string[];
+  readonly resource: string;
+  /** Units by meter; none asks for the limits only. */
+  readonly needs: ReadonlyMap<string, number>;
+  /** What the holder would like beyond, by limit. */
+  readonly wants: ReadonlyMap<string, number>;
+}
+
+export interface AskResult {
+  readonly outcome: "GRANTED" | "EXHAUSTED" | "NOT_NOW" | "UNKNOWN_NODE";
+  /** The limit that could not give, and what was left of it. */
+  readonly limitId?: string;
+  readonly remaining?: number;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** What a holder says of a rate lease. Counts are cumulative, so that saying it twice changes nothing. */
+export interface RateReport {
+  readonly leaseId: string;
+  /** Units spent before those in `spends`. */
+  readonly reported: number;
+  /** What was spent since; ages are counted back from when the request came. */
+  readonly spends: readonly { readonly units: number; readonly ageMs: number }[];
+  readonly closed: boolean;
+}
+
+export interface AcquireRequest {
+  /** `<producer>/<epoch>` */
+  readonly holder: string;
+  readonly asks: readonly Ask[];
+  readonly reports: readonly RateReport[];
+}
+
+/** Units handed to the holder. */
+export interface Grant {
+  readonly id: string;
+  readonly limitId: string;
+  readonly units: number;
+  readonly ttlMs: number;
+  /** Undefined for none. */
+  readonly windowEndMs: number | undefined;
+  /** What the bucket has left. */
+  readonly remaining: number;
+}
+
+export interface AcquireAnswer {
+  /** The limits of every node named in the asks. */
+  readonly limits: ReadonlyMap<string, readonly Limit[]>;
+  /** Where metering's log stood when those were read. */
+  readonly freshness: string;
+  readonly results: readonly AskResult[];
+  readonly leases: readonly Grant[];
+}
+
+/** A row of a quota's bucket, locked. */
+export interface QuotaBucketRow {
+  readonly id: string;
+  readonly limitId: string;
+  readonly endMs: number | undefined;
+  readonly spent: number;
+  readonly leased: number;
+}
+
+export interface RateBucketRow {
+  readonly limitId: string;
+  readonly state: RateState;
+}
+
+/** What one holder has in hand of a quota's bucket: units that it may still return. */
+export interface HeldUnits {
+  readonly limitId: string;
+  readonly holder: string;
+  readonly units: number;
+}
+
+export interface RateLeaseRow {
+  readonly id: string;
+  readonly limitId: string;
+  readonly holder: string;
+  readonly units: number;
+  /** Reported so far. */
+  readonly spent: number;
+  readonly deadlineMs: number;
+}
+
+export interface NewLease {
+  readonly id: string;
+  readonly limitId: string;
+  /** Of a quota. */
+  readonly bucketId: string | undefined;
+  readonly holder: string;
+  readonly units: number;
+  readonly deadlineMs: number;
+}
+
+/** What a round changes. Buckets and leases not named stay as they are. */
+export interface RoundChanges {
+  readonly quotaBuckets: readonly QuotaBucketRow[];
+  readonly rateBuckets: readonly RateBucketRow[];
+  readonly newLeases: readonly NewLease[];
+  readonly rateLeaseSpends: readonly { readonly id: string; readonly spent: number }[];
+  readonly endedRateLeaseIds: readonly string[];
+  /** Limits of which units came back: wakes those who wait, here and in the other replicas. */
+  readonly freedLimitIds: readonly string[];
+  /** Limits to close, by holder. */
+  readonly recalls: ReadonlyMap<string, ReadonlySet<string>>;
+}
+
+/** A transaction over buckets. Buckets are locked in one order: quotas by id, then rates by limit. */
+export interface LeaseTx {
+  /** The database's time, and which of these the mirror does not know. */
+  survey(
+    nodeIds: readonly string[],
+    meters: readonly string[],
+  ): Promise<{ nowMs: number; unknownNodes: ReadonlySet<string>; unknownMeters: ReadonlySet<string> }>;
+  limitsOn(nodeIds: readonly string[]): Promise<readonly Limit[]>;
+  /** The limits with the head of metering's log, of one snapshot, and the time. */
+  limitsAtHead(
+    nodeIds: readonly string[],
+    limitIds: readonly string[],
+  ): Promise<{ nowMs: number; freshness: string; limits: readonly Limit[] }>;
+  /** Locks the buckets of the windows that `nowMs` is in; a window that was never written down begins now. */
+  lockQuotas(
+    limitIds: readonly string[],
+    nowMs: number,
+    windowOf: (limitId: string) => Window,
+  ): Promise<readonly QuotaBucketRow[]>;
+  /** Locks the buckets of the limits and of the leases; a limit without a state gets `lost`. */
+  lockRates(
+    limitIds: readonly string[],
+    leaseIds: readonly string[],
+    lost: RateState,
+  ): Promise<readonly RateBucketRow[]>;
+  /** Marks leases whose deadline is at or before `beforeMs` as forfeited; answers their unspent units by bucket. */
+  forfeitQuotaLeases(bucketIds: readonly string[], beforeMs: number): Promise<ReadonlyMap<string, number>>;
+  heldOfQuotas(bucketIds: readonly string[]): Promise<readonly HeldUnits[]>;
+  rateLeases(limitIds: readonly string[]): Promise<readonly RateLeaseRow[]>;
+  write(changes: RoundChanges): Promise<void>;
+}
+
+export interface LeaseStore {
+  /** Runs `work` in a transaction; it may run more than once, and has no effect outside `tx`. */
+  transact<T>(work: (tx: LeaseTx) => Promise<T>): Promise<T>;
+}

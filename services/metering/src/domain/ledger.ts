@@ -1,0 +1,132 @@
+import { type Allocation, type Ask as Claim, leaseSize, type Shortfall } from "@gatehouse/buckets";
+import type { AskResult, Grant, NewLease, RoundChanges } from "./lease.ts";
+import { QuotaShelf } from "./quota-shelf.ts";
+import { RateShelf } from "./rate-shelf.ts";
+
+/** The buckets of one round, by limit. */
+export type Shelves = ReadonlyMap<string, QuotaShelf | RateShelf>;
+
+/** An ask as buckets see it: what may refuse it, and what only warns. */
+export interface AskClaim {
+  readonly enforced: Claim;
+  readonly warned: Claim["needs"];
+}
+
+/** What a round did for one applicant. */
+export interface Share {
+  /** By ask, in order. */
+  readonly results: readonly AskResult[];
+  readonly grants: readonly Grant[];
+  /** Limits called back for its sake so far. */
+  readonly recalled: ReadonlySet<string>;
+}
+
+/** A quota lease is worth its round trip for a minute, and a vanished holder forfeits no more than that. */
+const QUOTA_TTL_MS = 60_000;
+const RATE_TTL_MIN_MS = 2000;
+export const RATE_TTL_MAX_MS = 5000;
+/** When units that others hold may be back: a recall takes a round trip and a sealed segment. */
+const RETURN_MS = 50;
+
+/** Turns the allocations of one round into leases and answers, and keeps what is to be written. */
+export class Ledger {
+  readonly #shelves: Shelves;
+  readonly #nowMs: number;
+  readonly #newLeases: NewLease[] = [];
+  readonly #recalls = new Map<string, Set<string>>();
+
+  constructor(shelves: Shelves, nowMs: number) {
+    this.#shelves = shelves;
+    this.#nowMs = nowMs;
+  }
+
+  share(
+    applicant: { holder: string; recalled: ReadonlySet<string> },
+    claims: readonly (AskClaim | undefined)[],
+    next: () => Allocation,
+  ): Share {
+    const taken = new Map<string, number>();
+    const recalled = new Set(applicant.recalled);
+    const results = claims.map((claim): AskResult => {
+      if (claim === undefined) return { outcome: "UNKNOWN_NODE" };
+      const allocation = next();
+      if (allocation.kind === "exhausted") return this.#refusal("EXHAUSTED", allocation.bucket, claim);
+      if (allocation.kind === "wait") {
+        this.#recallLacking(allocation.lacking, applicant.holder, recalled);
+        return this.#refusal("NOT_NOW", allocation.lacking[0]!.bucket, claim);
+      }
+      for (const { bucket, units } of allocation.grants) this.#take(taken, bucket, units);
+      for (const need of claim.warned) this.#take(taken, need.bucket, this.#warnedUnits(need));
+      return { outcome: "GRANTED" };
+    });
+    const grants = [...taken].filter(([, units]) => units > 0);
+    return {
+      results,
+      recalled,
+      grants: grants.map(([id, units]) => this.#lease(applicant.holder, id, units)),
+    };
+  }
+
+  changes(): Omit<RoundChanges, "freedLimitIds"> {
+    const shelves = [...this.#shelves.values()];
+    const quotas = shelves.filter((shelf) => shelf instanceof QuotaShelf && shelf.touched);
+    const rates = shelves.filter((shelf) => shelf instanceof RateShelf);
+    return {
+      quotaBuckets: quotas.map((shelf) => (shelf as QuotaShelf).row),
+      rateBuckets: rates.filter(({ touched }) => touched).map(({ limitId, state }) => ({ limitId, state })),
+      newLeases: this.#newLeases,
+      rateLeaseSpends: rates.flatMap(({ spends }) => [...spends].map(([id, spent]) => ({ id, spent }))),
+      endedRateLeaseIds: rates.flatMap(({ ended }) => ended),
+      recalls: this.#recalls,
+    };
+  }
+
+  #take(taken: Map<string, number>, bucket: string, units: number): void {
+    this.#shelves.get(bucket)!.take(units);
+    taken.set(bucket, (taken.get(bucket) ?? 0) + units);
+  }
+
+  #warnedUnits({ bucket, need, want }: Claim["needs"][number]): number {
+    const shelf = this.#shelves.get(bucket)!;
+    const holders = shelf.held.size + 1;
+    return leaseSize({ available: Math.max(shelf.available, need), need, want, holders });
+  }
+
+  #refusal(outcome: "EXHAUSTED" | "NOT_NOW", limitId: string, { enforced }: AskClaim): AskResult {
+    const shelf = this.#shelves.get(limitId)!;
+    const { need } = enforced.needs.find(({ bucket }) => bucket === limitId)!;
+    const refillMs = shelf.retryAfterMs(need);
+    const retryAfterMs = outcome === "EXHAUSTED" ? refillMs : Math.min(refillMs ?? RETURN_MS, RETURN_MS);
+    return { outcome, limitId, remaining: shelf.available, retryAfterMs };
+  }
+
+  // Once for each request: it asks again soon enough if that was not heard.
+  #recallLacking(lacking: readonly Shortfall[], asking: string, recalled: Set<string>): void {
+    for (const { bucket, elsewhere } of lacking) {
+      if (elsewhere === 0 || recalled.has(bucket)) continue;
+      recalled.add(bucket);
+      for (const [holder, units] of this.#shelves.get(bucket)!.held) {
+        if (holder === asking || units === 0) continue;
+        this.#recalls.set(holder, (this.#recalls.get(holder) ?? new Set()).add(bucket));
+      }
+    }
+  }
+
+  #lease(holder: string, limitId: string, units: number): Grant {
+    const shelf = this.#shelves.get(limitId)!;
+    const id = crypto.randomUUID();
+    const ttlMs = ttlOf(shelf, this.#nowMs);
+    const bucketId = shelf instanceof QuotaShelf ? shelf.bucketId : undefined;
+    this.#newLeases.push({ id, limitId, bucketId, holder, units, deadlineMs: this.#nowMs + ttlMs });
+    const windowEndMs = shelf instanceof QuotaShelf ? shelf.endMs : undefined;
+    return { id, limitId, units, ttlMs, windowEndMs, remaining: shelf.available };
+  }
+}
+
+function ttlOf(shelf: QuotaShelf | RateShelf, nowMs: number): number {
+  if (shelf instanceof RateShelf) {
+    return Math.min(RATE_TTL_MAX_MS, Math.max(RATE_TTL_MIN_MS, shelf.allowance.intervalMs));
+  }
+  // A window that ended while its row was locked lends nothing that could be spent: the holder asks again.
+  return Math.max(0, Math.min(QUOTA_TTL_MS, (shelf.endMs ?? Number.POSITIVE_INFINITY) - nowMs));
+}

@@ -1,0 +1,184 @@
+import { allocate, rate, windowAt } from "@gatehouse/buckets";
+import type { Ask, LeaseTx, RateReport } from "./lease.ts";
+import { type AskClaim, Ledger, RATE_TTL_MAX_MS, type Share, type Shelves } from "./ledger.ts";
+import { countsResource, isQuota, isRate, type Limit } from "./limit.ts";
+import { QuotaShelf } from "./quota-shelf.ts";
+import { RateShelf } from "./rate-shelf.ts";
+
+/**
+ * One round of lending: every ask that waits, in the order they came, in one transaction.
+ *
+ * The limits are read before the buckets are locked, to know which, and again afterwards, because changing a
+ * limit locks its bucket too: what was lowered meanwhile is seen lowered. A limit that came in between is in the
+ * answer but not among the leases, and the holder, which checks again with what it got, asks for it.
+ */
+export interface Applicant {
+  readonly holder: string;
+  /** Named in the request; their limits are part of the answer. */
+  readonly nodeIds: readonly string[];
+  readonly asks: readonly Ask[];
+  readonly reports: readonly RateReport[];
+  /** Limits already called back for its sake. */
+  readonly recalled: ReadonlySet<string>;
+}
+
+export interface Round {
+  readonly shares: readonly Share[];
+  readonly limits: ReadonlyMap<string, readonly Limit[]>;
+  readonly freshness: string;
+}
+
+/** A holder that vanished may still have units until then; afterwards they count as spent. */
+export const FORFEIT_GRACE_MS = 5000;
+/** Without a wish of the holder's: this many times the need, within what lease sizes allow. */
+const DEFAULT_WANT_NEEDS = 10;
+export async function lend(tx: LeaseTx, applicants: readonly Applicant[]): Promise<Round> {
+  const nodeIds = unique(applicants.flatMap((applicant) => applicant.nodeIds));
+  const meters = unique(applicants.flatMap(({ asks }) => asks.flatMap(({ needs }) => [...needs.keys()])));
+  const { nowMs, unknownNodes, unknownMeters } = await tx.survey(nodeIds, meters);
+  const known = ({ nodeIds, needs }: Ask) =>
+    nodeIds.every((id) => !unknownNodes.has(id)) && needs.keys().every((meter) => !unknownMeters.has(meter));
+
+  const before = groupByNode(await tx.limitsOn(nodeIds));
+  const charged = applicants.flatMap(({ asks }) =>
+    asks.filter(known).flatMap((ask) => applicable(ask, before)),
+  );
+  const reports = applicants.flatMap(({ reports }) => reports);
+  const locked = await lockShelves(tx, [...new Set(charged)], reports, nodeIds, nowMs);
+  const { shelves, limits, freshness } = locked;
+
+  const freed = bookReports(applicants, shelves);
+  const claims = applicants.map(({ holder, asks }) =>
+    asks.map((ask) => (known(ask) ? claimOf(holder, ask, limits, shelves) : undefined)),
+  );
+  const ledger = new Ledger(shelves, locked.nowMs);
+  const allocations = allocate(
+    claims.flatMap((of) => of.flatMap((claim) => (claim === undefined ? [] : [claim.enforced]))),
+    enforcedBuckets(shelves, claims.flat(), limits),
+  ).values();
+  const shares = applicants.map((applicant, i) =>
+    ledger.share(applicant, claims[i]!, () => allocations.next().value!),
+  );
+  await tx.write({ ...ledger.changes(), freedLimitIds: freed });
+  const limitsByNode = new Map(nodeIds.map((id) => [id, limits.get(id) ?? []]));
+  return { shares, limits: limitsByNode, freshness };
+}
+
+async function lockShelves(
+  tx: LeaseTx,
+  charged: readonly Limit[],
+  reports: readonly RateReport[],
+  nodeIds: readonly string[],
+  nowMs: number,
+) {
+  const quotas = new Map(charged.filter(isQuota).map((limit) => [limit.id, limit]));
+  const windowOf = (id: string) => windowAt(quotas.get(id)!.allowance, nowMs);
+  const quotaRows = quotas.size === 0 ? [] : await tx.lockQuotas([...quotas.keys()], nowMs, windowOf);
+  const rateIds = charged.filter(isRate).map(({ id }) => id);
+  const leaseIds = reports.map(({ leaseId }) => leaseId);
+  // The leases that were lost with the state can be spent until then.
+  const lost = rate.openEmpty({ units: 1, intervalMs: 1, burst: 0 }, nowMs + RATE_TTL_MAX_MS);
+  const rateRows = rateIds.length + leaseIds.length === 0 ? [] : await tx.lockRates(rateIds, leaseIds, lost);
+
+  const lockedIds = [...quotaRows, ...rateRows].map(({ limitId }) => limitId);
+  const now = await tx.limitsAtHead(nodeIds, lockedIds);
+  const byId = new Map(now.limits.map((limit) => [limit.id, limit]));
+  const bucketIds = quotaRows.map(({ id }) => id);
+  const noBuckets = bucketIds.length === 0;
+  const forfeited = noBuckets
+    ? undefined
+    : await tx.forfeitQuotaLeases(bucketIds, now.nowMs - FORFEIT_GRACE_MS);
+  const held = noBuckets ? [] : await tx.heldOfQuotas(bucketIds);
+  const rateLeases = rateRows.length === 0 ? [] : await tx.rateLeases(rateRows.map(({ limitId }) => limitId));
+
+  const shelves = new Map<string, QuotaShelf | RateShelf>();
+  for (const row of quotaRows) {
+    const limit = byId.get(row.limitId);
+    if (limit === undefined || !isQuota(limit)) continue;
+    const of = held.filter(({ limitId }) => limitId === row.limitId);
+    shelves.set(
+      row.limitId,
+      new QuotaShelf(limit.allowance, row, of, forfeited?.get(row.id) ?? 0, now.nowMs),
+    );
+  }
+  for (const { limitId, state } of rateRows) {
+    const limit = byId.get(limitId);
+    if (limit === undefined || !isRate(limit)) continue;
+    const of = rateLeases.filter((lease) => lease.limitId === limitId);
+    shelves.set(limitId, new RateShelf(limitId, limit.allowance, state, of, now.nowMs));
+  }
+  return { shelves, limits: groupByNode(now.limits), freshness: now.freshness, nowMs: now.nowMs };
+}
+
+function bookReports(applicants: readonly Applicant[], shelves: Shelves): string[] {
+  const freed = new Set<string>();
+  const rates = [...shelves.values()].filter((shelf) => shelf instanceof RateShelf);
+  for (const { holder, reports } of applicants) {
+    for (const report of reports) {
+      for (const shelf of rates) if (shelf.report(holder, report)) freed.add(shelf.limitId);
+    }
+  }
+  return [...freed];
+}
+
+function claimOf(
+  holder: string,
+  ask: Ask,
+  limits: ReadonlyMap<string, readonly Limit[]>,
+  shelves: Shelves,
+): AskClaim {
+  const mine = applicable(ask, limits).filter(({ id }) => shelves.has(id));
+  const needOf = (limit: Limit) => {
+    const { id } = limit;
+    const need = needOn(limit, ask) ?? 0;
+    return { bucket: id, need, want: ask.wants.get(id) ?? boundedProduct(need, DEFAULT_WANT_NEEDS) };
+  };
+  const enforced = mine.filter(({ enforcement }) => enforcement === "ENFORCE").map(needOf);
+  const warned = mine.filter(({ enforcement }) => enforcement === "WARN").map(needOf);
+  return { enforced: { holder, needs: enforced }, warned };
+}
+
+function enforcedBuckets(
+  shelves: Shelves,
+  claims: readonly (AskClaim | undefined)[],
+  limits: ReadonlyMap<string, readonly Limit[]>,
+) {
+  const enforced = new Set(
+    [...limits.values()].flat().flatMap(({ id, enforcement }) => (enforcement === "ENFORCE" ? [id] : [])),
+  );
+  const asking = new Map<string, Set<string>>();
+  for (const claim of claims) {
+    for (const { bucket } of claim?.enforced.needs ?? []) {
+      const holders = asking.get(bucket) ?? new Set(shelves.get(bucket)!.held.keys());
+      asking.set(bucket, holders.add(claim!.enforced.holder));
+    }
+  }
+  return new Map(
+    [...shelves].flatMap(([id, { available, held }]) =>
+      enforced.has(id) ? [[id, { available, leased: held, holders: asking.get(id)?.size ?? 1 }]] : [],
+    ),
+  );
+}
+
+/** The limits that a call is charged to, and those that the holder wants more of ahead of calls. */
+function applicable(ask: Ask, limits: ReadonlyMap<string, readonly Limit[]>): Limit[] {
+  const concerns = (limit: Limit) => ask.wants.has(limit.id) || needOn(limit, ask) !== undefined;
+  return ask.nodeIds.flatMap((id) => (limits.get(id) ?? []).filter(concerns));
+}
+
+function needOn(limit: Limit, { needs, resource }: Ask): number | undefined {
+  const units = needs.get(limit.meter);
+  return units !== undefined && countsResource(limit, resource) ? units : undefined;
+}
+
+function groupByNode(limits: readonly Limit[]): ReadonlyMap<string, readonly Limit[]> {
+  return Map.groupBy(limits, ({ node }) => node.id);
+}
+
+function boundedProduct(a: number, b: number): number {
+  return Math.min(a * b, Number.MAX_SAFE_INTEGER);
+}
+
+function unique(values: readonly string[]): string[] {
+  return [...new Set(values)];
+}

@@ -1,0 +1,66 @@
+import type { RateState } from "@gatehouse/buckets";
+import type { Limit, LimitTerms, NodeRef } from "./limit.ts";
+
+/** Who did it, for the audit trail. */
+export interface Actor {
+  readonly keyId: string;
+  readonly accountId: string;
+}
+
+/** What happened to a limit. */
+export interface LimitAudit {
+  readonly action: "limits.set" | "limits.delete";
+  readonly limitId: string;
+  readonly before: Limit | undefined;
+  readonly after: Limit | undefined;
+}
+
+export interface LimitStore {
+  /**
+   * Runs `work` in a transaction that has the node's limits to itself, and commits it with the change of that
+   * node. `work` may run more than once.
+   */
+  mutate<T>(
+    nodeId: string,
+    actor: Actor,
+    work: (tx: LimitTx) => Promise<T>,
+  ): Promise<{ readonly value: T; readonly freshness: string }>;
+  find(limitId: string): Promise<Limit | undefined>;
+  /** The limits on a node, oldest first, after the one with the id `afterId`. */
+  list(nodeId: string, afterId: string, count: number): Promise<readonly Limit[]>;
+  /** What is in the buckets of these nodes' limits now. */
+  readBuckets(nodeIds: readonly string[]): Promise<{ nowMs: number; buckets: readonly BucketReading[] }>;
+}
+
+/** A limit with its bucket as the rows say; `undefined` where nothing was ever drawn from it. */
+export interface BucketReading {
+  readonly limit: Limit;
+  readonly quota: QuotaReading | undefined;
+  readonly rate: RateState | undefined;
+}
+
+export interface QuotaReading {
+  readonly spent: number;
+  readonly leased: number;
+  /** Undefined: never ends. */
+  readonly endMs: number | undefined;
+}
+
+/** Every method locks what it reads for writing, the bucket before the limit. */
+export interface LimitTx {
+  nowMs(): Promise<number>;
+  /** The limit with the same identity, if the node has it. */
+  same(node: NodeRef, terms: LimitTerms): Promise<Limit | undefined>;
+  count(node: NodeRef): Promise<number>;
+  insert(id: string, node: NodeRef, terms: LimitTerms): Promise<Limit>;
+  /** Undefined if it is gone. */
+  update(id: string, terms: LimitTerms): Promise<Limit | undefined>;
+  /** Answers whether there was one. */
+  remove(id: string): Promise<boolean>;
+  /** Undefined for a quota, and for a rate whose state was lost. */
+  rateState(limitId: string): Promise<RateState | undefined>;
+  writeRateState(limitId: string, state: RateState): Promise<void>;
+  /** Tells every holder to close its leases of the limit, once this has committed. */
+  recall(limitId: string): Promise<void>;
+  audit(event: LimitAudit): Promise<void>;
+}

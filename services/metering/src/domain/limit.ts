@@ -1,0 +1,75 @@
+import type { RateSpec, WindowKind } from "@gatehouse/buckets";
+import { compileGrant, type Grant } from "@gatehouse/scopes";
+
+export type Enforcement = "ENFORCE" | "WARN";
+
+/** What a limit is on. */
+export interface NodeRef {
+  readonly kind: "ACCOUNT" | "KEY";
+  readonly id: string;
+}
+
+export interface RateAllowance extends RateSpec {
+  readonly kind: "RATE";
+}
+
+export interface QuotaAllowance {
+  readonly kind: "QUOTA";
+  readonly units: number;
+  readonly window: WindowKind;
+  readonly timeZone: string;
+  readonly anchorMs: number | undefined;
+}
+
+/** What a limit says, apart from where it is. Units are safe integers. */
+export interface LimitTerms {
+  readonly meter: string;
+  /** A pattern; empty counts every call. */
+  readonly resource: string;
+  readonly allowance: RateAllowance | QuotaAllowance;
+  readonly enforcement: Enforcement;
+}
+
+/** An allowance on one node for one meter. */
+export interface Limit extends LimitTerms {
+  readonly id: string;
+  readonly node: NodeRef;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+}
+
+export type RateLimit = Limit & { readonly allowance: RateAllowance };
+export type QuotaLimit = Limit & { readonly allowance: QuotaAllowance };
+
+export function isRate(limit: Limit): limit is RateLimit {
+  return limit.allowance.kind === "RATE";
+}
+
+export function isQuota(limit: Limit): limit is QuotaLimit {
+  return limit.allowance.kind === "QUOTA";
+}
+
+/** The meter that exists without being declared. */
+export const REQUESTS = "requests";
+
+/** Limits on one node: a call is charged to every one of them. */
+export const MAX_LIMITS_PER_NODE = 50;
+
+/** Patterns are few and asked about at every acquire; past this many the cache starts over. */
+const MAX_COMPILED = 10_000;
+const compiled = new Map<string, Grant>();
+
+/** Does the limit count calls to this resource? A call without one meets only limits without a pattern. */
+export function countsResource(limit: Pick<LimitTerms, "resource">, resource: string): boolean {
+  return limit.resource === "" || (resource !== "" && pattern(limit.resource).allows(resource));
+}
+
+function pattern(text: string): Grant {
+  let grant = compiled.get(text);
+  if (grant === undefined) {
+    if (compiled.size >= MAX_COMPILED) compiled.clear();
+    grant = compileGrant({ roles: [], scopes: [text] });
+    compiled.set(text, grant);
+  }
+  return grant;
+}

@@ -1,0 +1,63 @@
+import type { AccountNode, Directory, KeyView } from "@gatehouse/access";
+
+/** An account as a caller names it: an id, a slug within an organization, or the provider's `org` and `org/sub`. */
+export type AccountName =
+  | { readonly by: "id"; readonly id: string }
+  /** A subaccount of the organization, else the organization itself. */
+  | { readonly by: "slug"; readonly organizationId: string; readonly slug: string }
+  | { readonly by: "path"; readonly organization: string; readonly subaccount: string | undefined };
+
+/** What metering knows of identity: its own copy, kept by the change feed. Each answer is of one statement. */
+export interface Mirror {
+  findKey(keyId: string): Promise<KeyView | undefined>;
+  /** The account and its ancestors, root last. */
+  findChain(name: AccountName): Promise<readonly AccountNode[] | undefined>;
+  hasMeter(name: string): Promise<boolean>;
+}
+
+/** How fresh the mirror is known to be. */
+export interface Proof {
+  /** Milliseconds since the last moment of which it is proven. */
+  ageMs(): number;
+  /** Proves it as of now, in bounded time. Throws Failure SOURCE_UNAVAILABLE where identity does not answer. */
+  prove(): Promise<void>;
+}
+
+/** Older than this, the mirror is not believed without asking: a key may have been revoked since. */
+const MAX_AGE_MS = 1000;
+
+/**
+ * The mirror as the control plane reads it: never older than a second, and never "not there" for what was
+ * made a moment ago. What it does not find it looks for again once it is proven fresh, so that undefined means
+ * that there is no such thing.
+ */
+export class FreshMirror implements Directory, Mirror {
+  readonly #mirror: Mirror;
+  readonly #proof: Proof;
+
+  constructor(mirror: Mirror, proof: Proof) {
+    this.#mirror = mirror;
+    this.#proof = proof;
+  }
+
+  findKey(keyId: string): Promise<KeyView | undefined> {
+    return this.#find(() => this.#mirror.findKey(keyId));
+  }
+
+  findChain(name: AccountName): Promise<readonly AccountNode[] | undefined> {
+    return this.#find(() => this.#mirror.findChain(name));
+  }
+
+  async hasMeter(name: string): Promise<boolean> {
+    return (await this.#find(async () => (await this.#mirror.hasMeter(name)) || undefined)) ?? false;
+  }
+
+  async #find<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
+    if (this.#proof.ageMs() <= MAX_AGE_MS) {
+      const found = await read();
+      if (found !== undefined) return found;
+    }
+    await this.#proof.prove();
+    return read();
+  }
+}

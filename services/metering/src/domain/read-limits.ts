@@ -1,0 +1,90 @@
+import { type KeyView, reaches } from "@gatehouse/access";
+import { quota, rate, windowAt } from "@gatehouse/buckets";
+import { isId } from "@gatehouse/keys";
+import { invalid, type Violation } from "@gatehouse/service/failure";
+import { isQuota, isRate, type Limit } from "./limit.ts";
+import type { BucketReading } from "./limit-store.ts";
+import { type NodeName, nodeInReach, type ReachedNode } from "./node-in-reach.ts";
+import type { LimitDependencies } from "./set-limit.ts";
+
+const DEFAULT_PAGE_SIZE = 100;
+const MAX_PAGE_SIZE = 500;
+
+export interface LimitPage {
+  readonly limits: readonly Limit[];
+  /** Empty on the last page. */
+  readonly nextPageToken: string;
+}
+
+/** A bucket and what is in it. */
+export interface Allowance {
+  readonly limit: Limit;
+  readonly used: number;
+  readonly leased: number;
+  /** Below zero after a lowered limit or late usage. */
+  readonly remaining: number;
+  /** Undefined for rates and quotas that never refill. */
+  readonly resetsAtMs: number | undefined;
+}
+
+/** The limits on one node, oldest first. Throws Failure INVALID_ARGUMENT, NOT_FOUND. */
+export async function listLimits(
+  { mirror, store }: LimitDependencies,
+  caller: KeyView,
+  request: { node: NodeName | undefined; pageSize: number; pageToken: string },
+): Promise<LimitPage> {
+  const { pageSize, pageToken } = request;
+  const violations: Violation[] = [];
+  if (pageSize < 0 || pageSize > MAX_PAGE_SIZE) {
+    violations.push({ field: "page_size", description: `must be 1 to ${MAX_PAGE_SIZE}` });
+  }
+  if (pageToken !== "" && !isId("lim", pageToken)) {
+    violations.push({ field: "page_token", description: "must be the next_page_token of the page before" });
+  }
+  if (violations.length > 0) throw invalid(violations);
+  const node = await nodeInReach(mirror, caller, request.node);
+  const size = pageSize || DEFAULT_PAGE_SIZE;
+  const limits = await store.list(node.id, pageToken, size + 1);
+  const page = limits.slice(0, size);
+  return { limits: page, nextPageToken: limits.length > size ? page.at(-1)!.id : "" };
+}
+
+/** Every bucket that binds a node and that the caller may see: the node's own first, then upwards. */
+export async function getAllowance(
+  { mirror, store }: LimitDependencies,
+  caller: KeyView,
+  named: NodeName | undefined,
+): Promise<readonly Allowance[]> {
+  const node = await nodeInReach(mirror, caller, named);
+  const nodeIds = bindingNodes(caller, node);
+  const { nowMs, buckets } = await store.readBuckets(nodeIds);
+  return nodeIds.flatMap((id) =>
+    buckets.filter(({ limit }) => limit.node.id === id).map((bucket) => allowanceOf(bucket, nowMs)),
+  );
+}
+
+function bindingNodes(caller: KeyView, node: ReachedNode): string[] {
+  const accounts = node.chain.filter((_, i) => reaches(caller, node.chain.slice(i))).map(({ id }) => id);
+  if (node.kind === "ACCOUNT") return accounts;
+  const { parentKeyId } = node.view.key;
+  return [node.id, ...(parentKeyId === undefined ? [] : [parentKeyId]), ...accounts];
+}
+
+function allowanceOf({ limit, quota: window, rate: state }: BucketReading, nowMs: number): Allowance {
+  if (isRate(limit)) {
+    const now = state && rate.refill(state, limit.allowance, nowMs);
+    // A bucket whose state was lost has nothing to give until an acquire opens it anew.
+    const [remaining, leased] = [now?.available ?? 0, now?.leased ?? 0];
+    const used = Math.max(0, limit.allowance.burst - remaining - leased);
+    return { limit, used, leased, remaining, resetsAtMs: undefined };
+  }
+  if (!isQuota(limit)) throw new Error("a limit is a rate or a quota");
+  const { spent = 0, leased = 0 } = window ?? {};
+  const endMs = window === undefined ? finite(windowAt(limit.allowance, nowMs).endMs) : window.endMs;
+  const remaining = quota.available({ units: limit.allowance.units, spent, leased });
+  return { limit, used: spent, leased, remaining, resetsAtMs: endMs };
+}
+
+function finite(ms: number): number | undefined {
+  return Number.isFinite(ms) ? ms : undefined;
+}

@@ -1,0 +1,127 @@
+import type { KeyView } from "@gatehouse/access";
+import { rate } from "@gatehouse/buckets";
+import { mintId } from "@gatehouse/keys";
+import { Failure, invalid, notFound, type Violation } from "@gatehouse/service/failure";
+import { type Limit, type LimitTerms, MAX_LIMITS_PER_NODE, REQUESTS } from "./limit.ts";
+import { type LimitDraft, readDraft } from "./limit-draft.ts";
+import type { Actor, LimitStore, LimitTx } from "./limit-store.ts";
+import type { Mirror } from "./mirror.ts";
+import {
+  knownNodeInReach,
+  type NodeName,
+  nodeInReach,
+  type ReachedNode,
+  requireCeilingOf,
+} from "./node-in-reach.ts";
+
+export interface LimitDependencies {
+  /** Fresh: see FreshMirror. */
+  readonly mirror: Mirror;
+  readonly store: LimitStore;
+}
+
+const MAX_METER_LENGTH = 100;
+
+/**
+ * Sets a limit; the same identity again changes it and keeps what was used.
+ * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING), RESOURCE_EXHAUSTED (PLAN_LIMIT).
+ */
+export async function setLimit(
+  { mirror, store }: LimitDependencies,
+  caller: KeyView,
+  named: NodeName | undefined,
+  draft: LimitDraft,
+): Promise<{ limit: Limit; freshness: string }> {
+  const terms = await checkedTerms(mirror, named, draft);
+  const node = await nodeInReach(mirror, caller, named);
+  requireCeilingOf(caller, node);
+  const { value: limit, freshness } = await store.mutate(node.id, actorOf(caller), (tx) =>
+    put(tx, node, terms),
+  );
+  return { limit, freshness };
+}
+
+/** Takes a limit away. Throws Failure NOT_FOUND, PERMISSION_DENIED (OWN_CEILING). */
+export async function deleteLimit(
+  { mirror, store }: LimitDependencies,
+  caller: KeyView,
+  limitId: string,
+): Promise<{ freshness: string }> {
+  if (limitId === "") throw invalid([{ field: "limit", description: "is required" }]);
+  const limit = await store.find(limitId);
+  const node = limit && (await knownNodeInReach(mirror, caller, limit.node));
+  if (limit === undefined || node === undefined) throw notFound("limit");
+  requireCeilingOf(caller, node);
+  const { freshness } = await store.mutate(node.id, actorOf(caller), async (tx) => {
+    // Before the rows go: the recall finds its holders in them.
+    await tx.recall(limit.id);
+    if (!(await tx.remove(limit.id))) throw notFound("limit");
+    await tx.audit({ action: "limits.delete", limitId: limit.id, before: limit, after: undefined });
+  });
+  return { freshness };
+}
+
+async function checkedTerms(
+  mirror: Mirror,
+  named: NodeName | undefined,
+  draft: LimitDraft,
+): Promise<LimitTerms> {
+  const { terms, violations } = readDraft(draft);
+  const more: Violation[] = [...violations];
+  if (named === undefined) more.unshift({ field: "account", description: "an account or a key is required" });
+  const meter = draft.meter || REQUESTS;
+  const exists = meter === REQUESTS || (meter.length <= MAX_METER_LENGTH && (await mirror.hasMeter(meter)));
+  if (!exists) more.push({ field: "meter", description: "no such meter" });
+  if (terms === undefined || more.length > 0) throw invalid(more);
+  return terms;
+}
+
+async function put(tx: LimitTx, node: ReachedNode, terms: LimitTerms): Promise<Limit> {
+  const before = await tx.same(node, terms);
+  const after = before === undefined ? await create(tx, node, terms) : await change(tx, before, terms);
+  await tx.audit({ action: "limits.set", limitId: after.id, before, after });
+  return after;
+}
+
+async function create(tx: LimitTx, node: ReachedNode, terms: LimitTerms): Promise<Limit> {
+  if ((await tx.count(node)) >= MAX_LIMITS_PER_NODE) {
+    throw new Failure({
+      code: "RESOURCE_EXHAUSTED",
+      reason: "PLAN_LIMIT",
+      message: `a node has at most ${MAX_LIMITS_PER_NODE} limits`,
+    });
+  }
+  const limit = await tx.insert(mintId("lim"), node, terms);
+  // A new rate starts full; a missing row would pass for a lost one, which starts empty.
+  if (terms.allowance.kind === "RATE") {
+    await tx.writeRateState(limit.id, rate.open(terms.allowance, await tx.nowMs()));
+  }
+  return limit;
+}
+
+async function change(tx: LimitTx, before: Limit, terms: LimitTerms): Promise<Limit> {
+  const state = await tx.rateState(before.id);
+  if (state !== undefined && before.allowance.kind === "RATE" && terms.allowance.kind === "RATE") {
+    const resized = rate.resize(state, before.allowance, terms.allowance, await tx.nowMs());
+    await tx.writeRateState(before.id, resized);
+  }
+  const after = await tx.update(before.id, terms);
+  if (after === undefined) throw notFound("limit");
+  // What is lent already was lent under the old terms; called back, it is lent anew under these.
+  if (lowers(before, after)) await tx.recall(before.id);
+  return after;
+}
+
+function lowers(before: Limit, after: Limit): boolean {
+  if (before.enforcement === "WARN" && after.enforcement === "ENFORCE") return true;
+  if (after.allowance.units < before.allowance.units) return true;
+  return (
+    before.allowance.kind === "RATE" &&
+    after.allowance.kind === "RATE" &&
+    after.allowance.burst < before.allowance.burst
+  );
+}
+
+function actorOf({ key }: KeyView): Actor {
+  return { keyId: key.id, accountId: key.accountId };
+}

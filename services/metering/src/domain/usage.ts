@@ -1,0 +1,39 @@
+/** Units used in one minute by one series. */
+export interface MinuteUsage {
+  /** Unix time of the minute's start, in minutes. */
+  readonly minute: number;
+  readonly keyId: string;
+  /** The account acted on; empty for calls whose key is of no account. */
+  readonly accountId: string;
+  readonly meter: string;
+  readonly resource: string;
+  /** A decision's code without its prefix. */
+  readonly outcome: string;
+  readonly units: bigint;
+}
+
+/** What was spent from a quota lease since the batch before. */
+export interface LeaseSpend {
+  readonly leaseId: string;
+  readonly spent: number;
+  /** What was never spent goes back. */
+  readonly closed: boolean;
+}
+
+/** One start of a producer. */
+export interface ProducerEpoch {
+  readonly producer: string;
+  readonly epoch: bigint;
+}
+
+/** A sealed segment. */
+export interface Batch extends ProducerEpoch {
+  readonly sequence: number;
+  /** SHA-256 of what was sent. */
+  readonly digest: Uint8Array;
+  readonly usage: readonly MinuteUsage[];
+  readonly leases: readonly LeaseSpend[];
+}
+
+/** The outcome whose units were charged; rows of the others count refused calls. */
+export const CHARGED = "VALID";

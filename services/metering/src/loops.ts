@@ -1,0 +1,50 @@
+import { type ChangeLog, trimChanges } from "@gatehouse/changefeed";
+import { type Disposables, type Log, type LoopOptions, runLoop } from "@gatehouse/service";
+import type { DataSource } from "typeorm";
+import type { MeteringConfig } from "./config.ts";
+import type { AcquireLoop } from "./domain/acquire-loop.ts";
+import { FORFEIT_GRACE_MS } from "./domain/lend.ts";
+import type { Recalls } from "./domain/recalls.ts";
+import type { ClockOffset } from "./storage/clock.ts";
+import { listenForNotices } from "./storage/notices.ts";
+import { sweepLeases } from "./storage/sweep.ts";
+import { retryQuarantine } from "./storage/usage-rows.ts";
+
+export interface LoopDependencies {
+  readonly config: MeteringConfig;
+  readonly log: Log;
+  readonly opened: Disposables;
+  readonly work: DataSource;
+  readonly changeLog: ChangeLog;
+  readonly clockOffsetMs: ClockOffset;
+  readonly acquires: AcquireLoop;
+  readonly recalls: Recalls;
+}
+
+const RETRY = { minMs: 50, maxMs: 1000 };
+const HOUSEKEEPING_MS = 1000;
+/** Often enough that each run forgets few changes: it holds the counter that every commit needs. */
+const TRIM_MS = 60_000;
+
+/** What goes on beside the calls, for ever. */
+export function startLoops(dependencies: LoopDependencies): void {
+  const { config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls } = dependencies;
+  const start = (name: string, everyMs: number, run: LoopOptions["run"]) => {
+    const loop = runLoop({ name, everyMs, backoff: RETRY, run, log });
+    opened.add(name, () => loop.stop());
+  };
+  const handlers = {
+    recall: ({ holder, limitIds }: { holder: string; limitIds: readonly string[] }) =>
+      recalls.deliver(holder, limitIds),
+    freed: (limitIds: readonly string[]) => acquires.wake(limitIds),
+  };
+  start("listen for notices", RETRY.minMs, (signal) =>
+    listenForNotices(config.databaseUrl.reveal(), handlers, signal),
+  );
+  start("sweep leases", HOUSEKEEPING_MS, () => sweepLeases(work, changeLog, FORFEIT_GRACE_MS, clockOffsetMs));
+  start("retry quarantine", HOUSEKEEPING_MS, async () => {
+    const booked = await retryQuarantine(work);
+    if (booked > 0) log.info({ booked }, "booked usage out of quarantine");
+  });
+  start("trim the change log", TRIM_MS, () => trimChanges(work.manager));
+}

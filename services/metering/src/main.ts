@@ -1,0 +1,17 @@
+import { redact } from "@gatehouse/keys";
+import { createLog, Disposables, serve, untilSignal } from "@gatehouse/service";
+import { createMetering, readMeteringConfig } from "./index.ts";
+
+const config = readMeteringConfig(process.env);
+const { grpc, http, logLevel, keyPrefix } = config;
+const log = createLog({ name: "metering", level: logLevel, redactText: (text) => redact(text, keyPrefix) });
+await using opened = new Disposables(log);
+const metering = await createMetering(config, log);
+opened.add("metering", metering.close);
+const { routes, guard, ready } = metering;
+const server = opened.use(
+  "server",
+  await serve({ grpc, http, routes, guard, ready: { metering: ready }, log }),
+);
+server.setServing(true);
+log.info({ signal: await untilSignal() }, "closing");

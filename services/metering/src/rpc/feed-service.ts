@@ -1,0 +1,37 @@
+import type { Principal } from "@gatehouse/access";
+import { type ChangeLog, changesAfter } from "@gatehouse/changefeed";
+import { FeedService } from "@gatehouse/proto/metering";
+import { invalid, type Route, route } from "@gatehouse/service";
+
+const MAX_CHANGES = 1000;
+
+/** metering's change log. It carries which nodes' limits changed; the limits themselves travel with Acquire. */
+export function feedRoute(log: ChangeLog): Route<Principal> {
+  return route<typeof FeedService, Principal>(FeedService, {
+    async getHead() {
+      return { head: positionMessage(await log.head()) };
+    },
+
+    listChanges({ after, limit }) {
+      if (limit < 0 || limit > MAX_CHANGES) {
+        throw invalid([{ field: "limit", description: `must be 1 to ${MAX_CHANGES}` }]);
+      }
+      if (after === undefined) throw invalid([{ field: "after", description: "is required" }]);
+      const from = { incarnation: after.incarnation, revision: Number(after.revision) };
+      return log.snapshot(async (manager, head) => {
+        const changes = await changesAfter(manager, head, from, limit || MAX_CHANGES);
+        return {
+          changes: changes.map(({ revision, entityId }) => ({
+            revision: BigInt(revision),
+            nodeId: entityId,
+          })),
+          head: positionMessage(head),
+        };
+      });
+    },
+  });
+}
+
+function positionMessage({ incarnation, revision }: { incarnation: string; revision: number }) {
+  return { incarnation, revision: BigInt(revision) };
+}

@@ -1,0 +1,96 @@
+import { hash } from "node:crypto";
+import { fromBinary } from "@bufbuild/protobuf";
+import {
+  type IngestBatchRequest,
+  type UsageBatch,
+  UsageBatchSchema,
+  type MinuteUsage as WireUsage,
+} from "@gatehouse/proto/metering";
+import { invalid, type Violation } from "@gatehouse/service/failure";
+import type { Batch, ProducerEpoch } from "../domain/usage.ts";
+
+const PRODUCER = /^[A-Za-z0-9._-]{1,100}$/;
+const MAX_SEQUENCE = BigInt(Number.MAX_SAFE_INTEGER);
+const MAX_UNITS = BigInt(Number.MAX_SAFE_INTEGER);
+const MAX_ID_LENGTH = 64;
+const MAX_METER_LENGTH = 100;
+const MAX_RESOURCE_LENGTH = 256;
+/** The year 2200; a clock beyond it is broken. */
+const MAX_MINUTE = BigInt(Date.UTC(2200, 0, 1) / 60_000);
+/** Bad rows that are named; the rest of the batch is as likely bad. */
+const MAX_VIOLATIONS = 20;
+
+/** Throws Failure INVALID_ARGUMENT naming every bad field. */
+export function producerEpoch({ producer, epoch }: { producer: string; epoch: bigint }): ProducerEpoch {
+  const violations = epochViolations({ producer, epoch });
+  if (violations.length > 0) throw invalid(violations);
+  return { producer, epoch };
+}
+
+/** Throws Failure INVALID_ARGUMENT naming every bad field. */
+export function batchOf(request: IngestBatchRequest): Batch {
+  const { producer, epoch, sequence, digest, payload } = request;
+  const violations = epochViolations(request);
+  if (sequence < 1n || sequence > MAX_SEQUENCE) {
+    violations.push({ field: "sequence", description: "must be at least 1" });
+  }
+  if (Buffer.compare(hash("sha256", payload, "buffer"), digest) !== 0) {
+    violations.push({ field: "digest", description: "must be the SHA-256 of payload" });
+  }
+  if (violations.length > 0) throw invalid(violations);
+  const { usage, leases } = parse(payload);
+  violations.push(...usage.flatMap(usageViolations), ...leases.flatMap(leaseViolations));
+  if (violations.length > 0) throw invalid(violations.slice(0, MAX_VIOLATIONS));
+  return {
+    producer,
+    epoch,
+    sequence: Number(sequence),
+    digest,
+    usage: usage.map((row) => ({ ...row, minute: Number(row.minute) })),
+    leases: leases.map(({ leaseId, spent, closed }) => ({ leaseId, spent: Number(spent), closed })),
+  };
+}
+
+function epochViolations({ producer, epoch }: { producer: string; epoch: bigint }): Violation[] {
+  const violations: Violation[] = [];
+  if (!PRODUCER.test(producer)) {
+    violations.push({ field: "producer", description: "must be 1 to 100 letters, digits, -, _ and ." });
+  }
+  if (epoch < 0n) violations.push({ field: "epoch", description: "must be at least 0" });
+  return violations;
+}
+
+function parse(payload: Uint8Array): UsageBatch {
+  try {
+    return fromBinary(UsageBatchSchema, payload);
+  } catch (error) {
+    throw invalid([{ field: "payload", description: "must be a UsageBatch" }], error);
+  }
+}
+
+function usageViolations(row: WireUsage, i: number): Violation[] {
+  const { minute, keyId, accountId, meter, resource, outcome, units } = row;
+  const good =
+    minute >= 0n &&
+    minute <= MAX_MINUTE &&
+    units >= 0n &&
+    units <= MAX_UNITS &&
+    keyId.length <= MAX_ID_LENGTH &&
+    accountId.length <= MAX_ID_LENGTH &&
+    isText(meter, MAX_METER_LENGTH) &&
+    resource.length <= MAX_RESOURCE_LENGTH &&
+    isText(outcome, MAX_ID_LENGTH) &&
+    // Postgres takes no NUL in a text.
+    !`${keyId}${accountId}${meter}${resource}${outcome}`.includes("\0");
+  return good ? [] : [{ field: `payload.usage[${i}]`, description: "has a value out of bounds" }];
+}
+
+function leaseViolations({ leaseId, spent }: { leaseId: string; spent: bigint }, i: number): Violation[] {
+  if (isText(leaseId, MAX_ID_LENGTH) && !leaseId.includes("\0") && spent >= 0n && spent <= MAX_UNITS)
+    return [];
+  return [{ field: `payload.leases[${i}]`, description: "has a value out of bounds" }];
+}
+
+function isText(text: string, most: number): boolean {
+  return text.length > 0 && text.length <= most;
+}

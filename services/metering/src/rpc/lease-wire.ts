@@ -1,0 +1,144 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import {
+  type AcquireResponseSchema,
+  type Ask as WireAsk,
+  AskResult_Outcome as WireOutcome,
+  type RateReport as WireReport,
+  type AcquireRequest as WireRequest,
+} from "@gatehouse/proto/metering";
+import { invalid, type Violation } from "@gatehouse/service/failure";
+import type { AcquireAnswer, AcquireRequest, Ask, RateReport } from "../domain/lease.ts";
+import { limitMessage } from "./limit-wire.ts";
+
+/** Of one request; what one turn of a replica's event loop gathers stays below. */
+const MAX_ASKS = 1000;
+const MAX_NODES = 64;
+const MAX_NEEDS = 64;
+const MAX_WANTS = 4096;
+const MAX_REPORTS = 10_000;
+const MAX_SPENDS = 1000;
+const MAX_UNITS = BigInt(Number.MAX_SAFE_INTEGER);
+const MAX_NAME_LENGTH = 256;
+const HOLDER = /^[A-Za-z0-9._-]{1,100}\/[0-9]{1,19}$/;
+
+/** Throws Failure INVALID_ARGUMENT naming every bad field. */
+export function acquireRequest(request: WireRequest): AcquireRequest {
+  const check = new Checks();
+  check.that(HOLDER.test(request.holder), "holder", "must be <producer>/<epoch>");
+  check.count("asks", request.asks, MAX_ASKS);
+  check.count("reports", request.reports, MAX_REPORTS);
+  check.done();
+  for (const [i, ask] of request.asks.entries()) checkAsk(check, `asks[${i}]`, ask);
+  for (const [i, report] of request.reports.entries()) checkReport(check, `reports[${i}]`, report);
+  check.done();
+  return { holder: request.holder, asks: request.asks.map(askOf), reports: request.reports.map(reportOf) };
+}
+
+/** Throws Failure INVALID_ARGUMENT. */
+export function checkHolder(holder: string): void {
+  const check = new Checks();
+  check.that(HOLDER.test(holder), "holder", "must be <producer>/<epoch>");
+  check.done();
+}
+
+export function acquireResponse(answer: AcquireAnswer): MessageInitShape<typeof AcquireResponseSchema> {
+  return {
+    limits: [...answer.limits].map(([nodeId, limits]) => ({ nodeId, limits: limits.map(limitMessage) })),
+    freshness: answer.freshness,
+    results: answer.results.map(({ outcome, limitId = "", remaining = 0, retryAfterMs }) => ({
+      outcome: WireOutcome[outcome],
+      limitId,
+      remaining: BigInt(remaining),
+      ...(retryAfterMs !== undefined && { retryAfter: durationFromMs(Math.ceil(retryAfterMs)) }),
+    })),
+    leases: answer.leases.map(({ id, limitId, units, ttlMs, windowEndMs, remaining }) => ({
+      id,
+      limitId,
+      units: BigInt(units),
+      ttl: durationFromMs(ttlMs),
+      windowEnd: BigInt(windowEndMs ?? 0),
+      remaining: BigInt(remaining),
+    })),
+  };
+}
+
+function askOf({ nodeIds, resource, needs, wants }: WireAsk): Ask {
+  const units = new Map<string, number>();
+  for (const need of needs) {
+    units.set(
+      need.meter,
+      Math.min((units.get(need.meter) ?? 0) + Number(need.units), Number.MAX_SAFE_INTEGER),
+    );
+  }
+  return {
+    nodeIds: [...new Set(nodeIds)],
+    resource,
+    needs: units,
+    wants: new Map(wants.map((want) => [want.limitId, Number(want.units)])),
+  };
+}
+
+function reportOf({ leaseId, reported, spends, closed }: WireReport): RateReport {
+  return {
+    leaseId,
+    reported: Number(reported),
+    spends: spends.map(({ units, age }) => ({
+      units: Number(units),
+      ageMs: age === undefined ? 0 : durationMs(age),
+    })),
+    closed,
+  };
+}
+
+function checkAsk(check: Checks, field: string, { nodeIds, resource, needs, wants }: WireAsk): void {
+  check.that(nodeIds.length > 0, `${field}.node_ids`, "names the nodes that are charged");
+  check.count(`${field}.node_ids`, nodeIds, MAX_NODES);
+  for (const [i, id] of nodeIds.entries()) check.name(`${field}.node_ids[${i}]`, id);
+  check.that(resource.length <= MAX_NAME_LENGTH, `${field}.resource`, "is too long");
+  check.count(`${field}.needs`, needs, MAX_NEEDS);
+  for (const [i, { meter, units }] of needs.entries()) {
+    check.name(`${field}.needs[${i}].meter`, meter);
+    check.units(`${field}.needs[${i}].units`, units);
+  }
+  check.count(`${field}.wants`, wants, MAX_WANTS);
+  for (const [i, { limitId, units }] of wants.entries()) {
+    check.name(`${field}.wants[${i}].limit_id`, limitId);
+    check.units(`${field}.wants[${i}].units`, units);
+  }
+}
+
+function checkReport(check: Checks, field: string, { leaseId, reported, spends }: WireReport): void {
+  check.name(`${field}.lease_id`, leaseId);
+  check.units(`${field}.reported`, reported);
+  check.count(`${field}.spends`, spends, MAX_SPENDS);
+  for (const [i, { units }] of spends.entries()) check.units(`${field}.spends[${i}].units`, units);
+}
+
+class Checks {
+  readonly #violations: Violation[] = [];
+
+  that(holds: boolean, field: string, description: string): void {
+    if (!holds) this.#violations.push({ field, description });
+  }
+
+  count(field: string, { length }: readonly unknown[], most: number): void {
+    this.that(length <= most, field, `has more than ${most} items`);
+  }
+
+  name(field: string, text: string): void {
+    this.that(
+      text.length > 0 && text.length <= MAX_NAME_LENGTH,
+      field,
+      `must be 1 to ${MAX_NAME_LENGTH} characters`,
+    );
+  }
+
+  units(field: string, units: bigint): void {
+    this.that(units >= 0n && units <= MAX_UNITS, field, `must be 0 to ${MAX_UNITS}`);
+  }
+
+  done(): void {
+    if (this.#violations.length > 0) throw invalid(this.#violations);
+  }
+}

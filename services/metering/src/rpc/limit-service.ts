@@ -1,0 +1,41 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { Principal } from "@gatehouse/access";
+import { LimitService } from "@gatehouse/proto/metering";
+import { type Route, route } from "@gatehouse/service";
+import { getAllowance, listLimits } from "../domain/read-limits.ts";
+import { deleteLimit, type LimitDependencies, setLimit } from "../domain/set-limit.ts";
+import { limitDraft, limitMessage, nodeName } from "./limit-wire.ts";
+
+export function limitRoute(dependencies: LimitDependencies): Route<Principal> {
+  return route<typeof LimitService, Principal>(LimitService, {
+    async setLimit(request, { principal }) {
+      const draft = limitDraft(request);
+      const named = nodeName(request.node);
+      const { limit, freshness } = await setLimit(dependencies, principal.view, named, draft);
+      return { limit: limitMessage(limit), freshness };
+    },
+
+    deleteLimit(request, { principal }) {
+      return deleteLimit(dependencies, principal.view, request.limit);
+    },
+
+    async listLimits({ node, pageSize, pageToken }, { principal }) {
+      const request = { node: nodeName(node), pageSize, pageToken };
+      const { limits, nextPageToken } = await listLimits(dependencies, principal.view, request);
+      return { limits: limits.map(limitMessage), nextPageToken };
+    },
+
+    async getAllowance({ node }, { principal }) {
+      const allowances = await getAllowance(dependencies, principal.view, nodeName(node));
+      return {
+        allowances: allowances.map(({ limit, used, leased, remaining, resetsAtMs }) => ({
+          limit: limitMessage(limit),
+          used: BigInt(used),
+          leased: BigInt(leased),
+          remaining: BigInt(remaining),
+          ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(resetsAtMs) }),
+        })),
+      };
+    },
+  });
+}

@@ -1,0 +1,91 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { durationFromMs, durationMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import {
+  type LimitSchema,
+  type SetLimitRequest,
+  Enforcement as WireEnforcement,
+  Window as WireWindow,
+} from "@gatehouse/proto/metering";
+import type { Limit, QuotaAllowance } from "../domain/limit.ts";
+import type { LimitDraft } from "../domain/limit-draft.ts";
+import type { NodeName } from "../domain/node-in-reach.ts";
+
+/** Limits and nodes to and from the messages of the API. */
+
+const windows = [
+  "MINUTE",
+  "HOUR",
+  "DAY",
+  "WEEK",
+  "MONTH",
+  "NEVER",
+] as const satisfies QuotaAllowance["window"][];
+
+type WireNode =
+  | { case: "account"; value: string }
+  | { case: "key"; value: string }
+  | { case: undefined; value?: undefined };
+
+export function nodeName(node: WireNode): NodeName | undefined {
+  switch (node.case) {
+    case "account":
+      return { kind: "ACCOUNT", name: node.value };
+    case "key":
+      return { kind: "KEY", id: node.value };
+    default:
+      return undefined;
+  }
+}
+
+export function limitDraft({ meter, resource, allowance, enforcement }: SetLimitRequest): LimitDraft {
+  const common = { meter, resource, enforcement: enforcementOf(enforcement) };
+  switch (allowance.case) {
+    case "rate": {
+      const { units, interval, burst } = allowance.value;
+      return { ...common, rate: { units, intervalMs: interval && durationMs(interval), burst } };
+    }
+    case "quota": {
+      const { units, window, timeZone, anchor } = allowance.value;
+      const kind = windows.find((name) => WireWindow[name] === window);
+      return { ...common, quota: { units, window: kind, timeZone, anchorMs: anchor && timestampMs(anchor) } };
+    }
+    default:
+      return common;
+  }
+}
+
+export function limitMessage(limit: Limit): MessageInitShape<typeof LimitSchema> {
+  return {
+    id: limit.id,
+    nodeId: limit.node.id,
+    meter: limit.meter,
+    resource: limit.resource,
+    allowance: allowanceMessage(limit.allowance),
+    enforcement: WireEnforcement[limit.enforcement],
+    createdAt: timestampFromMs(limit.createdAtMs),
+    updatedAt: timestampFromMs(limit.updatedAtMs),
+  };
+}
+
+function allowanceMessage(allowance: Limit["allowance"]) {
+  const units = BigInt(allowance.units);
+  if (allowance.kind === "RATE") {
+    const interval = durationFromMs(allowance.intervalMs);
+    return { case: "rate" as const, value: { units, interval, burst: BigInt(allowance.burst) } };
+  }
+  const { window, timeZone, anchorMs } = allowance;
+  const anchor = anchorMs === undefined ? {} : { anchor: timestampFromMs(anchorMs) };
+  return { case: "quota" as const, value: { units, window: WireWindow[window], timeZone, ...anchor } };
+}
+
+function enforcementOf(enforcement: WireEnforcement): LimitDraft["enforcement"] {
+  switch (enforcement) {
+    case WireEnforcement.UNSPECIFIED:
+    case WireEnforcement.ENFORCE:
+      return "ENFORCE";
+    case WireEnforcement.WARN:
+      return "WARN";
+    default:
+      return "UNKNOWN";
+  }
+}

@@ -1,0 +1,7 @@
+/**
+ * The time that leases and windows go by is the database's: replicas of metering whose clocks differ would
+ * otherwise forfeit each other's leases early. The offset is 0 but in tests, which move time with it.
+ */
+export type ClockOffset = () => number;
+
+export const nowMsExpression = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";

@@ -1,0 +1,26 @@
+import { sqlState } from "@gatehouse/changefeed";
+import { Failure, unavailable } from "@gatehouse/service/failure";
+
+/**
+ * SQLSTATE classes and codes of a database that cannot be asked now: connection lost, out of resources, shutting
+ * down or starting, and a transaction or statement of ours that the server gave up on.
+ */
+const OUT_OF_REACH = /^(08...|53...|57P0[1-5]|57014|25P03|25P04|25006)$/;
+/** What the sockets of an unreachable server fail with. */
+const SOCKET = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "EHOSTUNREACH",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+]);
+
+/** A Failure UNAVAILABLE where the database could not be asked; else the error as it is. */
+export function databaseFailure(error: unknown): unknown {
+  if (error instanceof Failure) return error;
+  const code = sqlState(error);
+  if (code === undefined || !(OUT_OF_REACH.test(code) || SOCKET.has(code))) return error;
+  return unavailable("the database did not answer", error);
+}

@@ -1,0 +1,136 @@
+import type { ChangeLog } from "@gatehouse/changefeed";
+import type { DataSource, EntityManager } from "typeorm";
+import type { IngestStore, IngestTx, TakenBatch } from "../domain/ingest.ts";
+import type { BucketDraw, QuotaLease } from "../domain/lease-spend.ts";
+import type { Batch, ProducerEpoch } from "../domain/usage.ts";
+import { notifyFreed } from "./notice.ts";
+import { bookRows } from "./usage-rows.ts";
+
+/**
+ * Digests that are remembered of one epoch. A producer that asks about a batch further back kept it longer than
+ * it had to; it is told that the batch was taken.
+ */
+const REMEMBERED_BATCHES = 10_000;
+
+export class PostgresIngestStore implements IngestStore {
+  readonly #dataSource: DataSource;
+  readonly #log: ChangeLog;
+
+  constructor(dataSource: DataSource, log: ChangeLog) {
+    this.#dataSource = dataSource;
+    this.#log = log;
+  }
+
+  async transact<T>(work: (tx: IngestTx) => Promise<T>): Promise<T> {
+    const { value } = await this.#log.commit(({ manager }) => work(new PostgresIngestTx(manager)));
+    return value;
+  }
+
+  async hasUnknownAccounts(accountIds: readonly string[]): Promise<boolean> {
+    const rows = await this.#dataSource.query<unknown[]>(
+      `SELECT FROM unnest($1::text[]) AS u(id) WHERE NOT EXISTS (SELECT FROM account a WHERE a.id = u.id) LIMIT 1`,
+      [accountIds],
+    );
+    return rows.length > 0;
+  }
+
+  register(epoch: ProducerEpoch): Promise<number> {
+    return this.transact((tx) => tx.lockEpoch(epoch));
+  }
+}
+
+class PostgresIngestTx implements IngestTx {
+  readonly #manager: EntityManager;
+
+  constructor(manager: EntityManager) {
+    this.#manager = manager;
+  }
+
+  async lockEpoch({ producer, epoch }: ProducerEpoch): Promise<number> {
+    await this.#manager.query(
+      "INSERT INTO producer_epoch (producer, epoch) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+      [producer, epoch],
+    );
+    const [row] = await this.#manager.query<[{ next_sequence: string }]>(
+      "SELECT next_sequence FROM producer_epoch WHERE producer = $1 AND epoch = $2 FOR UPDATE",
+      [producer, epoch],
+    );
+    return Number(row.next_sequence);
+  }
+
+  async taken({ producer, epoch, sequence }: Batch): Promise<TakenBatch> {
+    const [row] = await this.#manager.query<{ digest: Buffer; quarantined: number }[]>(
+      "SELECT digest, quarantined FROM ingested_batch WHERE producer = $1 AND epoch = $2 AND sequence = $3",
+      [producer, epoch, sequence],
+    );
+    return { digest: row?.digest, quarantined: row?.quarantined ?? 0 };
+  }
+
+  bookUsage({ usage }: Batch): Promise<number> {
+    return bookRows(this.#manager, usage);
+  }
+
+  async lockLeases(leaseIds: readonly string[]): Promise<QuotaLease[]> {
+    // Buckets first and in order, as acquires lock them.
+    await this.#manager.query(
+      `SELECT id FROM quota_bucket WHERE id IN (SELECT bucket_id FROM quota_lease WHERE id = ANY($1))
+       ORDER BY id FOR UPDATE`,
+      [leaseIds],
+    );
+    const rows = await this.#manager.query<
+      {
+        id: string;
+        bucket_id: string;
+        limit_id: string;
+        units: string;
+        spent: string;
+        closed: boolean;
+        forfeited: boolean;
+      }[]
+    >(
+      `SELECT id, bucket_id, limit_id, units, spent, closed, forfeited FROM quota_lease
+       WHERE id = ANY($1) ORDER BY id FOR UPDATE`,
+      [leaseIds],
+    );
+    return rows.map((row) => ({
+      id: row.id,
+      bucketId: row.bucket_id,
+      limitId: row.limit_id,
+      units: Number(row.units),
+      spent: Number(row.spent),
+      closed: row.closed,
+      forfeited: row.forfeited,
+    }));
+  }
+
+  async writeLeases(leases: readonly QuotaLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void> {
+    await this.#manager.query(
+      `UPDATE quota_lease SET spent = s.spent, closed = s.closed
+       FROM unnest($1::text[], $2::bigint[], $3::boolean[]) AS s(id, spent, closed) WHERE quota_lease.id = s.id`,
+      [leases.map(({ id }) => id), leases.map(({ spent }) => spent), leases.map(({ closed }) => closed)],
+    );
+    const changes = [...draws];
+    await this.#manager.query(
+      `UPDATE quota_bucket SET spent = quota_bucket.spent + d.spent, leased = quota_bucket.leased + d.leased
+       FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS d(id, spent, leased) WHERE quota_bucket.id = d.id`,
+      [changes.map(([id]) => id), changes.map(([, d]) => d.spent), changes.map(([, d]) => d.leased)],
+    );
+  }
+
+  async finish(batch: Batch, quarantined: number, freedLimitIds: readonly string[]): Promise<void> {
+    const { producer, epoch, sequence, digest } = batch;
+    await this.#manager.query(
+      `INSERT INTO ingested_batch (producer, epoch, sequence, digest, quarantined) VALUES ($1, $2, $3, $4, $5)`,
+      [producer, epoch, sequence, Buffer.from(digest), quarantined],
+    );
+    await this.#manager.query(
+      "DELETE FROM ingested_batch WHERE producer = $1 AND epoch = $2 AND sequence <= $3",
+      [producer, epoch, sequence - REMEMBERED_BATCHES],
+    );
+    await this.#manager.query(
+      "UPDATE producer_epoch SET next_sequence = $3 WHERE producer = $1 AND epoch = $2",
+      [producer, epoch, sequence + 1],
+    );
+    await notifyFreed(this.#manager, freedLimitIds);
+  }
+}

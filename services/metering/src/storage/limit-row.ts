@@ -1,0 +1,58 @@
+import type { WindowKind } from "@gatehouse/buckets";
+import type { Enforcement, Limit, LimitTerms, NodeRef } from "../domain/limit.ts";
+
+/** A row of node_limit, as `limitColumns` reads it. */
+export interface LimitRow {
+  readonly id: string;
+  readonly node_kind: NodeRef["kind"];
+  readonly node_id: string;
+  readonly meter: string;
+  readonly resource: string;
+  readonly kind: "RATE" | "QUOTA";
+  readonly units: string;
+  readonly interval_ms: string | null;
+  readonly burst: string | null;
+  readonly window_kind: WindowKind | null;
+  readonly time_zone: string | null;
+  readonly anchor_ms: string | null;
+  readonly enforcement: Enforcement;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+}
+
+export const limitColumns = `l.id, l.node_kind, l.node_id, l.meter, l.resource, l.kind, l.units, l.interval_ms,
+  l.burst, l.window_kind, l.time_zone, l.anchor_ms, l.enforcement, l.created_at, l.updated_at`;
+
+export function limitOf(row: LimitRow): Limit {
+  return {
+    id: row.id,
+    node: { kind: row.node_kind, id: row.node_id },
+    meter: row.meter,
+    resource: row.resource,
+    allowance: allowanceOf(row),
+    enforcement: row.enforcement,
+    createdAtMs: row.created_at.getTime(),
+    updatedAtMs: row.updated_at.getTime(),
+  };
+}
+
+/** What makes a limit the same limit, in the order of the columns of `node_limit_identity` after the node. */
+export function identityOf({ meter, resource, allowance }: LimitTerms): unknown[] {
+  return allowance.kind === "RATE"
+    ? [meter, resource, "RATE", allowance.intervalMs, null, null, null]
+    : [meter, resource, "QUOTA", null, allowance.window, allowance.timeZone, allowance.anchorMs ?? null];
+}
+
+function allowanceOf(row: LimitRow): LimitTerms["allowance"] {
+  const units = Number(row.units);
+  if (row.kind === "RATE") {
+    return { kind: "RATE", units, intervalMs: Number(row.interval_ms), burst: Number(row.burst) };
+  }
+  return {
+    kind: "QUOTA",
+    units,
+    window: row.window_kind!,
+    timeZone: row.time_zone!,
+    anchorMs: row.anchor_ms === null ? undefined : Number(row.anchor_ms),
+  };
+}

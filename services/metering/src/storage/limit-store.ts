@@ -1,0 +1,213 @@
+import type { RateState } from "@gatehouse/buckets";
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
+import { mintId } from "@gatehouse/keys";
+import type { DataSource, EntityManager } from "typeorm";
+import type { Limit, LimitTerms, NodeRef } from "../domain/limit.ts";
+import type { Actor, BucketReading, LimitAudit, LimitStore, LimitTx } from "../domain/limit-store.ts";
+import { type ClockOffset, nowMsExpression } from "./clock.ts";
+import { instant } from "./lease-store.ts";
+import { identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
+import { notifyRecalls } from "./notice.ts";
+import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
+
+export class PostgresLimitStore implements LimitStore {
+  readonly #dataSource: DataSource;
+  readonly #log: ChangeLog;
+  readonly #offsetMs: ClockOffset;
+
+  constructor(dataSource: DataSource, log: ChangeLog, offsetMs: ClockOffset = () => 0) {
+    this.#dataSource = dataSource;
+    this.#log = log;
+    this.#offsetMs = offsetMs;
+  }
+
+  mutate<T>(
+    nodeId: string,
+    actor: Actor,
+    work: (tx: LimitTx) => Promise<T>,
+  ): Promise<{ value: T; freshness: string }> {
+    return this.#log.commit(async (tx) => {
+      await tx.gate({ changed: [nodeId] });
+      tx.changed("limits", nodeId);
+      return work(new PostgresLimitTx(tx, actor, this.#offsetMs));
+    });
+  }
+
+  async find(limitId: string): Promise<Limit | undefined> {
+    const rows = await this.#dataSource.query<LimitRow[]>(
+      `SELECT ${limitColumns} FROM node_limit l WHERE l.id = $1`,
+      [limitId],
+    );
+    return rows.map(limitOf)[0];
+  }
+
+  async list(nodeId: string, afterId: string, count: number): Promise<Limit[]> {
+    const rows = await this.#dataSource.query<LimitRow[]>(
+      `SELECT ${limitColumns} FROM node_limit l WHERE l.node_id = $1 AND l.id > $2 ORDER BY l.id LIMIT $3`,
+      [nodeId, afterId, count],
+    );
+    return rows.map(limitOf);
+  }
+
+  async readBuckets(nodeIds: readonly string[]): Promise<{ nowMs: number; buckets: BucketReading[] }> {
+    const nowMs = await readNow(this.#dataSource.manager, this.#offsetMs);
+    const rows = await this.#dataSource.query<ReadingRow[]>(
+      `SELECT ${limitColumns}, q.spent AS quota_spent, q.leased AS quota_leased, q.window_end,
+         CASE WHEN r.limit_id IS NOT NULL THEN to_jsonb(r) END AS rate
+       FROM node_limit l
+       LEFT JOIN quota_bucket q ON q.limit_id = l.id AND q.window_start <= $2::timestamptz
+         AND (q.window_end IS NULL OR q.window_end > $2::timestamptz)
+       LEFT JOIN rate_bucket r ON r.limit_id = l.id
+       WHERE l.node_id = ANY($1) ORDER BY l.id`,
+      [nodeIds, instant(nowMs)],
+    );
+    return { nowMs, buckets: rows.map(readingOf) };
+  }
+}
+
+interface ReadingRow extends LimitRow {
+  readonly quota_spent: string | null;
+  readonly quota_leased: string | null;
+  readonly window_end: Date | null;
+  readonly rate: RateRow | null;
+}
+
+function readingOf(row: ReadingRow): BucketReading {
+  const quota = row.quota_spent !== null && {
+    spent: Number(row.quota_spent),
+    leased: Number(row.quota_leased),
+    endMs: row.window_end?.getTime(),
+  };
+  return {
+    limit: limitOf(row),
+    quota: quota || undefined,
+    rate: row.rate === null ? undefined : rateStateOf(row.rate),
+  };
+}
+
+class PostgresLimitTx implements LimitTx {
+  readonly #manager: EntityManager;
+  readonly #actor: Actor;
+  readonly #offsetMs: ClockOffset;
+
+  constructor(tx: Tx, actor: Actor, offsetMs: ClockOffset) {
+    this.#manager = tx.manager;
+    this.#actor = actor;
+    this.#offsetMs = offsetMs;
+  }
+
+  nowMs(): Promise<number> {
+    return readNow(this.#manager, this.#offsetMs);
+  }
+
+  async same(node: NodeRef, terms: LimitTerms): Promise<Limit | undefined> {
+    const rows = await this.#manager.query<LimitRow[]>(
+      `SELECT ${limitColumns} FROM node_limit l
+       WHERE l.node_id = $1 AND l.meter = $2 AND l.resource = $3 AND l.kind = $4
+         AND l.interval_ms IS NOT DISTINCT FROM $5 AND l.window_kind IS NOT DISTINCT FROM $6
+         AND l.time_zone IS NOT DISTINCT FROM $7 AND l.anchor_ms IS NOT DISTINCT FROM $8`,
+      [node.id, ...identityOf(terms)],
+    );
+    const limit = rows.map(limitOf)[0];
+    if (limit !== undefined) await this.#lockQuota(limit.id);
+    return limit;
+  }
+
+  async count(node: NodeRef): Promise<number> {
+    const [row] = await this.#manager.query<[{ count: string }]>(
+      "SELECT count(*) FROM node_limit WHERE node_id = $1",
+      [node.id],
+    );
+    return Number(row.count);
+  }
+
+  async insert(id: string, node: NodeRef, terms: LimitTerms): Promise<Limit> {
+    const [row] = await this.#manager.query<[LimitRow]>(
+      `INSERT INTO node_limit AS l (id, node_kind, node_id, meter, resource, kind, interval_ms, window_kind,
+         time_zone, anchor_ms, units, burst, enforcement)
+       VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING ${limitColumns}`,
+      [
+        id,
+        node.kind,
+        node.id,
+        ...identityOf(terms),
+        terms.allowance.units,
+        burstOf(terms),
+        terms.enforcement,
+      ],
+    );
+    return limitOf(row);
+  }
+
+  async update(id: string, terms: LimitTerms): Promise<Limit | undefined> {
+    const [rows] = await this.#manager.query<[LimitRow[], number]>(
+      `UPDATE node_limit AS l SET units = $2, burst = $3, enforcement = $4, updated_at = now()
+       WHERE l.id = $1 RETURNING ${limitColumns}`,
+      [id, terms.allowance.units, burstOf(terms), terms.enforcement],
+    );
+    return rows.map(limitOf)[0];
+  }
+
+  async remove(id: string): Promise<boolean> {
+    await this.#lockQuota(id);
+    await this.#manager.query("DELETE FROM rate_bucket WHERE limit_id = $1", [id]);
+    await this.#manager.query("DELETE FROM rate_lease WHERE limit_id = $1", [id]);
+    const [, count] = await this.#manager.query<[unknown[], number]>("DELETE FROM node_limit WHERE id = $1", [
+      id,
+    ]);
+    return count > 0;
+  }
+
+  async rateState(limitId: string): Promise<RateState | undefined> {
+    const rows = await this.#manager.query<RateRow[]>(
+      `SELECT ${rateColumns} FROM rate_bucket WHERE limit_id = $1 FOR UPDATE`,
+      [limitId],
+    );
+    return rows.map(rateStateOf)[0];
+  }
+
+  writeRateState(limitId: string, state: RateState): Promise<void> {
+    return putRateStates(this.#manager, [{ limitId, state }]);
+  }
+
+  async recall(limitId: string): Promise<void> {
+    const rows = await this.#manager.query<{ holder: string }[]>(
+      `SELECT holder FROM quota_lease WHERE limit_id = $1 AND NOT closed AND NOT forfeited
+       UNION SELECT holder FROM rate_lease WHERE limit_id = $1`,
+      [limitId],
+    );
+    await notifyRecalls(this.#manager, new Map(rows.map(({ holder }) => [holder, [limitId]])));
+  }
+
+  async audit({ action, limitId, before, after }: LimitAudit): Promise<void> {
+    await this.#manager.query(
+      `INSERT INTO audit_event (id, actor_key_id, actor_account_id, action, target_id, before, after)
+       VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+      [
+        mintId("evt"),
+        this.#actor.keyId,
+        this.#actor.accountId,
+        action,
+        limitId,
+        before ?? null,
+        after ?? null,
+      ],
+    );
+  }
+
+  // Whoever lends from a bucket holds its row: after this, no lease goes out under the terms before.
+  async #lockQuota(limitId: string): Promise<void> {
+    await this.#manager.query("SELECT id FROM quota_bucket WHERE limit_id = $1 ORDER BY id FOR UPDATE", [
+      limitId,
+    ]);
+  }
+}
+
+async function readNow(manager: EntityManager, offsetMs: ClockOffset): Promise<number> {
+  const [row] = await manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
+  return Number(row.now_ms) + offsetMs();
+}
+
+function burstOf({ allowance }: LimitTerms): number | null {
+  return allowance.kind === "RATE" ? allowance.burst : null;
+}

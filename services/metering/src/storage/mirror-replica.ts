@@ -1,0 +1,165 @@
+import type { AccountNode, KeyNode } from "@gatehouse/access";
+import type { ChangeLog, Position, Replica } from "@gatehouse/changefeed";
+import type { EntityManager } from "typeorm";
+import { accountRow, keyRow } from "./mirror-row.ts";
+
+/** A thing of identity's, as the feed carries it. */
+export type MirrorEntity =
+  | { readonly kind: "ACCOUNT"; readonly account: AccountNode }
+  | { readonly kind: "KEY"; readonly key: KeyNode }
+  | { readonly kind: "METER"; readonly name: string };
+
+/** A change of identity's; `entity` is undefined for kinds that metering does not know. */
+export interface MirrorChange {
+  readonly revision: bigint;
+  readonly entity: MirrorEntity | undefined;
+}
+
+/** Everything, in pages, as of one position. Accounts come before the accounts and keys below them. */
+export type MirrorSnapshot = () => AsyncIterable<{
+  readonly position: Position;
+  readonly entities: readonly MirrorEntity[];
+}>;
+
+/** While a snapshot streams in, its transaction idles between pages. */
+const SNAPSHOT_IDLE_MS = 10_000;
+
+/**
+ * The mirror in the database, kept by all replicas of metering together. The position moves in the transaction
+ * of the changes, and only from where they begin: of two replicas that apply the same page one finds the
+ * position moved, and takes it from there.
+ */
+export class MirrorReplica implements Replica<MirrorChange> {
+  readonly #manager: EntityManager;
+  readonly #log: ChangeLog;
+  readonly #snapshot: MirrorSnapshot;
+
+  constructor(manager: EntityManager, log: ChangeLog, snapshot: MirrorSnapshot) {
+    this.#manager = manager;
+    this.#log = log;
+    this.#snapshot = snapshot;
+  }
+
+  position(): Promise<Position | undefined> {
+    return readPosition(this.#manager);
+  }
+
+  async apply(after: Position, changes: readonly MirrorChange[]): Promise<Position> {
+    const to = { incarnation: after.incarnation, revision: Number(changes.at(-1)!.revision) };
+    const { value } = await this.#log.commit(async ({ manager }) => {
+      const moved = await manager.query<[unknown[], number]>(
+        `UPDATE feed_position SET revision = $3
+         WHERE source = 'identity' AND incarnation = $1 AND revision = $2`,
+        [after.incarnation, after.revision, to.revision],
+      );
+      if (moved[1] === 0) return (await readPosition(manager)) ?? after;
+      await putEntities(
+        manager,
+        changes.flatMap(({ entity }) => entity ?? []),
+      );
+      return to;
+    });
+    return value;
+  }
+
+  async restart(_head: Position): Promise<Position> {
+    const before = await this.position();
+    const { value } = await this.#log.commit(async ({ manager }) => {
+      await manager.query(`SET LOCAL idle_in_transaction_session_timeout = ${SNAPSHOT_IDLE_MS}`);
+      await manager.query("SELECT pg_advisory_xact_lock(hashtextextended('identity mirror', 0))");
+      const now = await readPosition(manager);
+      // Another replica has begun again meanwhile; the next proof tells whether that was enough.
+      if (now !== undefined && !samePosition(now, before)) return now;
+      return this.#replace(manager);
+    });
+    return value;
+  }
+
+  async #replace(manager: EntityManager): Promise<Position> {
+    await manager.query("DELETE FROM key");
+    await manager.query("DELETE FROM account");
+    await manager.query("DELETE FROM meter");
+    let position: Position | undefined;
+    for await (const page of this.#snapshot()) {
+      position = page.position;
+      await putEntities(manager, page.entities);
+    }
+    if (position === undefined) throw new Error("the snapshot was empty");
+    await manager.query(
+      `INSERT INTO feed_position (source, incarnation, revision) VALUES ('identity', $1, $2)
+       ON CONFLICT (source) DO UPDATE SET incarnation = $1, revision = $2`,
+      [position.incarnation, position.revision],
+    );
+    return position;
+  }
+}
+
+async function readPosition(manager: EntityManager): Promise<Position | undefined> {
+  const [row] = await manager.query<{ incarnation: string; revision: string }[]>(
+    "SELECT incarnation, revision FROM feed_position WHERE source = 'identity'",
+  );
+  return row && { incarnation: row.incarnation, revision: Number(row.revision) };
+}
+
+function samePosition(a: Position, b: Position | undefined): boolean {
+  return a.incarnation === b?.incarnation && a.revision === b.revision;
+}
+
+// Of several states of one thing in a page, all are of the same head: the last one stands for all.
+async function putEntities(manager: EntityManager, entities: readonly MirrorEntity[]): Promise<void> {
+  const accounts = new Map<string, AccountNode>();
+  const keys = new Map<string, KeyNode>();
+  const meters = new Set<string>();
+  for (const entity of entities) {
+    if (entity.kind === "ACCOUNT") accounts.set(entity.account.id, entity.account);
+    else if (entity.kind === "KEY") keys.set(entity.key.id, entity.key);
+    else meters.add(entity.name);
+  }
+  await putAccounts(manager, [...accounts.values()]);
+  await putKeys(manager, [...keys.values()]);
+  if (meters.size > 0) {
+    await manager.query("INSERT INTO meter (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", [
+      [...meters],
+    ]);
+  }
+}
+
+async function putAccounts(manager: EntityManager, accounts: readonly AccountNode[]): Promise<void> {
+  if (accounts.length === 0) return;
+  const paths = await pathsOf(manager, accounts);
+  const rows = accounts.map((account) => ({ ...accountRow(account), path: paths.get(account.id) }));
+  await manager.query(
+    `INSERT INTO account SELECT * FROM jsonb_populate_recordset(NULL::account, $1::jsonb)
+     ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, status = excluded.status, labels = excluded.labels`,
+    [JSON.stringify(rows)],
+  );
+}
+
+async function pathsOf(
+  manager: EntityManager,
+  accounts: readonly AccountNode[],
+): Promise<ReadonlyMap<string, readonly string[]>> {
+  const parents = accounts.flatMap(({ parentId }) => parentId ?? []);
+  const known = await manager.query<{ id: string; path: string[] }[]>(
+    "SELECT id, path FROM account WHERE id = ANY($1)",
+    [parents],
+  );
+  const paths = new Map<string, readonly string[]>(known.map(({ id, path }) => [id, path]));
+  for (const { id, parentId } of accounts) {
+    const above = parentId === undefined ? [] : paths.get(parentId);
+    if (above === undefined) throw new Error(`the feed names account ${id} before its parent`);
+    paths.set(id, [id, ...above]);
+  }
+  return paths;
+}
+
+async function putKeys(manager: EntityManager, keys: readonly KeyNode[]): Promise<void> {
+  if (keys.length === 0) return;
+  await manager.query(
+    `INSERT INTO key SELECT * FROM jsonb_populate_recordset(NULL::key, $1::jsonb)
+     ON CONFLICT (id) DO UPDATE SET status = excluded.status, name = excluded.name, labels = excluded.labels,
+       secret_hashes = excluded.secret_hashes, roles = excluded.roles, scopes = excluded.scopes,
+       not_before_ms = excluded.not_before_ms, expires_at_ms = excluded.expires_at_ms`,
+    [JSON.stringify(keys.map(keyRow))],
+  );
+}

@@ -1,0 +1,51 @@
+import type { ChangeLog } from "@gatehouse/changefeed";
+import type { DataSource } from "typeorm";
+import { type ClockOffset, nowMsExpression } from "./clock.ts";
+import { forfeitQuotaLeases, instant, writeQuotaBuckets } from "./lease-store.ts";
+
+/** Buckets of one transaction, so that nobody waits long for their rows. */
+const MAX_BUCKETS = 200;
+const MAX_LEASES = 5000;
+/** A closed lease is done with; one that was forfeited may be heard of when its holder's disk is found again. */
+const CLOSED_KEPT_MS = 86_400_000;
+const FORFEITED_KEPT_MS = 90 * 86_400_000;
+
+/**
+ * Forfeits leases whose holders have vanished, so that what is shown as lent is lent, and forgets old ones.
+ * An acquire does the same for the buckets it touches; this is for those that nobody asks.
+ */
+export async function sweepLeases(
+  dataSource: DataSource,
+  log: ChangeLog,
+  graceMs: number,
+  offsetMs: ClockOffset,
+): Promise<void> {
+  const [now] = await dataSource.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
+  const nowMs = Number(now.now_ms) + offsetMs();
+  await log.commit(async ({ manager }) => {
+    const rows = await manager.query<{ id: string; spent: string; leased: string }[]>(
+      `SELECT id, spent, leased FROM quota_bucket WHERE id IN (
+         SELECT bucket_id FROM quota_lease
+         WHERE NOT closed AND NOT forfeited AND deadline <= $1::timestamptz ORDER BY deadline LIMIT $2)
+       ORDER BY id FOR UPDATE SKIP LOCKED`,
+      [instant(nowMs - graceMs), MAX_BUCKETS],
+    );
+    if (rows.length === 0) return;
+    const ids = rows.map(({ id }) => id);
+    const forfeited = await forfeitQuotaLeases(manager, ids, nowMs - graceMs);
+    await writeQuotaBuckets(
+      manager,
+      rows.map(({ id, spent, leased }) => {
+        const units = forfeited.get(id) ?? 0;
+        return { id, spent: Number(spent) + units, leased: Number(leased) - units };
+      }),
+    );
+  });
+  await dataSource.query(
+    `DELETE FROM quota_lease WHERE id IN (
+       SELECT id FROM quota_lease
+       WHERE (closed OR forfeited) AND deadline < $1::timestamptz AND (closed OR deadline < $2::timestamptz)
+       LIMIT $3)`,
+    [instant(nowMs - CLOSED_KEPT_MS), instant(nowMs - FORFEITED_KEPT_MS), MAX_LEASES],
+  );
+}

@@ -1,0 +1,70 @@
+import type { DataSource, EntityManager } from "typeorm";
+import type { MinuteUsage } from "../domain/usage.ts";
+
+/** Rows taken out of quarantine in one transaction. */
+const MAX_RETRIED = 5000;
+
+const series = "account_id, key_id, meter, resource, outcome";
+
+/**
+ * Adds `booked` (start, the series, units; any number of rows of one series) to the minutes and quarters. Rows
+ * go in order, so that two batches cannot wait for each other.
+ */
+const addBooked = `
+  minutes AS (
+    INSERT INTO usage_minute AS u (start, ${series}, units)
+    SELECT start, ${series}, sum(units) FROM booked GROUP BY start, ${series} ORDER BY account_id, start, key_id, meter, resource, outcome
+    ON CONFLICT (account_id, start, key_id, meter, resource, outcome) DO UPDATE SET units = u.units + excluded.units),
+  quarters AS (
+    INSERT INTO usage_quarter AS u (start, ${series}, units)
+    SELECT date_bin('15 minutes', start, 'epoch'), ${series}, sum(units) FROM booked
+    GROUP BY 1, ${series} ORDER BY account_id, 1, key_id, meter, resource, outcome
+    ON CONFLICT (account_id, start, key_id, meter, resource, outcome) DO UPDATE SET units = u.units + excluded.units)`;
+
+/**
+ * Books usage of known accounts and puts the rest into quarantine; answers how many rows that were. One
+ * statement: were the accounts looked up twice, a row could fall between the two looks.
+ */
+export async function bookRows(manager: EntityManager, usage: readonly MinuteUsage[]): Promise<number> {
+  if (usage.length === 0) return 0;
+  const [row] = await manager.query<[{ quarantined: string }]>(
+    `WITH given AS MATERIALIZED (
+       SELECT to_timestamp(minute * 60.0) AS start, ${series}, units,
+         account_id = '' OR EXISTS (SELECT FROM account a WHERE a.id = account_id) AS known
+       FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
+         AS r(minute, ${series}, units)),
+     booked AS (SELECT * FROM given WHERE known),
+     ${addBooked},
+     aside AS (
+       INSERT INTO usage_quarantine (start, ${series}, units)
+       SELECT start, ${series}, units FROM given WHERE NOT known RETURNING 1)
+     SELECT count(*) AS quarantined FROM aside`,
+    [
+      usage.map(({ minute }) => minute),
+      usage.map(({ accountId }) => accountId),
+      usage.map(({ keyId }) => keyId),
+      usage.map(({ meter }) => meter),
+      usage.map(({ resource }) => resource),
+      usage.map(({ outcome }) => outcome),
+      usage.map(({ units }) => units),
+    ],
+  );
+  return Number(row.quarantined);
+}
+
+/** Books what waits in quarantine and whose account is known by now; answers how many rows that were. */
+export async function retryQuarantine(dataSource: DataSource): Promise<number> {
+  const [row] = await dataSource.query<[{ booked: string }]>(
+    `WITH due AS (
+       SELECT q.id FROM usage_quarantine q
+       WHERE EXISTS (SELECT FROM account a WHERE a.id = q.account_id)
+       ORDER BY q.id LIMIT $1 FOR UPDATE SKIP LOCKED),
+     booked AS (
+       DELETE FROM usage_quarantine q USING due WHERE q.id = due.id
+       RETURNING q.start, q.account_id, q.key_id, q.meter, q.resource, q.outcome, q.units),
+     ${addBooked}
+     SELECT count(*) AS booked FROM booked`,
+    [MAX_RETRIED],
+  );
+  return Number(row.booked);
+}

