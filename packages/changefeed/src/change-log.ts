@@ -1,4 +1,5 @@
-import { Failure } from "@gatehouse/service/failure";
+import { withDeadline } from "@gatehouse/service";
+import { Failure, unavailable } from "@gatehouse/service/failure";
 import type { PoolClient } from "pg";
 import type { DataSource, EntityManager } from "typeorm";
 import { encodeFreshness, type FeedName, type Position } from "./position.ts";
@@ -17,6 +18,12 @@ const serializationFailure = "40001";
 /** Changes that followers may read; a follower further behind starts over. */
 export const RETAINED_CHANGES = 1_000_000;
 
+/**
+ * All followers share this read: on a connection whose other end is gone it would hang them all. Given up, it
+ * keeps that connection until it breaks, and the next read gets another.
+ */
+const HEAD_TIMEOUT_MS = 1000;
+
 /** A row of the log. The entity's state is read beside it, by whoever lists changes. */
 export interface ChangeRow {
   readonly revision: number;
@@ -27,8 +34,14 @@ export interface ChangeRow {
 export interface ChangeLogOptions {
   readonly dataSource: DataSource;
   readonly source: FeedName;
-  /** Called after each commit with what changed. */
+  /** Called after each commit with what changed. Must not throw: the commit stands. */
   readonly ring?: (entityIds: readonly string[]) => void;
+}
+
+interface Commit<T> {
+  readonly value: T;
+  readonly changedIds: readonly string[];
+  readonly position: Position;
 }
 
 /** The writer's end of the feed: commits mutations, hands out revisions, reads the log. */
@@ -42,7 +55,11 @@ export class ChangeLog {
     this.#dataSource = dataSource;
     this.source = source;
     this.#ring = ring;
-    this.#head = new SharedRead(() => readHead(dataSource.manager));
+    this.#head = new SharedRead(() =>
+      withDeadline(readHead(dataSource.manager), HEAD_TIMEOUT_MS, () =>
+        unavailable("the log does not answer"),
+      ),
+    );
   }
 
   /**
@@ -51,17 +68,15 @@ export class ChangeLog {
    * Throws what `work` throws, and Failure ABORTED (BUSY).
    */
   async commit<T>(work: (tx: Tx) => Promise<T>): Promise<{ value: T; freshness: string }> {
-    for (let run = 1; ; run++) {
-      try {
-        return await this.#commitOnce(work);
-      } catch (error) {
-        if (!isContention(error)) throw error;
-        if (run === MAX_RUNS) throw busy(error);
-      }
-    }
+    const { value, changedIds, position } = await this.#commitUnlessBusy(work);
+    if (changedIds.length > 0) this.#ring(changedIds);
+    return { value, freshness: encodeFreshness(this.source, position) };
   }
 
-  /** The head, read from the primary in a read begun after this call, shared by all who wait for it. */
+  /**
+   * The head, read from the primary in a read begun after this call, shared by all who wait for it.
+   * Throws Failure SOURCE_UNAVAILABLE.
+   */
   head(): Promise<Position> {
     return this.#head.read();
   }
@@ -82,7 +97,18 @@ export class ChangeLog {
     }
   }
 
-  async #commitOnce<T>(work: (tx: Tx) => Promise<T>): Promise<{ value: T; freshness: string }> {
+  async #commitUnlessBusy<T>(work: (tx: Tx) => Promise<T>): Promise<Commit<T>> {
+    for (let run = 1; ; run++) {
+      try {
+        return await this.#commitOnce(work);
+      } catch (error) {
+        if (!isContention(error)) throw error;
+        if (run === MAX_RUNS) throw busy(error);
+      }
+    }
+  }
+
+  async #commitOnce<T>(work: (tx: Tx) => Promise<T>): Promise<Commit<T>> {
     const runner = this.#dataSource.createQueryRunner();
     const client = (await runner.connect()) as PoolClient;
     try {
@@ -91,8 +117,7 @@ export class ChangeLog {
       const value = await work(tx);
       await tx.writeChanges();
       const position = await commitAndReadRevision(client);
-      if (tx.changedIds.length > 0) this.#ring(tx.changedIds);
-      return { value, freshness: encodeFreshness(this.source, position) };
+      return { value, changedIds: tx.changedIds, position };
     } catch (error) {
       // A connection that cannot even roll back is lost; the pool sees that by itself.
       await client.query("ROLLBACK").catch(() => {});

@@ -7,6 +7,8 @@ const IDLE_IN_TRANSACTION_MS = 1000;
 /** No statement of ours runs longer; exports and snapshots page. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 5000;
+/** How long a replica waits while another one migrates. */
+const MIGRATIONS_TIMEOUT_MS = 60_000;
 
 export interface DatabaseOptions {
   /** A Postgres connection URL. */
@@ -47,13 +49,22 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
 
 // Replicas start together: the session-level lock makes the second wait for the first's migrations.
 async function migrate({ url, schema }: DatabaseOptions, dataSource: DataSource): Promise<void> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  const client = new pg.Client({
+    connectionString: url,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    options: `-c lock_timeout=${MIGRATIONS_TIMEOUT_MS}`,
+  });
+  // Idle while others migrate, it has nobody to tell of a broken connection; they find out themselves.
+  client.on("error", () => {});
   await client.connect();
   try {
     await client.query("SELECT pg_advisory_lock(hashtextextended($1, 0))", [`migrate:${schema}`]);
     await client.query(`CREATE SCHEMA IF NOT EXISTS ${pg.escapeIdentifier(schema)}`);
     await dataSource.initialize();
     await dataSource.runMigrations();
+  } catch (error) {
+    if (dataSource.isInitialized) await dataSource.destroy();
+    throw error;
   } finally {
     await client.end();
   }

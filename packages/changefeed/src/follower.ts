@@ -49,6 +49,8 @@ export class Follower<C extends { readonly revision: number | bigint }> {
   readonly #proof: SharedRead<void>;
   #provenAt: Moment | undefined;
   #position: Position | undefined;
+  #proofsBegun = 0;
+  #provenProof = 0;
 
   constructor({ source, replica, clock = systemClock }: FollowerOptions<C>) {
     this.#source = source;
@@ -67,6 +69,16 @@ export class Follower<C extends { readonly revision: number | bigint }> {
     return this.#position;
   }
 
+  /** The number of the newest proof begun. A doubt raised now is answered by a proof of a higher number. */
+  get proofsBegun(): number {
+    return this.#proofsBegun;
+  }
+
+  /** The number of the newest proof that succeeded; 0 before the first. */
+  get provenProof(): number {
+    return this.#provenProof;
+  }
+
   /**
    * Proves the replica fresh as of a moment after this call; waiters share proofs. Rejects where the source
    * does not answer. Whoever loops over it must never give up.
@@ -78,6 +90,7 @@ export class Follower<C extends { readonly revision: number | bigint }> {
   async #proveOnce(): Promise<void> {
     // Before the head: another process may advance a shared mirror while the head request is on its way, and
     // a position that is ahead of an older head would look like a log that went backwards.
+    const proof = ++this.#proofsBegun;
     let at = await this.#replica.position();
     const sentAt = this.#clock.now();
     const head = await this.#source.head();
@@ -87,8 +100,11 @@ export class Follower<C extends { readonly revision: number | bigint }> {
       restarts++;
     }
     while (at.revision < head.revision) {
+      const after = at;
       try {
-        at = await this.#replica.apply(at, this.#following(at, await this.#source.changes(at)));
+        at = await this.#replica.apply(after, this.#following(after, await this.#source.changes(after)));
+        // Or the loop would never end.
+        if (at.revision <= after.revision) throw new Error(`the replica stands still at ${at.revision}`);
       } catch (error) {
         if (!(error instanceof Failure && error.reason === "LOG_TRUNCATED") || restarts++ === MAX_RESTARTS) {
           throw error;
@@ -100,6 +116,7 @@ export class Follower<C extends { readonly revision: number | bigint }> {
     }
     this.#position = at;
     this.#provenAt = sentAt;
+    this.#provenProof = proof;
   }
 
   // An empty page below the head, or a gap, would pass for "nothing happened".

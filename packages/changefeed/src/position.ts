@@ -24,5 +24,7 @@ export function decodeFreshness(token: string): Freshness | undefined {
   if (token.length > MAX_TOKEN_LENGTH) return undefined;
   const match = TOKEN.exec(Buffer.from(token, "base64url").toString("latin1"));
   if (match === null) return undefined;
-  return { source: match[1] as FeedName, incarnation: match[2]!, revision: Number(match[3]) };
+  const freshness = { source: match[1] as FeedName, incarnation: match[2]!, revision: Number(match[3]) };
+  // Decoding base64url skips what does not belong there; what is not written the same way again was not ours.
+  return encodeFreshness(freshness.source, freshness) === token ? freshness : undefined;
 }

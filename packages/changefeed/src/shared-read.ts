@@ -1,7 +1,7 @@
 /**
  * Lets many waiters share one run of an asynchronous read, without ever handing a waiter a run that began
  * before it asked: who comes while one is under way waits for the next. So an answer is always at least as
- * new as its question, and there are never more than two runs for any number of waiters.
+ * new as its question, any number of waiters cost two runs at most, and runs never overlap.
  */
 export class SharedRead<T> {
   readonly #run: () => Promise<T>;
@@ -15,8 +15,10 @@ export class SharedRead<T> {
 
   /** The result of a run begun after this call. */
   read(): Promise<T> {
+    // First: a waiter of a run that has just ended comes back before the next has begun, and must not start a third.
+    if (this.#next !== undefined) return this.#next;
     if (this.#current === undefined) return this.#start();
-    this.#next ??= this.#current.then(
+    this.#next = this.#current.then(
       () => this.#startNext(),
       () => this.#startNext(),
     );

@@ -1,0 +1,52 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { ChangeRing } from "./change-ring.ts";
+
+const entities = ["a", "b", "c", "d", "e"];
+const changes = fc.array(fc.constantFrom(...entities), { maxLength: 40 });
+
+describe("the ring of recent changes", () => {
+  it("never says unchanged of what changed, however little it holds", () => {
+    fc.assert(
+      fc.property(changes, fc.integer({ min: 1, max: 6 }), fc.nat({ max: 5 }), (names, capacity, floor) => {
+        const ring = new ChangeRing(capacity, floor);
+        const log = names.map((name, i) => ({ name, revision: floor + i + 1 }));
+        for (const { name, revision } of log) ring.record(name, revision);
+        for (const name of entities) {
+          for (let readAt = 0; readAt <= floor + log.length; readAt++) {
+            const changed = log.some((change) => change.name === name && change.revision > readAt);
+            if (changed || readAt < floor) expect(ring.changedAfter(name, readAt)).toBe(true);
+          }
+        }
+      }),
+    );
+  });
+
+  it("says changed only of what changed, while it holds them all", () => {
+    fc.assert(
+      fc.property(changes, (names) => {
+        const ring = new ChangeRing(entities.length, 0);
+        const log = names.map((name, i) => ({ name, revision: i + 1 }));
+        for (const { name, revision } of log) ring.record(name, revision);
+        for (const name of entities) {
+          for (let readAt = 0; readAt <= log.length; readAt++) {
+            const changed = log.some((change) => change.name === name && change.revision > readAt);
+            expect(ring.changedAfter(name, readAt)).toBe(changed);
+          }
+        }
+      }),
+    );
+  });
+
+  it("counts what it no longer remembers as changed", () => {
+    const ring = new ChangeRing(2, 0);
+    ring.record("a", 1);
+    ring.record("b", 2);
+    expect(ring.changedAfter("c", 0)).toBe(false);
+    ring.record("b", 3);
+    expect(ring.changedAfter("c", 0)).toBe(false);
+    ring.record("d", 4);
+    expect(ring.changedAfter("c", 0)).toBe(true);
+    expect(ring.changedAfter("c", 1)).toBe(false);
+  });
+});
