@@ -1,1 +1,3 @@
-export {};
+export { type Gatehouse, type GatehouseOptions, gatehouse } from "./gatehouse.ts";
+export { type CallFailure, type ErrorReasonName, type FieldViolation, reasonOf } from "./reason-of.ts";
+export type { Credential, Transport } from "./transport.ts";
