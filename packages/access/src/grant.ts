@@ -1,4 +1,4 @@
-import { compileGrant, type Grant, intersect } from "@gatehouse/scopes";
+import { compileGrant, type Grant, intersect, ScopeSyntaxError } from "@gatehouse/scopes";
 import type { KeyNode, KeyView } from "./node.ts";
 import { builtInRoles } from "./role.ts";
 
@@ -6,15 +6,13 @@ const compiled = new WeakMap<KeyNode, Grant>();
 
 /**
  * What a key's own roles and scopes allow, before its parent key subtracts. Compiled once for each node;
- * nodes are immutable. A role that no longer exists allows nothing.
+ * nodes are immutable. A role that no longer exists allows nothing, nor does a key with a scope that this
+ * version cannot read: it may be a deny.
  */
 export function grantOf(key: KeyNode): Grant {
   let grant = compiled.get(key);
   if (grant === undefined) {
-    grant = compileGrant({
-      roles: key.roles.map((role) => builtInRoles.get(role) ?? []),
-      scopes: key.scopes,
-    });
+    grant = compileOrNothing(key);
     compiled.set(key, grant);
   }
   return grant;
@@ -28,4 +26,14 @@ export function effectiveGrant(view: KeyView): Grant {
 /** The key's scopes with its roles' united, as asked: for showing, not for deciding. */
 export function shownScopes(key: KeyNode): string[] {
   return [...new Set([...key.roles.flatMap((role) => builtInRoles.get(role) ?? []), ...key.scopes])];
+}
+
+// Not thrown: nodes come by the feed, and one that a newer version wrote must stop its key, not the follower.
+function compileOrNothing({ roles, scopes }: KeyNode): Grant {
+  try {
+    return compileGrant({ roles: roles.map((role) => builtInRoles.get(role) ?? []), scopes });
+  } catch (error) {
+    if (!(error instanceof ScopeSyntaxError)) throw error;
+    return compileGrant({ roles: [], scopes: [] });
+  }
 }

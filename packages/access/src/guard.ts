@@ -6,6 +6,9 @@ import { denied, unauthenticated } from "@gatehouse/service/failure";
 import { authenticate, type Directory, type Principal } from "./principal.ts";
 import { isProvider } from "./reach.ts";
 
+/** Short enough to guess is as good as none. */
+const MIN_SECRET_LENGTH = 32;
+
 export interface AccessGuardOptions {
   readonly directory: Directory;
   readonly format: KeyFormat;
@@ -64,6 +67,7 @@ function permit(principal: Principal, rule: Access): Principal {
 
 // Internal handlers get no principal: they answer to a service, not to a key.
 function serviceGuard(secret: string): (call: Call<undefined>) => Principal {
+  if (secret.length < MIN_SECRET_LENGTH) throw new Error("the service secret is too short");
   const expected = digest(`Bearer ${secret}`);
   return (call) => {
     const authorization = call.header("authorization");

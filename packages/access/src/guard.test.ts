@@ -1,0 +1,121 @@
+import { create } from "@bufbuild/protobuf";
+import { KeyFormat, newPepper, parsePepper } from "@gatehouse/keys";
+import { AccessSchema, Caller } from "@gatehouse/proto/common";
+import { FeedService } from "@gatehouse/proto/identity";
+import type { Call } from "@gatehouse/service";
+import { describe, expect, it } from "vitest";
+import { keyOf, root, viewOf } from "../test/nodes.ts";
+import { accessGuard, presentedKey } from "./guard.ts";
+import type { KeyView } from "./node.ts";
+
+const format = new KeyFormat({ peppers: [parsePepper(newPepper("1"))] });
+const minted = format.mint("MASTER");
+const key = keyOf({ id: minted.keyId, secretHashes: [minted.hash], scopes: ["gatehouse.keys.*"] });
+const serviceSecret = "a secret between services, long enough";
+
+function call(headers: Record<string, string>): Call<undefined> {
+  return { header: (name: string) => headers[name] } as unknown as Call<undefined>;
+}
+
+const bearer = (credential: string) => call({ authorization: `Bearer ${credential}` });
+
+function admit(caller: Caller, scope: string, view: KeyView = viewOf({ key })) {
+  const guard = accessGuard({ directory: { findKey: () => view }, format, serviceSecret });
+  return guard(FeedService.method.getHead, create(AccessSchema, { caller, scope }));
+}
+
+describe("the credential of a call", () => {
+  it("is a bearer token or an x-api-key", () => {
+    expect(presentedKey(bearer("one"))).toBe("one");
+    expect(presentedKey(call({ authorization: "bearer  one" }))).toBe("one");
+    expect(presentedKey(call({ "x-api-key": "one" }))).toBe("one");
+    expect(presentedKey(call({ authorization: "Bearer one", "x-api-key": "two" }))).toBe("one");
+  });
+
+  it("is missing, which is said, or not one", () => {
+    for (const headers of [{}, { "x-api-key": "" }]) {
+      expect(() => presentedKey(call(headers))).toThrow(
+        expect.objectContaining({ reason: "CREDENTIAL_MISSING" }),
+      );
+    }
+    for (const authorization of ["", "Bearer", "Bearer ", "Basic one", "Bearer one two", "Bearerone"]) {
+      const presented = () => presentedKey(call({ authorization, "x-api-key": "two" }));
+      expect(presented, authorization).toThrow(expect.objectContaining({ reason: "CREDENTIAL_INVALID" }));
+    }
+  });
+});
+
+describe("the guard", () => {
+  it("lets in a key that holds the scope, by either header", () => {
+    const guard = admit(Caller.KEY, "gatehouse.keys.read");
+    expect(guard(bearer(minted.presented))).toMatchObject({ view: { key: { id: minted.keyId } } });
+    expect(guard(call({ "x-api-key": minted.presented }))).toMatchObject({ view: { key } });
+  });
+
+  it("waits for a directory that has to ask", async () => {
+    const guard = accessGuard({ directory: { findKey: async () => viewOf({ key }) }, format, serviceSecret });
+    const admitted = guard(
+      FeedService.method.getHead,
+      create(AccessSchema, { caller: Caller.KEY, scope: "gatehouse.accounts.read" }),
+    );
+    await expect(admitted(bearer(minted.presented))).rejects.toMatchObject({ reason: "SCOPE_DENIED" });
+  });
+
+  it("refuses a key without the scope, naming it", () => {
+    const guard = admit(Caller.KEY, "gatehouse.accounts.create");
+    expect(() => guard(bearer(minted.presented))).toThrow(
+      expect.objectContaining({
+        code: "PERMISSION_DENIED",
+        reason: "SCOPE_DENIED",
+        message: expect.stringContaining("gatehouse.accounts.create"),
+      }),
+    );
+  });
+
+  it("asks no scope of a living key where the rule states none", () => {
+    expect(admit(Caller.KEY, "")(bearer(minted.presented))).toMatchObject({ view: { key } });
+    expect(() => admit(Caller.KEY, "")(bearer("x"))).toThrow(
+      expect.objectContaining({ reason: "CREDENTIAL_INVALID" }),
+    );
+  });
+
+  it("lets only the provider's keys do what is the provider's", () => {
+    const providers = viewOf({ key, chain: [root] });
+    const scope = "gatehouse.keys.read";
+    expect(admit(Caller.PROVIDER, scope, providers)(bearer(minted.presented))).toMatchObject({
+      view: { key },
+    });
+    expect(() => admit(Caller.PROVIDER, scope)(bearer(minted.presented))).toThrow(
+      expect.objectContaining({ code: "PERMISSION_DENIED", reason: "PROVIDER_ONLY" }),
+    );
+    expect(() =>
+      admit(Caller.PROVIDER, "gatehouse.meters.create", providers)(bearer(minted.presented)),
+    ).toThrow(expect.objectContaining({ reason: "SCOPE_DENIED" }));
+  });
+
+  it("lets services in by their secret, and no key of anybody's", () => {
+    const guard = admit(Caller.SERVICE, "");
+    expect(guard(bearer(serviceSecret))).toBeUndefined();
+    for (const presented of [minted.presented, `${serviceSecret}x`, serviceSecret.slice(1), ""]) {
+      expect(() => guard(bearer(presented)), presented).toThrow(
+        expect.objectContaining({ code: "UNAUTHENTICATED", reason: "CREDENTIAL_INVALID" }),
+      );
+    }
+    expect(() => guard(call({ "x-api-key": serviceSecret }))).toThrow(
+      expect.objectContaining({ reason: "CREDENTIAL_MISSING" }),
+    );
+  });
+
+  it("does not let a service in where a key is asked for", () => {
+    expect(() => admit(Caller.KEY, "")(bearer(serviceSecret))).toThrow(
+      expect.objectContaining({ reason: "CREDENTIAL_INVALID" }),
+    );
+  });
+
+  it("is not made for a rule it does not know, nor with a secret that can be guessed", () => {
+    expect(() => admit(Caller.UNSPECIFIED, "")).toThrow("no guard");
+    expect(() => accessGuard({ directory: { findKey: () => undefined }, format, serviceSecret: "" })).toThrow(
+      "too short",
+    );
+  });
+});

@@ -1,0 +1,84 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  AccountStateSchema,
+  KeyStateSchema,
+  AccountStatus as WireAccountStatus,
+  KeyKind as WireKeyKind,
+  KeyStatus as WireKeyStatus,
+} from "@gatehouse/proto/identity";
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { accountOf, keyOf, root, viewOf } from "../test/nodes.ts";
+import type { AccountNode, KeyNode } from "./node.ts";
+import { stateOf } from "./state.ts";
+import { accountNode, accountState, keyNode, keyState } from "./wire.ts";
+
+const id = fc.stringMatching(/^[a-z0-9_]{1,12}$/);
+const labels = fc.dictionary(id, fc.string({ maxLength: 5 }), { maxKeys: 3, noNullPrototype: true });
+const timeMs = fc.option(fc.nat({ max: 4_102_444_800_000 }), { nil: undefined });
+const texts = fc.array(id, { maxLength: 3 });
+
+const keys: fc.Arbitrary<KeyNode> = fc.record({
+  id,
+  accountId: id,
+  parentKeyId: fc.option(id, { nil: undefined }),
+  kind: fc.constantFrom("MASTER" as const, "ACCOUNT" as const, "SUB" as const),
+  status: fc.constantFrom("ENABLED" as const, "DISABLED" as const, "REVOKED" as const),
+  name: fc.string({ maxLength: 5 }),
+  labels,
+  secretHashes: texts,
+  roles: texts,
+  scopes: texts,
+  notBeforeMs: timeMs,
+  expiresAtMs: timeMs,
+});
+
+const accounts: fc.Arbitrary<AccountNode> = fc.record({
+  id,
+  parentId: fc.option(id, { nil: undefined }),
+  organizationId: fc.option(id, { nil: undefined }),
+  slug: id,
+  status: fc.constantFrom("ACTIVE" as const, "SUSPENDED" as const, "CLOSED" as const),
+  labels,
+});
+
+describe("a node on the wire", () => {
+  it("comes back as it went, key and account", () => {
+    fc.assert(
+      fc.property(keys, (key) => {
+        const bytes = toBinary(KeyStateSchema, keyState(key));
+        expect(keyNode(fromBinary(KeyStateSchema, bytes))).toEqual(key);
+      }),
+    );
+    fc.assert(
+      fc.property(accounts, (account) => {
+        const bytes = toBinary(AccountStateSchema, accountState(account));
+        expect(accountNode(fromBinary(AccountStateSchema, bytes))).toEqual(account);
+      }),
+    );
+  });
+
+  it.each([WireKeyStatus.UNSPECIFIED, 99])(
+    "stops the key whose status %s this version does not know",
+    (status) => {
+      const key = keyNode(create(KeyStateSchema, { ...keyState(keyOf()), status }));
+      expect(stateOf(viewOf({ key }), 0)).toBe("DISABLED");
+      expect(stateOf(viewOf({ parent: key }), 0)).toBe("DISABLED");
+    },
+  );
+
+  it.each([WireAccountStatus.UNSPECIFIED, 99])(
+    "stops the keys of an account whose status %s this version does not know",
+    (status) => {
+      const account = accountNode(create(AccountStateSchema, { ...accountState(accountOf({})), status }));
+      expect(stateOf(viewOf({ chain: [account, root] }), 0)).toBe("ACCOUNT_SUSPENDED");
+    },
+  );
+
+  it.each([WireKeyKind.UNSPECIFIED, 99])(
+    "takes a key of a kind %s that this version does not know for one of the least reach",
+    (kind) => {
+      expect(keyNode(create(KeyStateSchema, { ...keyState(keyOf()), kind })).kind).toBe("SUB");
+    },
+  );
+});
