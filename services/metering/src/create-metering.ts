@@ -25,6 +25,7 @@ import { ingestRoute } from "./rpc/ingest-service.ts";
 import { leaseRoute } from "./rpc/lease-service.ts";
 import { limitRoute } from "./rpc/limit-service.ts";
 import { translatedGuard, translatedRoute } from "./rpc/translated.ts";
+import { usageRoute } from "./rpc/usage-service.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { databaseFailure } from "./storage/database-failure.ts";
 import { PostgresIngestStore } from "./storage/ingest-store.ts";
@@ -33,6 +34,7 @@ import { PostgresLeaseStore } from "./storage/lease-store.ts";
 import { PostgresLimitStore } from "./storage/limit-store.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
+import { PostgresUsageStore } from "./storage/usage-store.ts";
 
 /** What tests and the stack put in the place of what the configuration would give. */
 export interface MeteringOverrides {
@@ -99,6 +101,7 @@ export async function createMetering(
       limitRoute(limits),
       leaseRoute({ acquires, recalls, catchUp: catchUpWith(identity) }),
       ingestRoute({ store: new PostgresIngestStore(work, changeLog), identity, alarm }),
+      usageRoute({ mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() }),
       feedRoute(quickLog),
     ];
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });

@@ -139,23 +139,62 @@ test("all buckets or none, at every level, and nothing stays taken after a refus
   expect(allowances[0]).toMatchObject({ leased: 1n, remaining: 99n });
 });
 
-test("who waits first is served first", async () => {
+test("who waits first is served first: a later ask does not take what the first one needs", async () => {
   const { account, nodeIds } = await organization();
-  await quota(account.id, 4);
+  const limitId = await quota(account.id, 4);
   const has = new Holder(metering, "has");
-  await has.acquire(nodeIds, { requests: 4 });
-  const order: string[] = [];
-  const first = new Holder(metering, "first");
-  const second = new Holder(metering, "second");
-  const asks = [
-    first.acquire(nodeIds, { requests: 3 }).then(({ results }) => order.push(`first ${results[0]!.outcome}`)),
-    second
-      .acquire(nodeIds, { requests: 1 })
-      .then(({ results }) => order.push(`second ${results[0]!.outcome}`)),
-  ];
-  await has.ship(() => true);
-  await Promise.all(asks);
-  expect(order.toSorted()).toEqual([`first ${Outcome.GRANTED}`, `second ${Outcome.GRANTED}`]);
+  await has.acquire(nodeIds, { requests: 3 }, { want: 3 });
+  const { leases } = await has.acquire(nodeIds, { requests: 1 }, { want: 1 });
+  const [first, second] = [new Holder(metering, "first"), new Holder(metering, "second")];
+  const asks = [first.acquire(nodeIds, { requests: 3 }), second.acquire(nodeIds, { requests: 1 })];
+  const one = has.batch({ leases: [{ leaseId: leases[0]!.id, spent: 0n, closed: true }] });
+  await metering.ingest.ingestBatch(one, { timeoutMs });
+  const outcomes = (await Promise.all(asks)).map(({ results }) => results[0]!.outcome);
+  expect(outcomes).toEqual([Outcome.NOT_NOW, Outcome.NOT_NOW]);
+
+  const again = [first.acquire(nodeIds, { requests: 3 }), second.acquire(nodeIds, { requests: 1 })];
+  has.leases.delete(leases[0]!.id);
+  await has.ship((id) => id === limitId);
+  const served = (await Promise.all(again)).map(({ results }) => results[0]!.outcome);
+  expect(served).toEqual([Outcome.GRANTED, Outcome.GRANTED]);
+});
+
+test("every bad field is named at once", async () => {
+  const asked = metering.leases.acquire(
+    {
+      holder: "a/1",
+      identityFreshness: "",
+      asks: [
+        { nodeIds: [], needs: [{ meter: "", units: -1n }], wants: [{ limitId: "", units: -1n }] },
+        { nodeIds: ["\0"], resource: "r".repeat(257) },
+      ],
+      reports: [{ leaseId: "", reported: -1n, spends: [{ units: -1n }] }],
+    },
+    { timeoutMs },
+  );
+  const fields = asked.catch(({ violations }) => violations.map(({ field }: { field: string }) => field));
+  expect(await fields).toEqual([
+    "asks[0].node_ids",
+    "asks[0].needs[0].meter",
+    "asks[0].needs[0].units",
+    "asks[0].wants[0].limit_id",
+    "asks[0].wants[0].units",
+    "asks[1].node_ids[0]",
+    "asks[1].resource",
+    "reports[0].lease_id",
+    "reports[0].reported",
+    "reports[0].spends[0].units",
+  ]);
+  const invalid = { code: "INVALID_ARGUMENT" };
+  await expect(metering.leases.acquire({ holder: "nobody" }, { timeoutMs })).rejects.toMatchObject(invalid);
+  const token = { holder: "a/1", identityFreshness: "token" };
+  await expect(metering.leases.acquire(token, { timeoutMs })).rejects.toMatchObject({
+    violations: [{ field: "identity_freshness" }],
+  });
+  const stream = metering.leases.watchRecalls({ holder: "nobody" }, { timeoutMs });
+  await expect(stream[Symbol.asyncIterator]().next()).rejects.toMatchObject({
+    violations: [{ field: "holder" }],
+  });
 });
 
 test("a limit that only warns gives what is needed, below zero", async () => {

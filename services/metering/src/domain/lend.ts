@@ -91,11 +91,13 @@ async function lockShelves(
   const held = noBuckets ? [] : await tx.heldOfQuotas(bucketIds);
   const rateLeases = rateRows.length === 0 ? [] : await tx.rateLeases(rateRows.map(({ limitId }) => limitId));
 
+  const heldBy = Map.groupBy(held, ({ limitId }) => limitId);
+  const leasesBy = Map.groupBy(rateLeases, ({ limitId }) => limitId);
   const shelves = new Map<string, QuotaShelf | RateShelf>();
   for (const row of quotaRows) {
     const limit = byId.get(row.limitId);
     if (limit === undefined || !isQuota(limit)) continue;
-    const of = held.filter(({ limitId }) => limitId === row.limitId);
+    const of = heldBy.get(row.limitId) ?? [];
     shelves.set(
       row.limitId,
       new QuotaShelf(limit.allowance, row, of, forfeited?.get(row.id) ?? 0, now.nowMs),
@@ -104,7 +106,7 @@ async function lockShelves(
   for (const { limitId, state } of rateRows) {
     const limit = byId.get(limitId);
     if (limit === undefined || !isRate(limit)) continue;
-    const of = rateLeases.filter((lease) => lease.limitId === limitId);
+    const of = leasesBy.get(limitId) ?? [];
     shelves.set(limitId, new RateShelf(limitId, limit.allowance, state, of, now.nowMs));
   }
   return { shelves, limits: groupByNode(now.limits), freshness: now.freshness, nowMs: now.nowMs };
@@ -113,9 +115,11 @@ async function lockShelves(
 function bookReports(applicants: readonly Applicant[], shelves: Shelves): string[] {
   const freed = new Set<string>();
   const rates = [...shelves.values()].filter((shelf) => shelf instanceof RateShelf);
+  const byLease = new Map(rates.flatMap((shelf) => shelf.leaseIds.map((id) => [id, shelf])));
   for (const { holder, reports } of applicants) {
     for (const report of reports) {
-      for (const shelf of rates) if (shelf.report(holder, report)) freed.add(shelf.limitId);
+      const shelf = byLease.get(report.leaseId);
+      if (shelf?.report(holder, report)) freed.add(shelf.limitId);
     }
   }
   return [...freed];

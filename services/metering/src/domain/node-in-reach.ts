@@ -3,6 +3,7 @@ import { isId } from "@gatehouse/keys";
 import { denied, notFound } from "@gatehouse/service/failure";
 import type { NodeRef } from "./limit.ts";
 import type { AccountName, Mirror } from "./mirror.ts";
+import { isStorable } from "./storable.ts";
 
 /** A node as a request names it. */
 export type NodeName =
@@ -82,7 +83,7 @@ export function requireCeilingOf(caller: KeyView, node: ReachedNode): void {
 }
 
 function readAccountName(text: string, caller: KeyView): AccountName | undefined {
-  if (text === "" || text.length > MAX_NAME_LENGTH) return undefined;
+  if (text === "" || !isStorable(text, MAX_NAME_LENGTH)) return undefined;
   if (isId("acc", text)) return { by: "id", id: text };
   if (isProvider(caller)) {
     const [organization, subaccount, ...more] = text.split("/");

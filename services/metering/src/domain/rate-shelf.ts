@@ -50,6 +50,10 @@ export class RateShelf {
     return this.#state.available;
   }
 
+  get leaseIds(): readonly string[] {
+    return [...this.#leases.keys()];
+  }
+
   /** Unreported units by holder. */
   get held(): Map<string, number> {
     const held = new Map<string, number>();

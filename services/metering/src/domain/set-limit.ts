@@ -1,6 +1,6 @@
 import type { KeyView } from "@gatehouse/access";
 import { rate } from "@gatehouse/buckets";
-import { mintId } from "@gatehouse/keys";
+import { isId, mintId } from "@gatehouse/keys";
 import { Failure, invalid, notFound, type Violation } from "@gatehouse/service/failure";
 import { type Limit, type LimitTerms, MAX_LIMITS_PER_NODE, REQUESTS } from "./limit.ts";
 import { type LimitDraft, readDraft } from "./limit-draft.ts";
@@ -13,6 +13,7 @@ import {
   type ReachedNode,
   requireCeilingOf,
 } from "./node-in-reach.ts";
+import { isStorable } from "./storable.ts";
 
 export interface LimitDependencies {
   /** Fresh: see FreshMirror. */
@@ -48,7 +49,7 @@ export async function deleteLimit(
   limitId: string,
 ): Promise<{ freshness: string }> {
   if (limitId === "") throw invalid([{ field: "limit", description: "is required" }]);
-  const limit = await store.find(limitId);
+  const limit = isId("lim", limitId) ? await store.find(limitId) : undefined;
   const node = limit && (await knownNodeInReach(mirror, caller, limit.node));
   if (limit === undefined || node === undefined) throw notFound("limit");
   requireCeilingOf(caller, node);
@@ -70,7 +71,8 @@ async function checkedTerms(
   const more: Violation[] = [...violations];
   if (named === undefined) more.unshift({ field: "account", description: "an account or a key is required" });
   const meter = draft.meter || REQUESTS;
-  const exists = meter === REQUESTS || (meter.length <= MAX_METER_LENGTH && (await mirror.hasMeter(meter)));
+  const exists =
+    meter === REQUESTS || (isStorable(meter, MAX_METER_LENGTH) && (await mirror.hasMeter(meter)));
   if (!exists) more.push({ field: "meter", description: "no such meter" });
   if (terms === undefined || more.length > 0) throw invalid(more);
   return terms;

@@ -1,7 +1,7 @@
 import type { Principal } from "@gatehouse/access";
 import { type ChangeLog, changesAfter } from "@gatehouse/changefeed";
 import { FeedService } from "@gatehouse/proto/metering";
-import { invalid, type Route, route } from "@gatehouse/service";
+import { invalid, type Route, route, type Violation } from "@gatehouse/service";
 
 const MAX_CHANGES = 1000;
 
@@ -13,10 +13,12 @@ export function feedRoute(log: ChangeLog): Route<Principal> {
     },
 
     listChanges({ after, limit }) {
+      const violations: Violation[] = [];
       if (limit < 0 || limit > MAX_CHANGES) {
-        throw invalid([{ field: "limit", description: `must be 1 to ${MAX_CHANGES}` }]);
+        violations.push({ field: "limit", description: `must be 1 to ${MAX_CHANGES}` });
       }
-      if (after === undefined) throw invalid([{ field: "after", description: "is required" }]);
+      if (after === undefined) violations.push({ field: "after", description: "is required" });
+      if (after === undefined || violations.length > 0) throw invalid(violations);
       const from = { incarnation: after.incarnation, revision: Number(after.revision) };
       return log.snapshot(async (manager, head) => {
         const changes = await changesAfter(manager, head, from, limit || MAX_CHANGES);

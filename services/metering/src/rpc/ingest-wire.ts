@@ -7,6 +7,7 @@ import {
   type MinuteUsage as WireUsage,
 } from "@gatehouse/proto/metering";
 import { invalid, type Violation } from "@gatehouse/service/failure";
+import { isStorable } from "../domain/storable.ts";
 import type { Batch, ProducerEpoch } from "../domain/usage.ts";
 
 const PRODUCER = /^[A-Za-z0-9._-]{1,100}$/;
@@ -75,22 +76,19 @@ function usageViolations(row: WireUsage, i: number): Violation[] {
     minute <= MAX_MINUTE &&
     units >= 0n &&
     units <= MAX_UNITS &&
-    keyId.length <= MAX_ID_LENGTH &&
-    accountId.length <= MAX_ID_LENGTH &&
-    isText(meter, MAX_METER_LENGTH) &&
-    resource.length <= MAX_RESOURCE_LENGTH &&
-    isText(outcome, MAX_ID_LENGTH) &&
-    // Postgres takes no NUL in a text.
-    !`${keyId}${accountId}${meter}${resource}${outcome}`.includes("\0");
+    isStorable(keyId, MAX_ID_LENGTH) &&
+    isStorable(accountId, MAX_ID_LENGTH) &&
+    isName(meter, MAX_METER_LENGTH) &&
+    isStorable(resource, MAX_RESOURCE_LENGTH) &&
+    isName(outcome, MAX_ID_LENGTH);
   return good ? [] : [{ field: `payload.usage[${i}]`, description: "has a value out of bounds" }];
 }
 
 function leaseViolations({ leaseId, spent }: { leaseId: string; spent: bigint }, i: number): Violation[] {
-  if (isText(leaseId, MAX_ID_LENGTH) && !leaseId.includes("\0") && spent >= 0n && spent <= MAX_UNITS)
-    return [];
+  if (isName(leaseId, MAX_ID_LENGTH) && spent >= 0n && spent <= MAX_UNITS) return [];
   return [{ field: `payload.leases[${i}]`, description: "has a value out of bounds" }];
 }
 
-function isText(text: string, most: number): boolean {
-  return text.length > 0 && text.length <= most;
+function isName(text: string, most: number): boolean {
+  return text !== "" && isStorable(text, most);
 }

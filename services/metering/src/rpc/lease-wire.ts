@@ -9,6 +9,7 @@ import {
 } from "@gatehouse/proto/metering";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { AcquireAnswer, AcquireRequest, Ask, RateReport } from "../domain/lease.ts";
+import { isStorable } from "../domain/storable.ts";
 import { limitMessage } from "./limit-wire.ts";
 
 /** Of one request; what one turn of a replica's event loop gathers stays below. */
@@ -95,7 +96,7 @@ function checkAsk(check: Checks, field: string, { nodeIds, resource, needs, want
   check.that(nodeIds.length > 0, `${field}.node_ids`, "names the nodes that are charged");
   check.count(`${field}.node_ids`, nodeIds, MAX_NODES);
   for (const [i, id] of nodeIds.entries()) check.name(`${field}.node_ids[${i}]`, id);
-  check.that(resource.length <= MAX_NAME_LENGTH, `${field}.resource`, "is too long");
+  check.that(isStorable(resource, MAX_NAME_LENGTH), `${field}.resource`, "is too long");
   check.count(`${field}.needs`, needs, MAX_NEEDS);
   for (const [i, { meter, units }] of needs.entries()) {
     check.name(`${field}.needs[${i}].meter`, meter);
@@ -128,7 +129,7 @@ class Checks {
 
   name(field: string, text: string): void {
     this.that(
-      text.length > 0 && text.length <= MAX_NAME_LENGTH,
+      text !== "" && isStorable(text, MAX_NAME_LENGTH),
       field,
       `must be 1 to ${MAX_NAME_LENGTH} characters`,
     );

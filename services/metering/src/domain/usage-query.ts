@@ -1,0 +1,132 @@
+import { isTimeZone } from "@gatehouse/buckets";
+import { invalid, type Violation } from "@gatehouse/service/failure";
+import type { NodeName } from "./node-in-reach.ts";
+import { isStorable } from "./storable.ts";
+
+export type Granularity = "MINUTE" | "HOUR" | "DAY" | "MONTH";
+
+/** What rows are told apart by besides time and meter, in the order in which rows are sorted. */
+export const GROUPS = ["ACCOUNT", "KEY", "RESOURCE", "OUTCOME"] as const;
+export type Group = (typeof GROUPS)[number];
+
+/** A query as it was asked for: nothing in it is checked. */
+export interface UsageDraft {
+  readonly node: NodeName | undefined;
+  readonly descendants: boolean;
+  /** `METER` is always grouped; `UNKNOWN` is what this version does not know. */
+  readonly groupBy: readonly (Group | "METER" | "UNKNOWN")[];
+  /** Undefined: one row for the whole time. */
+  readonly granularity: Granularity | "UNKNOWN" | undefined;
+  readonly timeZone: string;
+  readonly startMs: number | undefined;
+  readonly endMs: number | undefined;
+  /** Empty: every meter. */
+  readonly meter: string;
+  readonly pageSize: number;
+  readonly pageToken: string;
+}
+
+export interface UsageQuery {
+  readonly groups: readonly Group[];
+  readonly granularity: Granularity | undefined;
+  readonly timeZone: string;
+  /** Inclusive and exclusive, whole minutes. */
+  readonly startMs: number;
+  readonly endMs: number;
+  readonly meter: string | undefined;
+  readonly pageSize: number;
+  readonly after: RowKey | undefined;
+}
+
+/** What a row is sorted by: its time, its meter, then its groups. */
+export type RowKey = readonly [startMs: number, meter: string, ...groups: string[]];
+
+const MINUTE_MS = 60_000;
+const DAY_MS = 86_400_000;
+/** Minutes are kept for weeks, quarters for years. */
+const MAX_MINUTE_SPAN_MS = 400 * DAY_MS;
+const MAX_SPAN_MS = 3660 * DAY_MS;
+const MAX_END_MS = Date.UTC(2200, 0, 1);
+const DEFAULT_PAGE_SIZE = 1000;
+const MAX_PAGE_SIZE = 10_000;
+const MAX_GROUPS = 16;
+const MAX_METER_LENGTH = 100;
+const MAX_TOKEN_LENGTH = 4096;
+
+/** Throws Failure INVALID_ARGUMENT naming every bad field. */
+export function readUsageDraft(draft: UsageDraft, nowMs: number): UsageQuery {
+  const violations: Violation[] = [];
+  const check = (holds: boolean, field: string, description: string) => {
+    if (!holds) violations.push({ field, description });
+  };
+  const { granularity, pageSize, meter } = draft;
+  check(draft.groupBy.length <= MAX_GROUPS, "group_by", `has more than ${MAX_GROUPS} items`);
+  for (const [i, group] of draft.groupBy.entries()) {
+    check(group !== "UNKNOWN", `group_by[${i}]`, "not known to this version");
+  }
+  check(granularity !== "UNKNOWN", "granularity", "not known to this version");
+  check(pageSize >= 0 && pageSize <= MAX_PAGE_SIZE, "page_size", `must be 1 to ${MAX_PAGE_SIZE}`);
+  check(isStorable(meter, MAX_METER_LENGTH), "meter", `must be at most ${MAX_METER_LENGTH} characters`);
+  const zoned = draft.timeZone === "" || isTimeZone(draft.timeZone);
+  check(zoned, "time_zone", "must be a time zone of the IANA database");
+  const timeZone = zoned && draft.timeZone !== "" ? draft.timeZone : "UTC";
+
+  const endMs = draft.endMs ?? Math.floor(nowMs / MINUTE_MS + 1) * MINUTE_MS;
+  check(isMinute(endMs), "end", "must be a whole minute between the years 1970 and 2200");
+  const startMs = draft.startMs ?? (isMinute(endMs) ? startOfDay(endMs, timeZone) : endMs);
+  check(isMinute(startMs), "start", "must be a whole minute between the years 1970 and 2200");
+  check(startMs < endMs, "start", "must be before end");
+  const longestMs = granularity === "MINUTE" ? MAX_MINUTE_SPAN_MS : MAX_SPAN_MS;
+  check(endMs - startMs <= longestMs, "end", `must be at most ${longestMs / DAY_MS} days after start`);
+
+  const groups = GROUPS.filter((group) => draft.groupBy.includes(group));
+  const after = draft.pageToken === "" ? undefined : readPageToken(draft.pageToken, groups.length);
+  check(after !== "INVALID", "page_token", "must be the next_page_token of the page before");
+  if (violations.length > 0 || granularity === "UNKNOWN" || after === "INVALID") throw invalid(violations);
+  return {
+    groups,
+    granularity,
+    timeZone,
+    startMs,
+    endMs,
+    meter: meter === "" ? undefined : meter,
+    pageSize: pageSize || DEFAULT_PAGE_SIZE,
+    after,
+  };
+}
+
+export function writePageToken(key: RowKey): string {
+  return Buffer.from(JSON.stringify(key)).toString("base64url");
+}
+
+function readPageToken(token: string, groups: number): RowKey | "INVALID" {
+  if (token.length > MAX_TOKEN_LENGTH) return "INVALID";
+  try {
+    const key: unknown = JSON.parse(Buffer.from(token, "base64url").toString("utf8"));
+    return isRowKey(key, groups) ? key : "INVALID";
+  } catch {
+    return "INVALID";
+  }
+}
+
+function isRowKey(key: unknown, groups: number): key is RowKey {
+  if (!Array.isArray(key) || key.length !== groups + 2) return false;
+  const [startMs, ...texts] = key as unknown[];
+  return (
+    isTime(startMs) && texts.every((text) => typeof text === "string" && isStorable(text, MAX_TOKEN_LENGTH))
+  );
+}
+
+function isMinute(ms: number): boolean {
+  return isTime(ms) && ms % MINUTE_MS === 0;
+}
+
+function isTime(ms: unknown): ms is number {
+  return Number.isInteger(ms) && (ms as number) >= 0 && (ms as number) <= MAX_END_MS;
+}
+
+// Of the day that the last minute is in: an end at midnight ends the day before.
+function startOfDay(endMs: number, timeZone: string): number {
+  const last = Temporal.Instant.fromEpochMilliseconds(Math.max(0, endMs - MINUTE_MS));
+  return Math.max(0, last.toZonedDateTimeISO(timeZone).startOfDay().epochMilliseconds);
+}
