@@ -1,0 +1,171 @@
+import { CHARGE, CLOSED, DEFINE_LEASE, DEFINE_SERIES, FORMAT, GRANTED, MINUTE, SPEND } from "./record.ts";
+import { Reader, varintBytes, writeVarint } from "./varint.ts";
+
+/**
+ * What a segment's frames add up to. Fed with payloads only, whether they were written a moment ago or are read back
+ * after a crash, so that both come to the same batch.
+ *
+ * The batch is encoded by hand: a series' names are already in protobuf form (see series.ts), which makes an entry a
+ * copy and two varints. It is in order of first use, which the frames fix: the same frames give the same bytes.
+ */
+export class Aggregate {
+  // By number in the segment. Two handles of one series have two numbers and share one entry.
+  readonly #series: SeriesUse[] = [];
+  readonly #leases: LeaseUse[] = [];
+  readonly #seriesByName = new Map<string, SeriesUse>();
+  readonly #leasesByName = new Map<string, LeaseUse>();
+
+  /** Takes in one frame's payload. Throws RangeError on what no spool wrote. */
+  apply(payload: Buffer): void {
+    const reader = new Reader(payload, 1);
+    if (payload[0] !== FORMAT) {
+      throw new RangeError(`unknown format of a spool's frame: ${payload[0]}`);
+    }
+    let minute = -1;
+    while (!reader.isAtEnd) {
+      const head = reader.varint();
+      const kind = head % 8;
+      const value = (head - kind) / 8;
+      if (kind === SPEND) {
+        known(this.#leases[value]).spent += reader.varint();
+      } else if (kind === CHARGE) {
+        known(this.#series[value]).charge(minute, reader.varint());
+      } else if (kind === MINUTE) {
+        minute = value;
+      } else if (kind === DEFINE_SERIES) {
+        this.#series.push(entry(this.#seriesByName, reader.take(value), (fields) => new SeriesUse(fields)));
+      } else if (kind === DEFINE_LEASE) {
+        this.#leases.push(entry(this.#leasesByName, reader.take(value), (fields) => new LeaseUse(fields)));
+      } else if (kind === GRANTED || kind === CLOSED) {
+        known(this.#leases[value]).isClosed ||= kind === CLOSED;
+      } else {
+        throw new RangeError(`unknown kind of record in a spool's frame: ${kind}`);
+      }
+    }
+  }
+
+  /** Every lease that is mentioned, granted or spent from or closed. */
+  leases(): Iterable<{ readonly leaseId: string; readonly isClosed: boolean }> {
+    return this.#leasesByName.values();
+  }
+
+  /** The UsageBatch as protobuf bytes. */
+  encode(): Buffer {
+    const usage = [...this.#seriesByName.values()];
+    const leases = [...this.#leasesByName.values()].filter(({ spent, isClosed }) => spent > 0 || isClosed);
+    const messages = [...usage, ...leases];
+    const batch = Buffer.allocUnsafe(messages.reduce((sum, message) => sum + message.byteLength(), 0));
+    let at = 0;
+    for (const message of messages) {
+      at = message.write(batch, at);
+    }
+    return batch.subarray(0, at);
+  }
+}
+
+/** One series: a MinuteUsage (field 1 of UsageBatch) for each minute. */
+class SeriesUse {
+  readonly #fields: Buffer;
+  readonly #minutes: number[] = [];
+  readonly #units: number[] = [];
+
+  constructor(fields: Buffer) {
+    this.#fields = fields;
+  }
+
+  charge(minute: number, units: number): void {
+    // Nearly always the last one.
+    let index = this.#minutes.length - 1;
+    while (index >= 0 && this.#minutes[index] !== minute) {
+      index--;
+    }
+    if (index < 0) {
+      index = this.#minutes.push(minute) - 1;
+      this.#units.push(0);
+    }
+    this.#units[index]! += units;
+  }
+
+  byteLength(): number {
+    return this.#minutes.reduce((sum, _, index) => {
+      const body = this.#bodyBytes(index);
+      return sum + 1 + varintBytes(body) + body;
+    }, 0);
+  }
+
+  write(target: Buffer, start: number): number {
+    let at = start;
+    for (const [index, minute] of this.#minutes.entries()) {
+      target[at++] = (1 << 3) | 2;
+      at = writeVarint(target, at, this.#bodyBytes(index));
+      target[at++] = 1 << 3;
+      at = writeVarint(target, at, minute);
+      target.set(this.#fields, at);
+      at += this.#fields.length;
+      target[at++] = 7 << 3;
+      at = writeVarint(target, at, this.#units[index]!);
+    }
+    return at;
+  }
+
+  #bodyBytes(index: number): number {
+    return 2 + varintBytes(this.#minutes[index]!) + this.#fields.length + varintBytes(this.#units[index]!);
+  }
+}
+
+/** One lease: a LeaseSpend (field 2 of UsageBatch). */
+class LeaseUse {
+  readonly #fields: Buffer;
+  spent = 0;
+  isClosed = false;
+
+  constructor(fields: Buffer) {
+    this.#fields = fields;
+  }
+
+  get leaseId(): string {
+    const reader = new Reader(this.#fields, 1);
+    return reader.take(reader.varint()).toString();
+  }
+
+  byteLength(): number {
+    return 1 + varintBytes(this.#bodyBytes()) + this.#bodyBytes();
+  }
+
+  write(target: Buffer, start: number): number {
+    let at = start;
+    target[at++] = (2 << 3) | 2;
+    at = writeVarint(target, at, this.#bodyBytes());
+    target.set(this.#fields, at);
+    at += this.#fields.length;
+    target[at++] = 2 << 3;
+    at = writeVarint(target, at, this.spent);
+    if (this.isClosed) {
+      target[at++] = 3 << 3;
+      target[at++] = 1;
+    }
+    return at;
+  }
+
+  #bodyBytes(): number {
+    return this.#fields.length + 1 + varintBytes(this.spent) + (this.isClosed ? 2 : 0);
+  }
+}
+
+// The payload's buffer is used again for the next turn, hence the copy of what is new.
+function entry<T>(byName: Map<string, T>, fields: Buffer, create: (fields: Buffer) => T): T {
+  const name = fields.toString("latin1");
+  let found = byName.get(name);
+  if (found === undefined) {
+    found = create(Buffer.from(fields));
+    byName.set(name, found);
+  }
+  return found;
+}
+
+function known<T>(found: T | undefined): T {
+  if (found === undefined) {
+    throw new RangeError("a record refers to what its segment never defined");
+  }
+  return found;
+}

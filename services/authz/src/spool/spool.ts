@@ -1,0 +1,391 @@
+import { writeSync } from "node:fs";
+import type { Backlog } from "./backlog.ts";
+import {
+  DENIED_BYTES,
+  FLUSH_BYTES,
+  FLUSH_UNITS,
+  MAX_MINUTE,
+  MAX_PENDING_BYTES,
+  MAX_TURN_BYTES,
+  MAX_UNITS,
+  MAX_UNSEALED_SEGMENTS,
+  SEAL_BATCH_BYTES,
+  SEAL_UNITS,
+} from "./bounds.ts";
+import { Denials } from "./denials.ts";
+import type { DirectoryLock } from "./directory-lock.ts";
+import type { DiskBatchStore } from "./disk-batch-store.ts";
+import { CLOSED, GRANTED } from "./record.ts";
+import { Sealer } from "./sealer.ts";
+import { Segment, type WriteFrame } from "./segment.ts";
+import { LeaseRef, type Series, SeriesTable } from "./series.ts";
+import type { SpoolLog } from "./spool-log.ts";
+import { type LeaseMark, Turn } from "./turn.ts";
+import { inMemory, onDisk, type Workplace } from "./workplace.ts";
+
+/**
+ * How much a written turn survives: `off` nothing (no files), `cache` any death of the process, `fsync` that of the
+ * machine too, once its callbacks have run.
+ */
+export type SyncMode = "off" | "cache" | "fsync";
+
+/** Told after the turn's write: without an error it is recorded; with one, nothing of it is. */
+export type WrittenCallback = (error?: Error) => void;
+
+/** Options of {@link Spool.open}. */
+export interface SpoolOptions {
+  /** On a local file system; made if it is missing. Unused in mode `off`. */
+  readonly directory: string;
+  /** The name under which metering knows this directory. */
+  readonly producer: string;
+  readonly sync: SyncMode;
+  readonly log: SpoolLog;
+  /** A segment that reaches this is sealed; default 8 MiB. */
+  readonly maxSegmentBytes?: number | undefined;
+  /** A segment is sealed this often; default 1000. */
+  readonly sealEveryMs?: number | undefined;
+  /** Beyond this much waiting for metering, turns fail; default {@link MAX_PENDING_BYTES}. */
+  readonly maxPendingBytes?: number | undefined;
+  /** Wall clock. */
+  readonly nowMs?: (() => number) | undefined;
+  /** How a frame is written; for tests. */
+  readonly write?: WriteFrame | undefined;
+}
+
+/** Failed turns are logged no more often than this. */
+const REPORT_EVERY_MS = 1000;
+
+/**
+ * Records charged decisions on their way to metering.
+ *
+ * A decision's records are made in one stretch of code without an await and end with `whenWritten`. The records of one
+ * event-loop turn are one frame, written at its end with one call; then the callbacks run. If the write fails, nothing of
+ * the turn is recorded, its callbacks get the error, and the next turn begins a new segment. Grants and closes of leases
+ * are facts whatever becomes of a decision: after a failure they are said again with the next turn.
+ *
+ * A segment is sealed into a batch off the hot path, one after the other, while the next one is written. Whoever dies
+ * in between leaves segments, and the next `open` on the directory seals them.
+ */
+export class Spool {
+  readonly producer: string;
+  readonly epoch: number;
+  /** The sealed batches that wait for metering. */
+  readonly backlog: Backlog;
+  readonly nowMs: () => number;
+  readonly #options: SpoolOptions;
+  readonly #log: SpoolLog;
+  readonly #sealer: Sealer;
+  readonly #files: DiskBatchStore | undefined;
+  readonly #lock: DirectoryLock | undefined;
+  readonly #maxSegmentBytes: number;
+  readonly #maxPendingBytes: number;
+  readonly #sealTimer: NodeJS.Timeout;
+
+  readonly #table = new SeriesTable();
+  readonly #turn = new Turn();
+  readonly #denials = new Denials();
+  #callbacks: WrittenCallback[] = [];
+  #carried: LeaseMark[] = [];
+  #due: (() => void)[] = [];
+  #isScheduled = false;
+  #isFlushing = false;
+  #isInDecision = false;
+  #isSealWanted = false;
+  #isStopped = false;
+  #segment: Segment | undefined;
+  #nextSequence = 1;
+  #failedTurns = 0;
+  #reportedAtMs = Number.NEGATIVE_INFINITY;
+
+  private constructor(options: SpoolOptions, workplace: Workplace) {
+    const memory = options.sync === "off";
+    this.producer = options.producer;
+    this.nowMs = options.nowMs ?? Date.now;
+    this.#options = options;
+    this.#log = options.log;
+    this.epoch = workplace.live.number;
+    this.#files = workplace.files;
+    this.#lock = workplace.lock;
+    this.backlog = workplace.backlog;
+    const { live: epoch, backlog, files } = workplace;
+    this.#sealer = new Sealer({ epoch, backlog, files, log: options.log, nowMs: this.nowMs });
+    this.#maxSegmentBytes = options.maxSegmentBytes ?? 8 * 1024 * 1024;
+    this.#maxPendingBytes = options.maxPendingBytes ?? MAX_PENDING_BYTES[memory ? "memory" : "disk"];
+    this.#sealTimer = setInterval(() => this.#onTimer(), options.sealEveryMs ?? 1000).unref();
+  }
+
+  /**
+   * Takes the directory, recovers what earlier processes left in it, and begins an epoch. Throws an Error naming the
+   * directory if another process holds it.
+   */
+  static async open(options: SpoolOptions): Promise<Spool> {
+    const { directory, sync, log, nowMs = Date.now } = options;
+    const isDurable = sync === "fsync";
+    return new Spool(
+      options,
+      sync === "off" ? inMemory(nowMs) : await onDisk({ directory, isDurable, log, nowMs }),
+    );
+  }
+
+  /** Turns that could not be recorded since the start. */
+  get failedTurns(): number {
+    return this.#failedTurns;
+  }
+
+  /** The handle of a series; keep it where it is used often. Throws RangeError for names beyond their bound. */
+  series(keyId: string, accountId: string, meter: string, resource: string, outcome: string): Series {
+    return this.#table.get(keyId, accountId, meter, resource, outcome);
+  }
+
+  /** A handle of a lease: to be made once, and kept with the lease. */
+  lease(leaseId: string): LeaseRef {
+    return new LeaseRef(leaseId);
+  }
+
+  /** This epoch now holds the lease. Whoever recovers the epoch closes it. */
+  granted(lease: LeaseRef): void {
+    this.#mark(GRANTED, lease);
+  }
+
+  /** Charges a decision: once for each meter. 0 units record nothing. Minutes are of Unix time. */
+  charge(series: Series, minute: number, units: number): void {
+    assertUnits(units);
+    assertMinute(minute);
+    if (units > 0) {
+      this.#isInDecision = true;
+      this.#turn.charge(series, minute, units);
+      this.#schedule();
+    }
+  }
+
+  /** A decision spends units of a lease of a quota or a wallet. */
+  spend(lease: LeaseRef, units: number): void {
+    assertUnits(units);
+    if (units > 0) {
+      this.#isInDecision = true;
+      this.#turn.spend(lease, units);
+      this.#schedule();
+    }
+  }
+
+  /** Nothing will be spent from the lease any more: what was not spent goes back. */
+  close(lease: LeaseRef): void {
+    lease.isClosed = true;
+    this.#mark(CLOSED, lease);
+  }
+
+  /** Counts a denied call in memory; it joins the batch that is sealed next. */
+  denied(series: Series): void {
+    this.#denials.count(series, Math.floor(this.nowMs() / 60_000), this.#turn);
+    if (this.#denials.bytes >= DENIED_BYTES) {
+      this.#denials.moveTo(this.#turn);
+    }
+    if (!this.#turn.isEmpty) {
+      this.#schedule();
+    }
+  }
+
+  /** Ends a decision. The callback runs once, after the turn's write and never within this call. */
+  whenWritten(callback: WrittenCallback): void {
+    this.#isInDecision = false;
+    this.#callbacks.push(callback);
+    this.#schedule();
+    this.#flushIfLarge();
+  }
+
+  /**
+   * Seals the segment after this turn's write. Resolves, never rejects, when its batch is in the backlog, or at once if
+   * there is nothing to seal.
+   */
+  async seal(): Promise<void> {
+    this.#isSealWanted = true;
+    this.#schedule();
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    await this.#sealer.whenIdle();
+  }
+
+  /**
+   * Writes and seals what there is, waits for `drain`, and gives the directory up. Turns after this call fail. Does not
+   * close leases; those still open are closed by the next `open`.
+   */
+  async stop(drain: () => Promise<unknown> = async () => {}): Promise<void> {
+    clearInterval(this.#sealTimer);
+    this.#isSealWanted = true;
+    this.#endTurn();
+    this.#isStopped = true;
+    try {
+      await this.#sealer.stop();
+      await drain();
+    } finally {
+      this.#lock?.release();
+    }
+  }
+
+  #mark(kind: LeaseMark["kind"], lease: LeaseRef): void {
+    this.#turn.mark(kind, lease);
+    this.#schedule();
+    if (!this.#isInDecision) {
+      this.#flushIfLarge();
+    }
+  }
+
+  #schedule(): void {
+    if (!this.#isScheduled) {
+      this.#isScheduled = true;
+      setImmediate(() => this.#endTurn());
+    }
+  }
+
+  #endTurn(): void {
+    this.#isScheduled = false;
+    this.#isInDecision = false;
+    for (const { kind, lease } of this.#carried.splice(0)) {
+      this.#flushIfLarge();
+      this.#turn.mark(kind, lease);
+    }
+    if (this.#isSealWanted) {
+      this.#denials.moveTo(this.#turn);
+    }
+    this.#flush();
+    if (this.#isSealWanted) {
+      this.#isSealWanted = false;
+      this.#rotate();
+    }
+    for (const run of this.#due.splice(0)) {
+      run();
+    }
+  }
+
+  #flushIfLarge(): void {
+    const { byteLength, growthBytes, units } = this.#turn;
+    if (byteLength >= FLUSH_BYTES || growthBytes >= FLUSH_BYTES || units >= FLUSH_UNITS) {
+      this.#flush();
+    }
+  }
+
+  #flush(): void {
+    const callbacks = this.#callbacks;
+    if (callbacks.length > 0) {
+      this.#callbacks = [];
+    }
+    if (this.#turn.isEmpty) {
+      this.#due.push(() => run(callbacks));
+      return;
+    }
+    this.#isFlushing = true;
+    const frame = this.#turn.take();
+    const settle = (error?: Error) => this.#settle(frame.marks, callbacks, error);
+    try {
+      if (frame.bytes.length > MAX_TURN_BYTES || frame.growthBytes > MAX_TURN_BYTES) {
+        throw new Error(`a turn of ${frame.bytes.length} bytes is too large for the spool`);
+      }
+      const segment = this.#openSegment();
+      segment.growthBytes += frame.growthBytes;
+      segment.units += frame.units;
+      segment.append(frame.bytes, settle);
+      if (segment.isBroken || this.#isFull(segment)) {
+        this.#rotate();
+      }
+    } catch (error) {
+      settle(error as Error);
+      // The turn has numbered series in a segment that will not hold their definitions.
+      this.#rotate();
+    } finally {
+      this.#isFlushing = false;
+    }
+  }
+
+  // Callbacks run at the end of their turn even if it was flushed earlier, and at once if the disk answers later.
+  #settle(
+    marks: readonly LeaseMark[],
+    callbacks: readonly WrittenCallback[],
+    error: Error | undefined,
+  ): void {
+    if (error !== undefined) {
+      this.#report(error);
+      this.#carried.push(...marks.filter(({ kind, lease }) => kind === CLOSED || !lease.isClosed));
+    }
+    if (this.#isFlushing) {
+      this.#due.push(() => run(callbacks, error));
+    } else {
+      run(callbacks, error);
+    }
+  }
+
+  // A full disk fails hundreds of turns a second.
+  #report(error: Error): void {
+    this.#failedTurns++;
+    const nowMs = performance.now();
+    if (nowMs - this.#reportedAtMs >= REPORT_EVERY_MS) {
+      const fields = { err: error, epoch: this.epoch, failedTurns: this.#failedTurns };
+      this.#log.error(fields, "the spool could not record a turn");
+      this.#reportedAtMs = nowMs;
+    }
+  }
+
+  #openSegment(): Segment {
+    if (this.#isStopped) {
+      throw new Error("the spool is stopped");
+    }
+    if (this.#sealer.waiting >= MAX_UNSEALED_SEGMENTS) {
+      throw new Error(`${this.#sealer.waiting} segments wait to be sealed`);
+    }
+    if (this.backlog.pendingBytes > this.#maxPendingBytes) {
+      throw new Error(`more than ${this.#maxPendingBytes} bytes wait for metering`);
+    }
+    this.#segment ??= new Segment({
+      sequence: this.#nextSequence,
+      path: this.#files?.segmentPath(this.#nextSequence),
+      isDurable: this.#options.sync === "fsync",
+      write: this.#options.write ?? writeSync,
+    });
+    return this.#segment;
+  }
+
+  #isFull({ length, growthBytes, units }: Segment): boolean {
+    return length >= this.#maxSegmentBytes || growthBytes >= SEAL_BATCH_BYTES || units >= SEAL_UNITS;
+  }
+
+  // Only while the turn is empty. A segment that never held a frame leaves its number to the next one.
+  #rotate(): void {
+    const segment = this.#segment;
+    this.#segment = undefined;
+    this.#turn.beginSegment();
+    if (segment === undefined) {
+      return;
+    }
+    if (segment.length === 0) {
+      void segment.finish();
+      return;
+    }
+    this.#nextSequence++;
+    this.#sealer.add(segment);
+  }
+
+  #onTimer(): void {
+    if (this.#segment !== undefined || this.#denials.bytes > 0 || this.#carried.length > 0) {
+      void this.seal();
+    }
+    this.backlog.prune(this.nowMs()).catch((error) => {
+      this.#log.warn({ err: error }, "acknowledged batches could not be deleted");
+    });
+  }
+}
+
+function run(callbacks: readonly WrittenCallback[], error?: Error): void {
+  for (const callback of callbacks) {
+    callback(error);
+  }
+}
+
+function assertUnits(units: number): void {
+  if (!Number.isInteger(units) || units < 0 || units > MAX_UNITS) {
+    throw new RangeError(`units must be an integer from 0 to ${MAX_UNITS}, not ${units}`);
+  }
+}
+
+function assertMinute(minute: number): void {
+  if (!Number.isInteger(minute) || minute < 0 || minute > MAX_MINUTE) {
+    throw new RangeError(`a minute is an integer from 0 to ${MAX_MINUTE}, not ${minute}`);
+  }
+}
