@@ -44,6 +44,8 @@ export interface MeteringOverrides {
   readonly identity?: IdentityFeed;
   /** Added to the database's time; tests move time with it. */
   readonly clockOffsetMs?: ClockOffset;
+  /** How long an ask waits for units that others hold, where that is not 50 ms. */
+  readonly waitMs?: number;
 }
 
 /** metering, ready to be served. */
@@ -88,7 +90,7 @@ export async function createMetering(
     const identity = followedIdentity(follower);
     const mirror = new FreshMirror(new PostgresMirror(quick), identity);
 
-    const acquires = new AcquireLoop(new PostgresLeaseStore(quickLog, clockOffsetMs));
+    const acquires = new AcquireLoop(new PostgresLeaseStore(quickLog, clockOffsetMs), overrides.waitMs);
     opened.add("acquires", () => acquires.close());
     const recalls = new Recalls();
     startLoops({ config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls });

