@@ -30,10 +30,12 @@ export class CachedDirectory implements Directory {
   }
 
   async findKey(keyId: string): Promise<KeyView | undefined> {
-    const { cache, identity, identityGate } = this.#options;
+    const { cache, identity, identityProof, identityGate } = this.#options;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
       const view = this.warm(keyId);
       if (view !== undefined) return view;
+      // A caller found out already; were each to wait for it again, a silent identity would cost each a timeout.
+      if (identityGate.check(identityProof.ageMs()) === "too-old") break;
       if (cache.key(keyId) === undefined) {
         if (cache.isUnknownKey(keyId)) return undefined;
         await identity.readKey(keyId);
