@@ -1,0 +1,146 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { until } from "./until.ts";
+
+export interface ServiceProcessOptions {
+  readonly name: string;
+  /** The program: a TypeScript file. */
+  readonly main: string;
+  /** Names the variables of the addresses: `AUTHZ` in GATEHOUSE_AUTHZ_GRPC. */
+  readonly addressName: "IDENTITY" | "METERING" | "AUTHZ";
+  readonly environment: Readonly<Record<string, string>>;
+}
+
+/** Lines kept for a failed test. */
+const MAX_LOG_LINES = 300;
+/** Longer than any service's own grace. */
+const STOP_MS = 20_000;
+const READY_MS = 60_000;
+
+/** One service as an operating system runs it. It keeps its ports when it is started again. */
+export class ServiceProcess {
+  readonly name: string;
+  readonly #options: ServiceProcessOptions;
+  readonly #log: string[] = [];
+  #child: ChildProcess | undefined;
+  #ports: { readonly grpc: number; readonly http: number } | undefined;
+
+  constructor(options: ServiceProcessOptions) {
+    this.name = options.name;
+    this.#options = options;
+  }
+
+  get log(): readonly string[] {
+    return this.#log;
+  }
+
+  /** `host:port`; known once it was started. */
+  get grpcAddress(): string {
+    return `127.0.0.1:${this.#known().grpc}`;
+  }
+
+  get httpAddress(): string {
+    return `127.0.0.1:${this.#known().http}`;
+  }
+
+  /** Undefined before the first start. */
+  get grpcPort(): number | undefined {
+    return this.#ports?.grpc;
+  }
+
+  /** Starts it and waits until /readyz says that it can work. */
+  async start(): Promise<void> {
+    if (this.#isRunning) throw new Error(`${this.name} is running`);
+    const { addressName, main, environment } = this.#options;
+    const { grpc = 0, http = 0 } = this.#ports ?? {};
+    const child = spawn(process.execPath, [main], {
+      // Nothing of what the developer has set: only what the deployment says.
+      env: {
+        PATH: process.env.PATH,
+        ...environment,
+        [`GATEHOUSE_${addressName}_GRPC`]: `127.0.0.1:${grpc}`,
+        [`GATEHOUSE_${addressName}_HTTP`]: `127.0.0.1:${http}`,
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    this.#child = child;
+    const killed = () => child.kill("SIGKILL");
+    process.once("exit", killed);
+    child.once("exit", () => process.off("exit", killed));
+    for (const stream of [child.stdout!, child.stderr!]) {
+      createInterface({ input: stream }).on("line", (line) => this.#note(line));
+    }
+    await until(`${this.name} is ready`, () => this.#isReady(), READY_MS);
+  }
+
+  /** Ends it at once, as a crash does, and waits until it is gone. */
+  async kill(): Promise<void> {
+    await this.#end("SIGKILL");
+  }
+
+  /** Ends it as an orderly deployment does; by force where it takes too long. */
+  async stop(): Promise<void> {
+    const force = setTimeout(() => this.#child?.kill("SIGKILL"), STOP_MS);
+    await this.#end("SIGTERM");
+    clearTimeout(force);
+  }
+
+  async restart(): Promise<void> {
+    await this.kill();
+    await this.start();
+  }
+
+  /** SIGSTOP: it stands still and notices nothing. */
+  pause(): void {
+    this.#child?.kill("SIGSTOP");
+  }
+
+  resume(): void {
+    this.#child?.kill("SIGCONT");
+  }
+
+  get #isRunning(): boolean {
+    return this.#child !== undefined && this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  async #end(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
+    if (!this.#isRunning) return;
+    const gone = once(this.#child!, "exit");
+    this.#child!.kill("SIGCONT");
+    this.#child!.kill(signal);
+    await gone;
+    this.#note(`— ended by ${signal} —`);
+  }
+
+  async #isReady(): Promise<boolean> {
+    // Not for `until` to wait for: what has ended does not become ready.
+    if (!this.#isRunning) return Promise.reject(new Error(`${this.name} ended:\n${this.#log.join("\n")}`));
+    if (this.#ports === undefined) return false;
+    return (await fetch(`http://${this.httpAddress}/readyz`)).ok;
+  }
+
+  #known() {
+    if (this.#ports === undefined) throw new Error(`${this.name} was not started`);
+    return this.#ports;
+  }
+
+  #note(line: string): void {
+    this.#log.push(withoutStack(line));
+    if (this.#log.length > MAX_LOG_LINES) this.#log.shift();
+    // The first start takes any ports: those that were probed for and given up may be taken by then.
+    if (this.#ports === undefined && line.includes('"listening"')) {
+      const { grpc, http } = JSON.parse(line) as { grpc: string; http: string };
+      this.#ports = { grpc: portOf(grpc), http: portOf(http) };
+    }
+  }
+}
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(":") + 1));
+}
+
+// What is printed for a failed test is read by a person: the stack of each failed poll is not.
+function withoutStack(line: string): string {
+  return line.replace(/,"stack":"(?:[^"\\]|\\.)*"/g, "");
+}

@@ -1,0 +1,177 @@
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { newPepper } from "@gatehouse/keys";
+import { startPostgres } from "@gatehouse/stack";
+import { type Caller, callerOf } from "./caller.ts";
+import { type JsonAnswer, jsonCall } from "./json-call.ts";
+import { Link } from "./link.ts";
+import { NatsProcess } from "./nats-process.ts";
+import { ServiceProcess } from "./service-process.ts";
+
+/** A replica of authz. */
+export interface ReplicaOptions {
+  /** Default: the service's own. */
+  readonly main?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export interface SystemOptions {
+  /** Default: two, as they come. */
+  readonly replicas?: readonly ReplicaOptions[];
+}
+
+export type Upstream = "identity" | "metering" | "nats";
+
+/** A replica of authz and the links that it depends on. */
+export interface Replica {
+  readonly process: ServiceProcess;
+  readonly links: Readonly<Record<Upstream, Link>>;
+}
+
+/** A deployment: Postgres, NATS, identity, metering and replicas of authz, each a process of its own. */
+export interface System {
+  readonly identity: ServiceProcess;
+  readonly metering: ServiceProcess;
+  readonly replicas: readonly Replica[];
+  readonly nats: NatsProcess;
+  /** Everything that depends on identity (metering and the replicas), and on NATS, dials through these. */
+  readonly meteringLinks: Readonly<Record<"identity" | "nats", Link>>;
+  readonly identityLinks: Readonly<Record<"nats", Link>>;
+  /** The provider's root key. */
+  readonly root: Caller;
+  as(secret: string): Caller;
+  /** One call by JSON over HTTP; `method` begins with the package: `authz.v1.AuthzService/Verify`. */
+  json(key: string | undefined, method: string, body: unknown, replica?: number): Promise<JsonAnswer>;
+  /** What every process wrote, for a test that failed. */
+  logs(): string;
+  stop(): Promise<void>;
+}
+
+const SERVICES = join(import.meta.dirname, "../../services");
+const SERVICE_SECRET = "the service secret of a test, long enough";
+
+export async function startSystem(options: SystemOptions = {}): Promise<System> {
+  const opened = new AsyncDisposableStack();
+  try {
+    return await start(options, opened);
+  } catch (error) {
+    await opened.disposeAsync();
+    throw error;
+  }
+}
+
+async function start({ replicas = [{}, {}] }: SystemOptions, opened: AsyncDisposableStack): Promise<System> {
+  const directory = await mkdtemp(join(tmpdir(), "gatehouse-system-"));
+  // Postgres may run as another user, who must pass through.
+  await chmod(directory, 0o755);
+  opened.defer(() => rm(directory, { recursive: true, force: true }));
+  const [postgres, nats] = await Promise.all([
+    startPostgres({ directory: join(directory, "postgres"), settings: ["fsync=off"] }),
+    NatsProcess.start(),
+  ]);
+  opened.defer(() => postgres.stop());
+  opened.defer(() => nats.stop());
+
+  const link = async (target: () => number | undefined) => {
+    const link = await Link.open(target);
+    opened.defer(() => link.close());
+    return link;
+  };
+  const processes: ServiceProcess[] = [];
+  const toNats = () => link(() => nats.port);
+  const common = {
+    GATEHOUSE_SERVICE_SECRET: SERVICE_SECRET,
+    GATEHOUSE_PEPPERS: newPepper("1"),
+  };
+  function service(
+    addressName: "IDENTITY" | "METERING" | "AUTHZ",
+    name: string,
+    { main, environment = {} }: ReplicaOptions,
+    natsLink: Link,
+  ): ServiceProcess {
+    const made = new ServiceProcess({
+      name,
+      main: main ?? join(SERVICES, addressName.toLowerCase(), "src/main.ts"),
+      addressName,
+      environment: { ...common, GATEHOUSE_NATS_URL: `nats://${natsLink.address}`, ...environment },
+    });
+    processes.push(made);
+    opened.defer(() => made.stop());
+    return made;
+  }
+
+  const database = { GATEHOUSE_DATABASE_URL: postgres.url };
+  const identityLinks = { nats: await toNats() };
+  const identity = service(
+    "IDENTITY",
+    "identity",
+    { environment: { ...database, GATEHOUSE_DATA_DIRECTORY: directory } },
+    identityLinks.nats,
+  );
+  const toIdentity = () => link(() => identity.grpcPort);
+  const meteringLinks = { identity: await toIdentity(), nats: await toNats() };
+  const metering = service(
+    "METERING",
+    "metering",
+    { environment: { ...database, GATEHOUSE_IDENTITY_ADDRESS: meteringLinks.identity.address } },
+    meteringLinks.nats,
+  );
+  const made: Replica[] = [];
+  for (const [i, { main, environment }] of replicas.entries()) {
+    const links = {
+      identity: await toIdentity(),
+      metering: await link(() => metering.grpcPort),
+      nats: await toNats(),
+    };
+    const own = {
+      GATEHOUSE_IDENTITY_ADDRESS: links.identity.address,
+      GATEHOUSE_METERING_ADDRESS: links.metering.address,
+      GATEHOUSE_SPOOL_DIR: join(directory, `spool-${i}`),
+      GATEHOUSE_PRODUCER: `authz-${i}`,
+    };
+    const options = { environment: { ...own, ...environment }, ...(main !== undefined && { main }) };
+    made.push({ process: service("AUTHZ", `authz-${i}`, options, links.nats), links });
+  }
+
+  try {
+    await Promise.all([identity.start(), metering.start()]);
+    await Promise.all(made.map(({ process }) => process.start()));
+  } catch (error) {
+    throw new Error(`the system did not start\n${logsOf(processes)}`, { cause: error });
+  }
+  const rootKey = (await readFile(join(directory, "root.key"), "utf8")).trim();
+  const addresses = {
+    identity: identity.grpcAddress,
+    metering: metering.grpcAddress,
+    authz: made.map(({ process }) => process.grpcAddress),
+  };
+  const as = (secret: string) => {
+    const caller = callerOf(secret, addresses);
+    opened.defer(() => caller.close());
+    return caller;
+  };
+  const root = as(rootKey);
+  return {
+    identity,
+    metering,
+    replicas: made,
+    nats,
+    meteringLinks,
+    identityLinks,
+    root,
+    as,
+    json(key, method, body, replica = 0) {
+      const [name] = method.split(".");
+      const process =
+        name === "identity" ? identity : name === "metering" ? metering : made[replica]!.process;
+      return jsonCall(process.httpAddress, key, `gatehouse.${method}`, body);
+    },
+    logs: () => logsOf(processes),
+    stop: () => opened.disposeAsync(),
+  };
+}
+
+function logsOf(processes: readonly ServiceProcess[]): string {
+  return processes.map(({ name, log }) => `=== ${name}\n${log.join("\n")}`).join("\n");
+}
