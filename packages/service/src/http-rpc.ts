@@ -39,7 +39,8 @@ export function rpcListener<P>(options: TransportOptions<P>, stopping: AbortSign
     grpc: false,
     readMaxBytes: REQUEST_BYTES_MAX,
     // A field that we do not know is something the caller asked for and would not get.
-    jsonOptions: { ignoreUnknownFields: false },
+    // Zeros are printed: a person who reads `"remaining": "0"` should not have to know that absent means it.
+    jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
     acceptCompression: [compressionGzip, compressionBrotli],
     shutdownSignal: stopping,
   });
