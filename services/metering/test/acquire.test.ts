@@ -204,6 +204,21 @@ test("wants without needs fill up in the background and are never refused", asyn
   expect(leases[0]!.units).toBe(20n);
 });
 
+test("a holder that has units of one bucket in hand gets what it lacks of another", async () => {
+  const { account, nodeIds } = await organization();
+  const held = await quota(account.id, 5);
+  const one = await holder("one");
+  await one.acquire(nodeIds, { requests: 5 });
+  const lacked = await quota(account.id, 5, { resource: "**" });
+  const ask = { nodeIds, resource: "orders", needs: [{ meter: "requests", units: 1n }] };
+  const acquire = (wants: { limitId: string; units: bigint }[]) =>
+    metering.leases.acquire({ holder: one.name, asks: [{ ...ask, wants }] }, { timeoutMs });
+  expect((await acquire([])).results[0]).toMatchObject({ outcome: Outcome.EXHAUSTED, limitId: held });
+  const { results, leases } = await acquire([{ limitId: held, units: 0n }]);
+  expect(results[0]!.outcome).toBe(Outcome.GRANTED);
+  expect(leases.map(({ limitId }) => limitId)).toEqual([lacked]);
+});
+
 test("a window's bucket ends with it, and leases with the bucket", async () => {
   const { account, nodeIds } = await organization();
   const { limit } = await metering.limits(root).setLimit(

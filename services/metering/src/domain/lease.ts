@@ -8,7 +8,7 @@ export interface Ask {
   readonly resource: string;
   /** Units by meter; none asks for the limits only. */
   readonly needs: ReadonlyMap<string, number>;
-  /** What the holder would like beyond, by limit. */
+  /** What the holder would like beyond, by limit; 0 says that it has what the call needs in hand. */
   readonly wants: ReadonlyMap<string, number>;
 }
 

@@ -164,9 +164,16 @@ function enforcedBuckets(
   );
 }
 
-/** The limits that a call is charged to, and those that the holder wants more of ahead of calls. */
+/**
+ * The limits that a call is charged to, and those that the holder wants more of ahead of calls. One that it wants
+ * 0 of is left out: it has what the call needs in hand, which nobody here can know, and lacks something else.
+ * Without that, a bucket lent to the asking holder alone would refuse it for want of units that it holds.
+ */
 function applicable(ask: Ask, limits: ReadonlyMap<string, readonly Limit[]>): Limit[] {
-  const concerns = (limit: Limit) => ask.wants.has(limit.id) || needOn(limit, ask) !== undefined;
+  const concerns = (limit: Limit) => {
+    const want = ask.wants.get(limit.id);
+    return want === undefined ? needOn(limit, ask) !== undefined : want > 0;
+  };
   return ask.nodeIds.flatMap((id) => (limits.get(id) ?? []).filter(concerns));
 }
 
