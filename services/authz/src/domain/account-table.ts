@@ -12,7 +12,7 @@ export class AccountTable {
     return this.#entries.get(accountId);
   }
 
-  /** Takes accounts as read at `revision`. They stay only if a chain with them is held before `sweep`. */
+  /** Takes accounts as read at `revision`. Hold their chain right after: what is never held is never forgotten. */
   take(accounts: readonly AccountNode[], revision: number): void {
     for (const account of accounts) {
       const entry = this.#entries.get(account.id);
@@ -41,10 +41,5 @@ export class AccountTable {
       entry.references--;
       if (entry.references === 0) this.#entries.delete(entry.id);
     }
-  }
-
-  /** Forgets those of `accounts` that nothing points at. */
-  sweep(accounts: readonly AccountNode[]): void {
-    for (const { id } of accounts) if (this.#entries.get(id)?.references === 0) this.#entries.delete(id);
   }
 }

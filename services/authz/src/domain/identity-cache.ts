@@ -60,6 +60,7 @@ export class IdentityCache implements Replica<IdentityChange> {
   readonly #unknown: S3Fifo<{ readonly untilMs: number }>;
   #ring = new ChangeRing(RING_CAPACITY, 0);
   #position: Position | undefined;
+  #accountsChangedAt = 0;
   /** Fills that came too late and were dropped. */
   fillsDiscarded = 0;
 
@@ -85,6 +86,8 @@ export class IdentityCache implements Replica<IdentityChange> {
       this.#keys.delete(keyId);
       return undefined;
     }
+    // Used through its sub-keys only, a parent key would look idle, and its eviction takes them along.
+    if (entry.parent !== undefined) this.#keys.get(entry.parent.key.id);
     return entry;
   }
 
@@ -117,9 +120,11 @@ export class IdentityCache implements Replica<IdentityChange> {
     }
     this.#accounts.take(chain, position.revision);
     const held = this.#accounts.chain(key.accountId);
+    // Held throughout: storing can drop an outlived entry, and with it the last that points at these accounts.
+    this.#accounts.hold(held);
     const parentEntry = parent && this.#store(parent, undefined, held, position.revision);
     this.#store(key, parentEntry, held, position.revision);
-    this.#accounts.sweep(chain);
+    this.#accounts.release(held);
     return true;
   }
 
@@ -138,8 +143,11 @@ export class IdentityCache implements Replica<IdentityChange> {
     )
       return false;
     if (accountId === undefined) {
-      // True only until the next account: no change says which name it gives a meaning to.
-      if (position.revision < this.#position!.revision) return false;
+      // True only until the next account changes: no change says which name it gives a meaning to.
+      if (position.revision < this.#accountsChangedAt) {
+        this.fillsDiscarded++;
+        return false;
+      }
       this.#rememberUnknown(targetKey(organizationId, name));
       return true;
     }
@@ -176,6 +184,7 @@ export class IdentityCache implements Replica<IdentityChange> {
     this.#targets.clear();
     this.#unknown.clear();
     this.#ring = new ChangeRing(RING_CAPACITY, head.revision);
+    this.#accountsChangedAt = head.revision;
     this.#position = head;
     return head;
   }
@@ -185,11 +194,15 @@ export class IdentityCache implements Replica<IdentityChange> {
     this.#unknown.delete(key.id);
     const entry = this.#keys.peek(key.id);
     if (entry === undefined || entry.revision > revision) return;
-    this.#put(new KeyEntry(key, entry.parent, entry.accounts, revision, entry.expiresAtMs));
+    const changed = new KeyEntry(key, entry.parent, entry.accounts, revision, entry.expiresAtMs);
+    // A bell may have told of a later change than this one.
+    changed.doubtedAtProof = entry.doubtedAtProof;
+    this.#put(changed);
   }
 
   #applyAccount(account: AccountNode, revision: number): void {
     this.#ring.record(account.id, revision);
+    this.#accountsChangedAt = revision;
     // It may be the one that a name was found not to mean.
     this.#unknown.clear();
     this.#accounts.get(account.id)?.update(account, revision);

@@ -70,11 +70,9 @@ export class IdentityReader {
   #resolve(keyId: string): Promise<ResolvedKeys> {
     if (this.#gathering === undefined || this.#gathering.keyIds.length === MAX_KEYS) {
       const keyIds: string[] = [];
-      const answer = new Promise<ResolvedKeys>((resolve, reject) => {
-        setImmediate(() => {
-          if (this.#gathering?.keyIds === keyIds) this.#gathering = undefined;
-          this.#source.resolveKeys(keyIds).then(resolve, reject);
-        });
+      const answer = new Promise((resolve) => setImmediate(resolve)).then(() => {
+        if (this.#gathering?.keyIds === keyIds) this.#gathering = undefined;
+        return this.#source.resolveKeys(keyIds);
       });
       this.#gathering = { keyIds, answer };
     }

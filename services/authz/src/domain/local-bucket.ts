@@ -97,8 +97,7 @@ export class LocalBucket {
   unspend(lease: LocalLease, units: number): void {
     lease.left += units;
     if (this.leases.includes(lease)) this.#left += units;
-    const spend = lease.spends.at(-1);
-    if (spend !== undefined) spend.units = Math.max(spend.units - units, 0);
+    if (lease.ref === undefined) forgetSpend(lease, units);
   }
 
   /** Stops spending a lease and forgets it. */
@@ -126,4 +125,17 @@ function noteSpend(lease: LocalLease, units: number, atMs: number): void {
   } else {
     lease.spends.push({ units, atMs });
   }
+}
+
+// From the newest back. What was reported meanwhile is taken back as well: metering skips as many of the units
+// spent next, because it counts from the beginning.
+function forgetSpend(lease: LocalLease, units: number): void {
+  let rest = units;
+  for (let last = lease.spends.at(-1); last !== undefined && rest > 0; last = lease.spends.at(-1)) {
+    const piece = Math.min(rest, last.units);
+    last.units -= piece;
+    rest -= piece;
+    if (last.units === 0) lease.spends.pop();
+  }
+  lease.reported -= rest;
 }

@@ -3,6 +3,12 @@ import type { RateReport } from "./lease-source.ts";
 import type { LocalLease } from "./local-bucket.ts";
 
 /**
+ * Reports in one request, some 300 bytes each at most: after an outage all at once could be more than a message
+ * may hold, and would then be refused for ever. The others go with the next request.
+ */
+const MAX_REPORTS = 1000;
+
+/**
  * What rate leases spent, on its way to metering with the next request. Counts are cumulative: a report whose
  * answer was lost is sent again and changes nothing.
  */
@@ -36,21 +42,21 @@ export class RateReports {
 
   /** Takes what is to be reported; it comes back with `failed`. */
   take(now: Moment): Taken {
-    const taken = [...this.#noted].map(([lease, { closed }]) => ({
+    const taken = [...this.#noted].slice(0, MAX_REPORTS).map(([lease, { closed }]) => ({
       lease,
       closed,
-      spends: lease.spends.map(({ units, atMs }) => ({ units, atMs })),
+      toldUnits: lease.spends.reduce((sum, { units }) => sum + units, lease.reported),
     }));
-    this.#noted.clear();
+    for (const { lease } of taken) this.#noted.delete(lease);
     return {
-      wire: taken.map(({ lease, closed, spends }) => ({
+      wire: taken.map(({ lease, closed }) => ({
         leaseId: lease.id,
         reported: lease.reported,
-        spends: spends.map(({ units, atMs }) => ({ units, ageMs: now.monotonicMs - atMs })),
+        spends: lease.spends.map(({ units, atMs }) => ({ units, ageMs: now.monotonicMs - atMs })),
         closed,
       })),
       delivered: () => {
-        for (const { lease, spends } of taken) forget(lease, spends);
+        for (const { lease, toldUnits } of taken) forget(lease, toldUnits);
       },
       failed: () => {
         for (const { lease, closed } of taken) this.note(lease, closed);
@@ -65,12 +71,17 @@ export interface Taken {
   readonly failed: () => void;
 }
 
-// The newest may have grown while the report travelled: what grew stays.
-function forget(lease: LocalLease, spends: readonly { units: number }[]): void {
-  for (const { units } of spends) {
-    const first = lease.spends[0]!;
-    lease.reported += units;
-    if (first.units > units) first.units -= units;
-    else lease.spends.shift();
+// Forgets the spends that metering now knows: the first `toldUnits` ever spent. It may know of them from another
+// report that travelled at the same time, some may have been undone, and the newest may have grown since.
+function forget(lease: LocalLease, toldUnits: number): void {
+  for (
+    let first = lease.spends[0];
+    first !== undefined && lease.reported < toldUnits;
+    first = lease.spends[0]
+  ) {
+    const piece = Math.min(first.units, toldUnits - lease.reported);
+    lease.reported += piece;
+    first.units -= piece;
+    if (first.units === 0) lease.spends.shift();
   }
 }

@@ -1,6 +1,6 @@
 /**
  * A bounded map that keeps what is used again: S3-FIFO (Yang et al., "FIFO queues are all you need for cache
- * eviction", SOSP 2023). New entries pass through a small queue, from which only those that were used again
+ * eviction", SOSP 2023). New entries pass through a small queue, from which only those that were used twice
  * reach the main one; so a scan over a million keys that come once cannot push out the ones that come always.
  * A ghost list remembers what was lately dropped from the small queue, and lets it straight into the main one.
  *
@@ -69,7 +69,7 @@ export class S3Fifo<V extends object> {
   #evictFromSmall(): void {
     for (const key of this.#small) {
       const slot = this.#slots.get(key)!;
-      if (slot.uses === 0) {
+      if (slot.uses < PROMOTING_USES) {
         this.#forget(key, slot);
         this.#remember(key);
         return;
@@ -112,6 +112,10 @@ interface Slot<V> {
   uses: number;
 }
 
-/** The paper's numbers: a tenth for newcomers, uses counted to three. */
+/**
+ * The paper's numbers: a tenth for newcomers, uses counted to three, and two of them to stay. Not one: who fills
+ * an entry reads it right after, so that each of a scan's has been used once.
+ */
 const SMALL_SHARE = 0.1;
 const MAX_USES = 3;
+const PROMOTING_USES = 2;

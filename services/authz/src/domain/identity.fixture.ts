@@ -1,0 +1,71 @@
+import type { AccountNode, KeyNode } from "@gatehouse/access";
+import type { IdentityChange, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
+
+/** identity as the cache's tests need it: what it holds now, its log, and its answers, each true at one position. */
+export class FakeIdentity {
+  incarnation = "one";
+  readonly keys = new Map<string, KeyNode>();
+  readonly accounts = new Map<string, AccountNode>();
+  readonly log: IdentityChange[] = [];
+
+  constructor() {
+    this.putAccount("acc_root", { parentId: undefined, organizationId: undefined });
+    this.putAccount("acc_org", {});
+  }
+
+  get position() {
+    return { incarnation: this.incarnation, revision: this.log.length };
+  }
+
+  changesAfter(revision: number): IdentityChange[] {
+    return this.log.slice(revision);
+  }
+
+  putKey(id: string, node: Partial<KeyNode> = {}): void {
+    const key = { ...newKey, ...this.keys.get(id), ...node, id };
+    this.keys.set(id, key);
+    this.log.push({ revision: this.log.length + 1, key });
+  }
+
+  putAccount(id: string, node: Partial<AccountNode> = {}): void {
+    const account = { ...newAccount, ...this.accounts.get(id), ...node, id };
+    this.accounts.set(id, account);
+    this.log.push({ revision: this.log.length + 1, account });
+  }
+
+  resolveKeys(keyIds: readonly string[]): ResolvedKeys {
+    const ids = keyIds.flatMap((id) => [id, this.keys.get(id)?.parentKeyId ?? id]);
+    const keys = new Map([...this.keys].filter(([id]) => ids.includes(id)));
+    return { position: this.position, keys, accounts: new Map(this.accounts) };
+  }
+
+  /** Names are ids here. */
+  resolveTarget(_organizationId: string, name: string): ResolvedTarget {
+    const accountId = this.accounts.has(name) ? name : undefined;
+    return { position: this.position, accountId, accounts: new Map(this.accounts) };
+  }
+}
+
+const newKey: KeyNode = {
+  id: "",
+  accountId: "acc_org",
+  parentKeyId: undefined,
+  kind: "ACCOUNT",
+  status: "ENABLED",
+  name: "key",
+  labels: {},
+  secretHashes: [],
+  roles: [],
+  scopes: ["**"],
+  notBeforeMs: undefined,
+  expiresAtMs: undefined,
+};
+
+const newAccount: AccountNode = {
+  id: "",
+  parentId: "acc_root",
+  organizationId: "acc_org",
+  slug: "acme",
+  status: "ACTIVE",
+  labels: {},
+};

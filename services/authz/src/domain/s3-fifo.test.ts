@@ -1,0 +1,93 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { S3Fifo } from "./s3-fifo.ts";
+
+const keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+const key = fc.constantFrom(...keys);
+const step = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("set" as const), key }) },
+  { weight: 5, arbitrary: fc.record({ do: fc.constant("get" as const), key }) },
+  fc.record({ do: fc.constant("delete" as const), key }),
+  fc.record({ do: fc.constantFrom("clear" as const), key }),
+);
+
+describe("S3-FIFO", () => {
+  it("is bounded, answers what was set last, and tells of every value that leaves, once", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 6 }), fc.array(step, { maxLength: 200 }), (capacity, steps) => {
+        const dropped = new Map<object, number>();
+        const cache = new S3Fifo<object>(capacity, (value) =>
+          dropped.set(value, (dropped.get(value) ?? 0) + 1),
+        );
+        const latest = new Map<string, object>();
+        const made: object[] = [];
+        for (const next of steps) {
+          if (next.do === "set") {
+            const value = { made: made.length };
+            made.push(value);
+            latest.set(next.key, value);
+            cache.set(next.key, value);
+            expect(cache.peek(next.key)).toBe(value);
+          } else if (next.do === "delete") {
+            cache.delete(next.key);
+            expect(cache.peek(next.key)).toBeUndefined();
+          } else if (next.do === "clear") {
+            cache.clear();
+            expect(cache.size).toBe(0);
+          } else {
+            cache.get(next.key);
+          }
+          const held = keys.flatMap((name) => cache.peek(name) ?? []);
+          expect(cache.size).toBeLessThanOrEqual(capacity);
+          expect(held).toHaveLength(cache.size);
+          for (const name of keys) {
+            const value = cache.peek(name);
+            if (value !== undefined) expect(value).toBe(latest.get(name));
+          }
+          for (const value of made) expect(dropped.get(value) ?? 0).toBe(held.includes(value) ? 0 : 1);
+        }
+      }),
+    );
+  });
+
+  it("keeps what is used again through a scan of very many that are used once", () => {
+    const cache = new S3Fifo<{ readonly hot: boolean }>(100);
+    const hot = Array.from({ length: 50 }, (_, i) => `hot ${i}`);
+    const use = (name: string) => {
+      if (cache.get(name) !== undefined) return true;
+      cache.set(name, { hot: name.startsWith("hot") });
+      cache.get(name); // whoever fills an entry reads it
+      return false;
+    };
+    for (let round = 0; round < 3; round++) for (const name of hot) use(name);
+    let misses = 0;
+    for (let i = 0; i < 20_000; i++) {
+      use(`once ${i}`);
+      if (i % 10 === 0) for (const name of hot) if (!use(name)) misses++;
+    }
+    expect(misses).toBe(0);
+  });
+
+  it("takes back at once into the main queue what it has just dropped", () => {
+    const cache = new S3Fifo<object>(10);
+    const scan = (from: number) => {
+      for (let i = from; i < from + 10; i++) cache.set(`once ${i}`, {});
+    };
+    cache.set("returning", {});
+    scan(0);
+    expect(cache.peek("returning")).toBeUndefined();
+    cache.set("returning", {});
+    scan(10); // would push it out of the small queue again
+    expect(cache.peek("returning")).toBeDefined();
+  });
+
+  it("keeps what is read, not what is peeked at", () => {
+    const cache = new S3Fifo<object>(2);
+    cache.set("read", {});
+    for (let i = 0; i < 3; i++) cache.get("read");
+    cache.set("peeked", {});
+    for (let i = 0; i < 3; i++) cache.peek("peeked");
+    cache.set("new", {});
+    expect([cache.peek("read") !== undefined, cache.peek("peeked")]).toEqual([true, undefined]);
+  });
+});
