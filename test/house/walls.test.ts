@@ -130,6 +130,13 @@ const rules: readonly Rule[] = [
     innocent: ["wait();\n".repeat(350)],
   },
   {
+    name: "a suite is at most 500 lines",
+    wall: filesAreShort,
+    at: "services/authz/src/domain/verify.test.ts",
+    offences: ["wait();\n".repeat(501)],
+    innocent: ["wait();\n".repeat(500)],
+  },
+  {
     name: "only config.ts reads the environment",
     wall: onlyConfigReadsEnvironment,
     at: "services/authz/src/index.ts",
