@@ -56,8 +56,8 @@ export const USAGE = `npm run replay -- FILE [options]
   --identity, --authz, --metering URL   default http://127.0.0.1 at 7101 to 7103, or 7201 to 7203
   --transport grpc|connect  default grpc
 
-Ends with 0 where sent = admitted + refused, usage = admitted and parent = sum of children, to the unit, and no
-quota gave more than it held; 1 where not; 2 where the replay could not be made.`;
+Ends with 0 where sent = admitted + refused, usage = admitted and parent = sum of children, to the unit, and every
+quota gave what it holds and no more; 1 where not; 2 where the replay could not be made.`;
 
 const text = { type: "string" } as const;
 const texts = { type: "string", multiple: true } as const;

@@ -1,8 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { gatehouse } from "@gatehouse/client";
-import type { Allowance } from "@gatehouse/proto/metering";
 import { type Assigner, assigner } from "./assign.ts";
-import { type Exceeded, exceeded, readBuckets } from "./buckets.ts";
+import { type BucketFault, type Buckets, bucketFaults, readBuckets } from "./buckets.ts";
 import { compare } from "./compare.ts";
 import type { ReplayConfig } from "./config.ts";
 import { parseLimits } from "./limits-file.ts";
@@ -30,8 +29,9 @@ export interface ReplayResult {
   readonly tally: Tally;
   readonly usage: Usage;
   /** Every bucket that binds an account of the run, where there are limits. */
-  readonly buckets: ReadonlyMap<string, Allowance>;
-  readonly exceeded: readonly Exceeded[];
+  readonly buckets: Buckets;
+  /** Buckets that gave more than they hold, or refused what they had. */
+  readonly faults: readonly BucketFault[];
   /** What does not agree; empty where all does. */
   readonly differences: readonly string[];
   readonly tookMs: {
@@ -77,7 +77,7 @@ export async function replay(config: ReplayConfig, progress: Progress): Promise<
     const accounts = await provideAccounts(master, found.callers.values(), () => progress.advance(1));
     const nodes = { organizationId: organization.id, accounts: accounts.ids };
     const limited = await setLimits(root, wishes, nodes);
-    const bucketsBefore = await readBuckets(root, limited.accountIds);
+    const bucketsBefore = await readBuckets(root, new Set([organization.id, ...limited.accountIds]));
     const beganMs = Date.now();
     const spanTo = (toMs: number) => ({ fromMs: beganMs - CLOCKS_MS, toMs: toMs + CLOCKS_MS });
     const before = await readUsage(root, organization.id, spanTo(beganMs));
@@ -106,7 +106,7 @@ export async function replay(config: ReplayConfig, progress: Progress): Promise<
       compare: (usage) => compare({ meters, trace: found.units, tally, usage, slugs }),
       deadlineMs: config.settleMs,
     });
-    const bound = new Set(limited.accountIds);
+    const bound = new Set([organization.id, ...limited.accountIds]);
     for (const { accounts: ids } of tally.refusals.values()) for (const id of ids) bound.add(id);
     const buckets = await readBuckets(root, bound);
     return {
@@ -119,7 +119,7 @@ export async function replay(config: ReplayConfig, progress: Progress): Promise<
       tally,
       usage: settled.usage,
       buckets,
-      exceeded: exceeded(bucketsBefore, buckets),
+      faults: bucketFaults(bucketsBefore, buckets, tally.refusals.values(), meters),
       differences: settled.differences,
       tookMs: { survey: surveyMs, provision: provisionMs, send: sendMs, settle: settled.waitedMs },
     };

@@ -19,9 +19,9 @@ export function report(result: ReplayResult, top: number): string {
   ].join("\n");
 }
 
-/** True where everything agrees, and no bucket gave more than it held. */
-export function isExact({ differences, exceeded }: ReplayResult): boolean {
-  return differences.length === 0 && exceeded.length === 0;
+/** True where everything agrees, and every quota gave what it holds and no more. */
+export function isExact({ differences, faults }: ReplayResult): boolean {
+  return differences.length === 0 && faults.length === 0;
 }
 
 function traceSection({ trace, rule, survey, organization, accounts }: ReplayResult): string[] {
@@ -49,10 +49,11 @@ function malformedLines(file: string, { malformed, malformedLines: shown }: Surv
   ];
 }
 
-function usageSection({ meters, accounts, tally, usage, organization }: ReplayResult, top: number): string[] {
-  const slugs = new Map([...accounts.ids].map(([slug, id]) => [id, slug]));
+function usageSection(result: ReplayResult, top: number): string[] {
+  const { meters, tally, usage, organization } = result;
+  const nameOf = namesOf(result);
   const all = [...tally.accounts].map(([id, { admitted, refused }]) => ({
-    name: slugs.get(id) ?? id,
+    name: nameOf(id),
     units: [...admitted, refused[0]!],
   }));
   // The last meter of the trace is what is bought; of an access log, bytes.
@@ -72,10 +73,8 @@ function usageSection({ meters, accounts, tally, usage, organization }: ReplayRe
 }
 
 function refusalSection(result: ReplayResult): string[] {
-  const { tally, meters, organization, accounts, buckets } = result;
-  const names = new Map([...accounts.ids].map(([slug, id]) => [id, slug]));
-  names.set(organization.id, organization.slug);
-  const nameOf = (id: string) => names.get(id) ?? id;
+  const { tally, meters, buckets } = result;
+  const nameOf = namesOf(result);
   const notes = [
     `${tally.indeterminate} INDETERMINATE answers asked again, ${tally.resent} batches sent again`,
     ...(tally.warned > 0 ? [`${tally.warned} calls over a limit that only warns`] : []),
@@ -114,21 +113,32 @@ function timeSection({ survey, tookMs, accounts }: ReplayResult): string[] {
 }
 
 function verdictSection(result: ReplayResult): string[] {
-  const { differences, exceeded, buckets, organization } = result;
+  const { differences, faults, buckets } = result;
   if (isExact(result)) {
-    const held = buckets.size > 0 ? "; no quota gave more than it held" : "";
+    const held = buckets.size > 0 ? "; no quota gave more than it holds, or refused what it had" : "";
     return [
       `exact: sent = admitted + refused, usage = admitted, parent = sum of children, for every meter${held}`,
     ];
   }
-  const nameOf = (id: string) => (id === organization.id ? organization.slug : id);
-  return [
-    "NOT EXACT (calls of others on this organization during the run show here too):",
-    ...differences.map((difference) => `  ${difference}`),
-    ...exceeded.map(
-      ({ bucket, units }) => `  ${describeBucket(bucket, nameOf)}: used ${bucket.used} of ${units}`,
-    ),
+  const nameOf = namesOf(result);
+  const wrong = [
+    ...differences,
+    ...faults.map(({ bucket, problem }) => `${describeBucket(bucket, nameOf)}: ${problem}`),
   ];
+  return [
+    "NOT EXACT (what others do to this organization during the run shows here too):",
+    ...wrong.slice(0, WRONG_SHOWN).map((each) => `  ${each}`),
+    ...(wrong.length > WRONG_SHOWN ? [`  and ${wrong.length - WRONG_SHOWN} more`] : []),
+  ];
+}
+
+/** A list that is longer says no more. */
+const WRONG_SHOWN = 30;
+
+function namesOf({ organization, accounts }: ReplayResult): (nodeId: string) => string {
+  const names = new Map([...accounts.ids].map(([slug, id]) => [id, slug]));
+  names.set(organization.id, organization.slug);
+  return (id) => names.get(id) ?? id;
 }
 
 function sums(rows: readonly { readonly units: readonly bigint[] }[]): bigint[] {

@@ -14,6 +14,8 @@ export interface Refusals {
   readonly nodeId: string;
   readonly meter: string;
   readonly units: bigint[];
+  /** The least of each meter that one of them asked for. */
+  readonly least: bigint[];
   readonly accounts: Set<string>;
 }
 
@@ -63,10 +65,13 @@ export class Tally {
     const name = `${by.code} ${by.limitId}`;
     let refusals = this.refusals.get(name);
     if (refusals === undefined) {
-      refusals = { ...by, units: this.#zeros(), accounts: new Set() };
+      refusals = { ...by, units: this.#zeros(), least: [...units], accounts: new Set() };
       this.refusals.set(name, refusals);
     }
     add(refusals.units, units);
+    for (const [index, least] of refusals.least.entries()) {
+      if (units[index]! < least) refusals.least[index] = units[index]!;
+    }
     refusals.accounts.add(accountId);
   }
 
