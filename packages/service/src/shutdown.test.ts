@@ -74,7 +74,7 @@ describe("closing a server", () => {
     const closed = server.close();
     resolve({ keyId: "done" });
     expect((await grpcReply).keyId).toBe("done");
-    expect(await (await httpReply).json()).toEqual({ keyId: "done" });
+    expect(await (await httpReply).json()).toMatchObject({ keyId: "done" });
     expect(await elapsedMs(() => closed)).toBeLessThan(2000);
     client.close();
   });

@@ -1,5 +1,6 @@
 import { type AccountNode, type AccountStatus, grantOf, type KeyNode, type KeyView } from "@gatehouse/access";
 import type { Grant } from "@gatehouse/scopes";
+import type { ChargePath } from "./charge-path.ts";
 
 /**
  * An account as the cache keeps it: one object shared by every key below it, changed in place. So a change of
@@ -56,6 +57,8 @@ export class KeyEntry {
   readonly expiresAtMs: number;
   dead = false;
   doubtedAtProof = -1;
+  /** What its latest call had to work out. */
+  latestPath: ChargePath | undefined;
 
   constructor(
     key: KeyNode,

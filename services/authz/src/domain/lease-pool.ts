@@ -1,8 +1,9 @@
 import { lowWater, wantFor } from "@gatehouse/buckets";
 import type { Clock, Moment } from "@gatehouse/changefeed";
+import type { ChargePath, Due } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
 import type { AcquireReply, Ask, AskResult, GrantedLease, LeaseSource, Need } from "./lease-source.ts";
-import type { LimitBook } from "./limit-book.ts";
+import type { LimitBook, NodeLimits } from "./limit-book.ts";
 import { isOver, type LocalBucket, type LocalLease } from "./local-bucket.ts";
 import { RateReports } from "./rate-reports.ts";
 
@@ -56,8 +57,8 @@ export interface LeasePoolOptions {
 }
 
 /** Seconds of demand that a lease is to last: long enough to refill behind it, short enough to share. */
-const TARGET_SECONDS = 2;
-const WANT_FLOOR = 10;
+const TARGET_SECONDS = 5;
+const WANT_FLOOR = 20;
 const WANT_CAP = 1_000_000;
 const MAX_ASKS = 1000;
 /** A refusal is remembered this long at most; a bell or a grant ends it sooner. */
@@ -84,21 +85,23 @@ export class LeasePool {
     this.#options = options;
   }
 
-  /** Charges `needs` to every bucket of the nodes that counts them, or says what is in the way. */
-  charge(nodeIds: readonly string[], resource: string, needs: readonly Need[], now: Moment): Charged {
-    const buckets = this.#applicable(nodeIds, resource, needs);
-    if (buckets === undefined) return { kind: "lacking", ask: { nodeIds, resource, needs, wants: [] } };
-    let lacking = false;
-    for (const { bucket, units } of buckets) {
+  /** Charges `needs` to every bucket on the path that counts them, or says what is in the way. */
+  charge(path: ChargePath, needs: readonly Need[], now: Moment): Charged {
+    const due = this.#due(path, needs);
+    const { nodeIds, resource } = path;
+    if (due === undefined) return { kind: "lacking", ask: { nodeIds, resource, needs, wants: [] } };
+    let isLacking = false;
+    for (const { bucket, units } of due) {
       if (units <= bucket.left(now)) continue;
       const { refusal } = bucket;
       if (refusal !== undefined && units >= refusal.units && now.monotonicMs < refusal.untilMs) {
         return refused(bucket, refusal.remaining, refusal.retryAtMs, now);
       }
-      lacking = true;
+      isLacking = true;
     }
-    if (lacking) return { kind: "lacking", ask: { nodeIds, resource, needs, wants: wantsOf(buckets, now) } };
-    return this.#spend(buckets, nodeIds, resource, now);
+    if (isLacking)
+      return { kind: "lacking", ask: { nodeIds, resource, needs, wants: wantsOfLacking(due, now) } };
+    return this.#spend(due, path, now);
   }
 
   /** Takes back what a call spent and the journal could not write. */
@@ -152,21 +155,25 @@ export class LeasePool {
     if (this.#rates.pending) await this.#send([]).catch(() => {});
   }
 
-  #applicable(nodeIds: readonly string[], resource: string, needs: readonly Need[]): Due[] | undefined {
+  #due(path: ChargePath, needs: readonly Need[]): readonly Due[] | undefined {
+    const { plan } = path;
+    if (plan?.needs === needs && plan.nodes.every(isCurrent)) return plan.due;
+    const nodes: NodeLimits[] = [];
     const due: Due[] = [];
-    for (const nodeId of nodeIds) {
-      const buckets = this.#options.book.bucketsOf(nodeId);
-      if (buckets === undefined) return undefined;
-      for (const bucket of buckets) {
-        for (const { meter, units } of needs) {
-          if (meter === bucket.limit.meter && bucket.counts(resource)) due.push({ bucket, units });
-        }
+    for (const nodeId of path.nodeIds) {
+      const limits = this.#options.book.limitsOf(nodeId);
+      if (limits === undefined) return undefined;
+      nodes.push(limits);
+      for (const bucket of limits.buckets) {
+        if (!bucket.counts(path.resource)) continue;
+        for (const { meter, units } of needs) if (meter === bucket.limit.meter) due.push({ bucket, units });
       }
     }
+    path.plan = { needs, nodes, due };
     return due;
   }
 
-  #spend(due: readonly Due[], nodeIds: readonly string[], resource: string, now: Moment): Charged {
+  #spend(due: readonly Due[], path: ChargePath, now: Moment): Charged {
     const { journal } = this.#options;
     const warnings: string[] = [];
     const spends: Spend[] = [];
@@ -191,11 +198,11 @@ export class LeasePool {
         low.push({ bucket, units });
       }
     }
-    if (low !== undefined) this.#refill(low, nodeIds, resource, now);
+    if (low !== undefined) this.#refill(low, path, now);
     return { kind: "charged", binding, warnings, spends };
   }
 
-  #refill(low: readonly Due[], nodeIds: readonly string[], resource: string, now: Moment): void {
+  #refill(low: readonly Due[], { nodeIds, resource }: ChargePath, now: Moment): void {
     for (const { bucket } of low) bucket.refilling = true;
     const done = () => {
       for (const { bucket } of low) bucket.refilling = false;
@@ -319,9 +326,15 @@ export class LeasePool {
   }
 }
 
-interface Due {
-  readonly bucket: LocalBucket;
-  readonly units: number;
+function isCurrent(node: NodeLimits): boolean {
+  return node.isCurrent;
+}
+
+/** A want of 0 says that what the call needs of this limit is in hand: only what lacks is asked for. */
+function wantsOfLacking(due: readonly Due[], now: Moment): Ask["wants"] {
+  return wantsOf(due, now).map((want, i) =>
+    due[i]!.units <= due[i]!.bucket.left(now) ? { ...want, units: 0 } : want,
+  );
 }
 
 function wantsOf(due: readonly Due[], now: Moment): Ask["wants"] {

@@ -15,31 +15,31 @@ export interface LimitChange {
   readonly nodeId: string;
 }
 
-interface NodeLimits {
+/** The buckets on a node, as long as they are these. */
+export interface NodeLimits {
   readonly buckets: readonly LocalBucket[];
+  /** False once they were replaced, doubted or evicted: whoever kept this asks again. */
+  isCurrent: boolean;
 }
 
 const RING_CAPACITY = 65_536;
-const NO_LIMITS: NodeLimits = { buckets: [] };
 
 export class LimitBook implements Replica<LimitChange> {
   readonly #nodes: S3Fifo<NodeLimits>;
   readonly #buckets = new Map<string, LocalBucket>();
   #ring = new ChangeRing(RING_CAPACITY, 0);
   #position: Position | undefined;
-  /** Grows whenever what `bucketsOf` would answer may have changed. */
-  version = 0;
 
   /** `capacity` nodes at most. */
   constructor(capacity: number) {
-    this.#nodes = new S3Fifo(capacity, () => {
-      this.version++;
+    this.#nodes = new S3Fifo(capacity, (node) => {
+      node.isCurrent = false;
     });
   }
 
-  /** The buckets on a node; undefined: not known here. */
-  bucketsOf(nodeId: string): readonly LocalBucket[] | undefined {
-    return this.#nodes.get(nodeId)?.buckets;
+  /** The limits on a node; undefined: not known here. */
+  limitsOf(nodeId: string): NodeLimits | undefined {
+    return this.#nodes.get(nodeId);
   }
 
   bucket(limitId: string): LocalBucket | undefined {
@@ -61,11 +61,7 @@ export class LimitBook implements Replica<LimitChange> {
     }
     const known = this.#nodes.peek(nodeId);
     if (known !== undefined && sameLimits(known.buckets, limits)) return true;
-    this.#nodes.set(
-      nodeId,
-      limits.length === 0 ? NO_LIMITS : { buckets: limits.map((limit) => this.#open(limit)) },
-    );
-    this.version++;
+    this.#nodes.set(nodeId, { buckets: limits.map((limit) => this.#open(limit)), isCurrent: true });
     return true;
   }
 

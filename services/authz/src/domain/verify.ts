@@ -4,8 +4,10 @@ import {
   encodeFreshness,
   type Freshness as FreshnessToken,
   type Moment,
+  type Position,
 } from "@gatehouse/changefeed";
 import { type KeyFormat, mintId } from "@gatehouse/keys";
+import { ChargePath } from "./charge-path.ts";
 import { type BindingLimit, type Decision, type DecisionCode, reasons } from "./decision.ts";
 import type { AccountEntry, KeyEntry } from "./entry.ts";
 import type { FreshnessGate, Proven } from "./freshness-gate.ts";
@@ -64,6 +66,8 @@ const RETRY_MS = 100;
 
 export class Verifier {
   readonly #options: VerifierOptions;
+  #shownPosition: Position | undefined;
+  #shownToken = "";
 
   constructor(options: VerifierOptions) {
     this.#options = options;
@@ -107,6 +111,9 @@ export class Verifier {
         return this.#decision({ code: "NOT_FOUND" }, call);
       }
       if (refusal !== undefined) return this.#decision(refusal, call);
+      // The others found out already that it does not answer; the loop goes on trying.
+      if (identityGate.unreachable)
+        return this.#decision({ code: "INDETERMINATE", retryAfterMs: RETRY_MS }, call);
       return () => this.#readOr(this.#options.identity.readKey(parsed.keyId));
     }
     if (!secretMatches(entry.view, call.presented) || !sees(verifier, entry.accounts)) {
@@ -127,10 +134,9 @@ export class Verifier {
       const targetState = stateOfChain(target);
       if (targetState !== "VALID") return this.#decision({ code: targetState }, call, entry, target);
     }
-    if (call.resource !== "" && !entry.allows(call.resource)) {
-      return this.#decision({ code: "SCOPE_DENIED" }, call, entry, target);
-    }
-    return this.#charge(call, now, entry, target, refusal);
+    const path = pathOf(entry, target, call.resource);
+    if (!path.isAllowed) return this.#decision({ code: "SCOPE_DENIED" }, call, entry, target);
+    return this.#charge(call, now, entry, path, refusal);
   }
 
   /** Undefined: what is cached may answer. */
@@ -176,15 +182,14 @@ export class Verifier {
     call: VerifyCall,
     now: Moment,
     entry: KeyEntry,
-    target: readonly AccountEntry[],
+    path: ChargePath,
     refusal: Refusal | undefined,
   ): Decision | Wait {
-    const { pool } = this.#options;
-    const nodeIds = nodesOf(entry, target);
-    const charged = pool.charge(nodeIds, call.resource, call.needs, now);
+    const { target } = path;
+    const charged = this.#options.pool.charge(path, call.needs, now);
     switch (charged.kind) {
       case "charged": {
-        const receipt = this.#record(call, now, entry, target, charged.spends);
+        const receipt = this.#record(call, now, entry, path, charged.spends);
         const binding =
           charged.binding && bindingOf(charged.binding.bucket, charged.binding.remaining, undefined, now);
         return this.#decision({ code: "VALID", binding }, call, entry, target, charged.warnings, receipt);
@@ -226,17 +231,23 @@ export class Verifier {
 
   // In one stretch with the spends: what is written in between by another call belongs to another decision.
   #record(
-    { resource, needs }: VerifyCall,
+    { needs }: VerifyCall,
     now: Moment,
     entry: KeyEntry,
-    target: readonly AccountEntry[],
+    path: ChargePath,
     spends: readonly Spend[],
   ): Receipt {
     const { journal, pool } = this.#options;
     const minute = Math.floor(now.wallMs / 60_000);
-    for (const { meter, units } of needs) {
-      if (units > 0)
-        journal.charge(journal.series(entry.key.id, target[0]!.id, meter, resource, "VALID"), minute, units);
+    if (path.seriesOf !== needs) {
+      const account = path.target[0]!.id;
+      path.series = needs.map(({ meter }) =>
+        journal.series(entry.key.id, account, meter, path.resource, "VALID"),
+      );
+      path.seriesOf = needs;
+    }
+    for (let i = 0; i < needs.length; i++) {
+      if (needs[i]!.units > 0) journal.charge(path.series[i]!, minute, needs[i]!.units);
     }
     const receipt = new Receipt();
     journal.whenWritten((error) => {
@@ -259,7 +270,6 @@ export class Verifier {
       const account = (target ?? entry.accounts)[0]!;
       journal.denied(journal.series(entry.key.id, account.id, "requests", call.resource, code));
     }
-    const { position } = identityProof;
     return {
       code,
       reason: reasons[code],
@@ -269,10 +279,19 @@ export class Verifier {
       binding,
       warnings,
       retryAfterMs,
-      freshness: position === undefined ? "" : encodeFreshness("identity", position),
+      freshness: this.#freshnessToken(),
       stalenessMs: Math.min(identityProof.ageMs(), Number.MAX_SAFE_INTEGER),
       receipt,
     };
+  }
+
+  #freshnessToken(): string {
+    const { position } = this.#options.identityProof;
+    if (position !== this.#shownPosition) {
+      this.#shownPosition = position;
+      this.#shownToken = position === undefined ? "" : encodeFreshness("identity", position);
+    }
+    return this.#shownToken;
   }
 }
 
@@ -286,11 +305,12 @@ function organizationOf(entry: KeyEntry): string {
   return entry.accounts[0]!.organizationId ?? "";
 }
 
-function nodesOf(entry: KeyEntry, target: readonly AccountEntry[]): string[] {
-  const nodes = [entry.key.id];
-  if (entry.parent !== undefined) nodes.push(entry.parent.key.id);
-  for (const account of target) nodes.push(account.id);
-  return nodes;
+function pathOf(entry: KeyEntry, target: readonly AccountEntry[], resource: string): ChargePath {
+  const { latestPath } = entry;
+  if (latestPath !== undefined && latestPath.target === target && latestPath.resource === resource)
+    return latestPath;
+  entry.latestPath = new ChargePath(entry, target, resource);
+  return entry.latestPath;
 }
 
 function refusalBy(

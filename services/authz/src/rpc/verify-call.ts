@@ -10,6 +10,8 @@ const MAX_ACCOUNT_LENGTH = 200;
 const MAX_CHARGES = 16;
 const MAX_TOKENS = 8;
 const MAX_REQUEST_ID_LENGTH = 100;
+/** A thousand such charges in one minute of one series still fit the 64 bits of a usage row. */
+const MAX_UNITS = 2 ** 48;
 const METER = /^[a-z][a-z0-9_]{0,62}$/;
 /** An account id, a slug, or the provider's `org/sub`. */
 const ACCOUNT = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)?$/;
@@ -42,8 +44,8 @@ function needsOf({ charges }: VerifyRequest, field: (name: string, description: 
   if (charges.length > MAX_CHARGES) field("charges", `has more than ${MAX_CHARGES} entries`);
   const needs = charges.slice(0, MAX_CHARGES).map(({ meter, units }, i) => {
     if (!METER.test(meter)) field(`charges[${i}].meter`, "must be the name of a meter");
-    if (units < 0n || units > BigInt(Number.MAX_SAFE_INTEGER)) {
-      field(`charges[${i}].units`, "must be from 0 to 9007199254740991");
+    if (units < 0n || units > BigInt(MAX_UNITS)) {
+      field(`charges[${i}].units`, `must be from 0 to ${MAX_UNITS}`);
     }
     return { meter, units: Number(units) };
   });

@@ -28,7 +28,7 @@ export declare type Charge = Message<"gatehouse.authz.v1.Charge"> & {
   meter: string;
 
   /**
-   * 0 to 9 007 199 254 740 991. A call whose units are all 0 is a peek: it checks and charges nothing.
+   * 0 to 2^48 (281 474 976 710 656). A call whose units are all 0 is a peek: it checks and charges nothing.
    *
    * @generated from field: int64 units = 2;
    */

@@ -55,7 +55,7 @@ export declare type Want = Message<"gatehouse.metering.v1.Want"> & {
   limitId: string;
 
   /**
-   * Units.
+   * Units. 0 where the holder has what the call needs of this limit in hand: it is left out of the ask.
    *
    * @generated from field: int64 units = 2;
    */
