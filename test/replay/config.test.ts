@@ -55,6 +55,7 @@ it.each([
   [["a", "--batch", "1001"], "--batch 1001"],
   [["a", "--batch", "1.5"], "--batch 1.5: must be a whole number"],
   [["a", "--transport", "rest"], "--transport rest: must be one of grpc, connect"],
+  [["a", "--metering", "127.0.0.1:7103"], "--metering 127.0.0.1:7103: must be a URL"],
   [["a", "--organization", "!"], "needs a letter or digit"],
 ])("refuses %j", (args, problem) => {
   expect(() => readReplayConfig(args, {})).toThrow(problem);

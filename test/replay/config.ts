@@ -124,9 +124,9 @@ export function readReplayConfig(
     top: whole("--top", values.top ?? "10", 0, 10_000),
     settleMs: 1000 * number("--settle", values.settle ?? "30", 0, 3600),
     transport: choice("--transport", values.transport, ["grpc", "connect"]) ?? "grpc",
-    identity: values.identity,
-    authz: values.authz,
-    metering: values.metering,
+    identity: url("--identity", values.identity),
+    authz: url("--authz", values.authz),
+    metering: url("--metering", values.metering),
   };
 }
 
@@ -141,6 +141,11 @@ function parsed(args: readonly string[]) {
 function choice<T extends string>(name: string, value: string | undefined, of: readonly T[]): T | undefined {
   if (value === undefined || of.includes(value as T)) return value as T | undefined;
   throw new ReplayError(`${name} ${value}: must be one of ${of.join(", ")}`);
+}
+
+function url(name: string, value: string | undefined): string | undefined {
+  if (value === undefined || /^https?:$/.test(URL.parse(value)?.protocol ?? "")) return value;
+  throw new ReplayError(`${name} ${value}: must be a URL, such as http://127.0.0.1:7101`);
 }
 
 function number(name: string, value: string, least: number, most: number): number {

@@ -15,9 +15,10 @@ export interface ProvidedAccounts {
   readonly freshness: readonly string[];
 }
 
-/** Declares the meters that nobody declared yet, and answers how many those were. */
+/** Declares the meters that nobody declared yet, and answers the freshness tokens of those. */
 export async function provideMeters(root: Gatehouse, meters: readonly string[]): Promise<string[]> {
-  const { meters: declared } = await persistently(() => root.meters.listMeters({}));
+  // The first call of a run, and the one that is not repeated: a wrong address is to be told at once.
+  const { meters: declared } = await root.meters.listMeters({});
   const missing = meters.filter(
     (meter) => meter !== "requests" && !declared.some(({ name }) => name === meter),
   );
