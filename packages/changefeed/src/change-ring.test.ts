@@ -3,22 +3,28 @@ import { describe, expect, it } from "vitest";
 import { ChangeRing } from "./change-ring.ts";
 
 const entities = ["a", "b", "c", "d", "e"];
-const changes = fc.array(fc.constantFrom(...entities), { maxLength: 40 });
+const changes = fc.array(fc.constantFrom(...entities), { maxLength: 40, size: "max" });
 
 describe("the ring of recent changes", () => {
-  it("never says unchanged of what changed, however little it holds", () => {
+  it("never says unchanged of what changed, however little it holds, at any time", () => {
     fc.assert(
-      fc.property(changes, fc.integer({ min: 1, max: 6 }), fc.nat({ max: 5 }), (names, capacity, floor) => {
+      fc.property(changes, fc.integer({ min: 1, max: 4 }), fc.nat({ max: 5 }), (names, capacity, floor) => {
         const ring = new ChangeRing(capacity, floor);
-        const log = names.map((name, i) => ({ name, revision: floor + i + 1 }));
-        for (const { name, revision } of log) ring.record(name, revision);
-        for (const name of entities) {
-          for (let readAt = 0; readAt <= floor + log.length; readAt++) {
-            const changed = log.some((change) => change.name === name && change.revision > readAt);
-            if (changed || readAt < floor) expect(ring.changedAfter(name, readAt)).toBe(true);
+        const latest = new Map<string, number>();
+        for (const [i, changed] of names.entries()) {
+          const head = floor + i + 1;
+          ring.record(changed, head);
+          latest.set(changed, head);
+          for (const name of entities) {
+            for (let readAt = 0; readAt <= head; readAt++) {
+              if ((readAt < floor || (latest.get(name) ?? 0) > readAt) && !ring.changedAfter(name, readAt)) {
+                throw new Error(`${name} changed after ${readAt}`);
+              }
+            }
           }
         }
       }),
+      { numRuns: 500 },
     );
   });
 

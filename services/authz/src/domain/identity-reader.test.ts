@@ -119,10 +119,11 @@ describe("reading into the cache", () => {
     await Promise.all([
       reader.readTarget("a", "b"),
       reader.readTarget("a", "b"),
-      reader.readTarget("", "a b"),
-      reader.readTarget("a b", ""),
+      reader.readTarget("ab", ""),
+      reader.readTarget("a", "b c"),
+      reader.readTarget("a b", "c"),
     ]);
-    expect(source.targetsAsked.toSorted()).toEqual(["/a b", "a b/", "a/b"]);
+    expect(source.targetsAsked.toSorted()).toEqual(["a b/c", "a/b", "a/b c", "ab/"]);
   });
 
   it("remembers that a key or a name means nothing", async () => {
