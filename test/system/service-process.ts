@@ -71,7 +71,12 @@ export class ServiceProcess {
     for (const stream of [child.stdout!, child.stderr!]) {
       createInterface({ input: stream }).on("line", (line) => this.#note(line));
     }
-    await until(`${this.name} is ready`, () => this.#isReady(), READY_MS);
+    const ready = until(`${this.name} is ready`, () => this.#isReady(), READY_MS);
+    const ended = once(child, "exit").then(() => {
+      throw new Error(`${this.name} ended:\n${this.#log.join("\n")}`);
+    });
+    ended.catch(() => {}); // in its own time it is to end
+    await Promise.race([ready, ended]);
   }
 
   /** Ends it at once, as a crash does, and waits until it is gone. */
@@ -114,8 +119,6 @@ export class ServiceProcess {
   }
 
   async #isReady(): Promise<boolean> {
-    // Not for `until` to wait for: what has ended does not become ready.
-    if (!this.#isRunning) return Promise.reject(new Error(`${this.name} ended:\n${this.#log.join("\n")}`));
     if (this.#ports === undefined) return false;
     return (await fetch(`http://${this.httpAddress}/readyz`)).ok;
   }

@@ -10,7 +10,8 @@ export function useSystem(options: SystemOptions = {}): () => System {
     system = await startSystem(options);
   }, START_MS);
   afterEach(({ task }) => {
-    if (task.result?.state === "fail") console.error(`after "${task.name}":\n${system?.logs()}`);
+    if (task.result?.state === "fail" && !task.fails)
+      console.error(`after "${task.name}":\n${system?.logs()}`);
   });
   afterAll(() => system?.stop(), START_MS);
   return () => system!;

@@ -4,6 +4,7 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import { DecisionCode, type VerifyRequestSchema } from "@gatehouse/proto/authz";
 import type { Failure } from "@gatehouse/service";
 import type { Caller } from "./caller.ts";
+import { until } from "./until.ts";
 
 /** One Verify as its caller saw it; times on this process's monotonic clock. */
 export interface Answer {
@@ -42,6 +43,14 @@ export async function ask(
     const lost = { code: "LOST", stalenessMs: 0, retryAfterMs: undefined, error: error as Failure } as const;
     return { ...seen, receivedMs: performance.now(), ...lost };
   }
+}
+
+/** Asks until a call is admitted, such as by a replica that was started again: one admission, and no more. */
+export async function askUntilValid(verifier: Caller, replica: number, request: VerifyInit): Promise<Answer> {
+  return until(`replica ${replica} admits a call`, async () => {
+    const answer = await ask(verifier, replica, request);
+    return answer.code === "VALID" && answer;
+  });
 }
 
 /** Callers that ask on and on, each its next call as soon as its last is answered. */

@@ -1,0 +1,40 @@
+import { DecisionCode } from "@gatehouse/proto/authz";
+import { beforeAll, expect, test } from "vitest";
+import { timely } from "../system/caller.ts";
+import { makeOrganization, type Organization } from "../system/organization.ts";
+import { useSystem } from "../system/use-system.ts";
+
+const system = useSystem({ replicas: [{}] });
+let made: Organization;
+
+beforeAll(async () => {
+  made = await makeOrganization(system(), "Request ids", ["one", "two", "three"]);
+});
+
+const verify = (i: number, requestId: string) =>
+  system().root.authz[0]!.verify({ key: made.subaccounts[i]!.key.secret, requestId }, timely);
+
+test("a retry gets the first answer", async () => {
+  const first = await verify(0, "retried");
+  expect(first.code).toBe(DecisionCode.VALID);
+  expect(await verify(0, "retried")).toEqual(first);
+  expect((await verify(0, "another")).decisionId).not.toBe(first.decisionId);
+});
+
+// What follows says what is wrong with the memory of request ids: it knows who asked, and not what.
+test.fails("a request id that comes again with another key is not answered about the first key", async () => {
+  const first = await verify(0, "reused");
+  const other = await verify(1, "reused").catch(() => undefined);
+  expect(other?.keyId).not.toBe(first.keyId);
+});
+
+test.fails("a retry of a call with a key that was revoked since is not VALID", async () => {
+  await verify(2, "revoked since");
+  const { freshness } = await made.master.keys.revokeKey({ key: made.subaccounts[2]!.key.id }, timely);
+  const retry = {
+    key: made.subaccounts[2]!.key.secret,
+    requestId: "revoked since",
+    atLeastAsFresh: [freshness],
+  };
+  expect((await system().root.authz[0]!.verify(retry, timely)).code).not.toBe(DecisionCode.VALID);
+});

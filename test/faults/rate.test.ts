@@ -1,0 +1,90 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { Enforcement } from "@gatehouse/proto/metering";
+import { expect, test } from "vitest";
+import { timely } from "../system/caller.ts";
+import { measured } from "../system/measured.ts";
+import { makeOrganization } from "../system/organization.ts";
+import { until } from "../system/until.ts";
+import { useSystem } from "../system/use-system.ts";
+import { type Answer, ask, countCodes, startLoad } from "../system/verifying.ts";
+
+interface Rate {
+  readonly units: number;
+  readonly intervalMs: number;
+  readonly burst: number;
+}
+
+const system = useSystem();
+
+async function limitedKey(name: string, rate: Rate, enforcement = Enforcement.ENFORCE): Promise<string> {
+  const { id, subaccounts } = await makeOrganization(system(), name, ["team"]);
+  const value = {
+    units: BigInt(rate.units),
+    interval: durationFromMs(rate.intervalMs),
+    burst: BigInt(rate.burst),
+  };
+  const allowance = { case: "rate", value } as const;
+  const node = { case: "account", value: id } as const;
+  await system().root.limits.setLimit({ node, allowance, enforcement }, timely);
+  return subaccounts[0]!.key.secret;
+}
+
+/** Calls without a pause, refused or not, until so many are admitted; answers those, in the order of their sending. */
+async function admissions(key: string, callers: number, replicas: number, count: number): Promise<Answer[]> {
+  const beganMs = performance.now();
+  const load = startLoad(callers, (caller) => ask(system().root, caller % replicas, { key }));
+  try {
+    await until(`${count} calls are admitted`, () => countCodes(load.answers).VALID! >= count);
+  } finally {
+    await load.stop();
+  }
+  const { answers } = load;
+  const forMs = performance.now() - beganMs;
+  measured("calls at a rate limit", { callers, replicas, "for ms": forMs, codes: countCodes(answers) });
+  return answers.filter(({ code }) => code === "VALID").sort((a, b) => a.sentMs - b.sentMs);
+}
+
+/**
+ * The worst of all intervals: by how many admissions it exceeds `burst + rate × T`; 0 or less when none does. Each
+ * admission happened between its sending and its answer, so those that were surely within an interval are counted
+ * against the longest that it can have been.
+ */
+function worstExcess(admitted: readonly Answer[], { units, intervalMs, burst }: Rate): number {
+  const ends = admitted.map(({ receivedMs }) => receivedMs).sort((a, b) => a - b);
+  let worst = Number.NEGATIVE_INFINITY;
+  for (const { sentMs } of admitted) {
+    for (const endMs of ends) {
+      if (endMs < sentMs) continue;
+      const within = admitted.filter((each) => each.sentMs >= sentMs && each.receivedMs <= endMs).length;
+      worst = Math.max(worst, within - (burst + ((endMs - sentMs) * units) / intervalMs));
+    }
+  }
+  return worst;
+}
+
+test("one a second is one a second, to a caller that never waits", async () => {
+  const rate = { units: 1, intervalMs: 1000, burst: 1 };
+  const key = await limitedKey("One a second", rate);
+  const admitted = await admissions(key, 1, 1, 7);
+  const gaps = admitted.slice(1).map(({ sentMs }, i) => Math.round(sentMs - admitted[i]!.sentMs));
+  measured("one a second", { admitted: admitted.length, "ms between admissions": gaps });
+  expect(worstExcess(admitted, rate)).toBeLessThanOrEqual(0);
+  // Refilling starts when a unit was spent: were it when metering hears of it, this would be about 2 s.
+  expect(gaps.sort((a, b) => a - b)[Math.floor(gaps.length / 2)]).toBeLessThan(1500);
+});
+
+test("no interval admits more than burst and rate allow, over two replicas", async () => {
+  const rate = { units: 40, intervalMs: 1000, burst: 10 };
+  const key = await limitedKey("Forty a second", rate);
+  const admitted = await admissions(key, 8, 2, 150);
+  const worst = worstExcess(admitted, rate);
+  measured("forty a second with a burst of ten", { admitted: admitted.length, "worst excess": worst });
+  expect(worst).toBeLessThanOrEqual(0);
+  expect(new Set(admitted.map(({ replica }) => replica)).size).toBe(2);
+});
+
+test("a rate that only warns is exceeded, and the same check says so", async () => {
+  const rate = { units: 40, intervalMs: 1000, burst: 10 };
+  const key = await limitedKey("Warned rate", rate, Enforcement.WARN);
+  expect(worstExcess(await admissions(key, 4, 2, 100), rate)).toBeGreaterThan(0);
+});
