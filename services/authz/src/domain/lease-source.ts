@@ -15,7 +15,15 @@ export interface Ask {
   readonly resource: string;
   /** Empty: a refill in the background, for `wants` alone, or only to learn the limits. */
   readonly needs: readonly Need[];
-  readonly wants: readonly { readonly limitId: string; readonly units: number }[];
+  readonly wants: readonly Want[];
+}
+
+export interface Want {
+  readonly limitId: string;
+  /** Units; 0 where what the call needs is in hand. */
+  readonly units: number;
+  /** Units in hand that no earlier ask of the request counts on: the ask needs only the rest. */
+  readonly held: number;
 }
 
 export interface RateReport {
@@ -27,13 +35,16 @@ export interface RateReport {
 
 export type AskResult =
   | { readonly outcome: "GRANTED" }
-  | {
-      readonly outcome: "EXHAUSTED" | "NOT_NOW";
-      readonly limitId: string;
-      readonly remaining: number;
-      readonly retryAfterMs: number | undefined;
-    }
+  | ({ readonly outcome: "EXHAUSTED" } & Shortage)
+  | ({ readonly outcome: "NOT_NOW" } & Shortage)
   | { readonly outcome: "UNKNOWN_NODE" };
+
+/** Which bucket could not give, and when it may. */
+export interface Shortage {
+  readonly limitId: string;
+  readonly remaining: number;
+  readonly retryAfterMs: number | undefined;
+}
 
 export interface GrantedLease {
   readonly id: string;

@@ -90,6 +90,8 @@ export class LimitBook implements Replica<LimitChange> {
 
   restart(head: Position): Position {
     this.#nodes.clear();
+    // Metering's history was replaced: it may know nothing of what it lent, and lend it again.
+    if (this.#position !== undefined) for (const bucket of this.#buckets.values()) bucket.forfeit();
     this.#ring = new ChangeRing(RING_CAPACITY, head.revision);
     this.#position = head;
     return head;

@@ -73,7 +73,7 @@ describe("a bucket of leases", () => {
 
   it("forgets a refusal when units are granted", () => {
     const bucket = bucketWith();
-    bucket.refusal = { units: 1, untilMs: 1000, remaining: 0, retryAtMs: undefined };
+    bucket.refusal = { units: 1, held: 0, untilMs: 1000, remaining: 0, retryAtMs: undefined };
     bucket.grant(leaseOf(1), start);
     expect(bucket.refusal).toBeUndefined();
   });

@@ -17,8 +17,9 @@ export interface LocalLease {
 }
 
 export interface Refusal {
-  /** Refuses calls that ask this many units or more. */
+  /** Refuses calls that ask this many units or more, while no more than `held` are in hand. */
   readonly units: number;
+  readonly held: number;
   readonly untilMs: number;
   readonly remaining: number;
   /** Monotonic time at which units may be there again; undefined if unknown. */
@@ -104,6 +105,13 @@ export class LocalBucket {
   close(lease: LocalLease, now: Moment): void {
     this.leases = this.leases.filter((other) => other !== lease);
     this.#recount(now);
+  }
+
+  /** Forgets every lease, unspent as they are. */
+  forfeit(): void {
+    this.leases = [];
+    this.#left = 0;
+    this.refusal = undefined;
   }
 
   #recount(now: Moment): number {

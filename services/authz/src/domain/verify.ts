@@ -7,6 +7,7 @@ import {
   type Position,
 } from "@gatehouse/changefeed";
 import { type KeyFormat, mintId } from "@gatehouse/keys";
+import type { PendingAsk } from "./acquirer.ts";
 import { ChargePath } from "./charge-path.ts";
 import { type BindingLimit, type Decision, type DecisionCode, reasons } from "./decision.ts";
 import type { AccountEntry, KeyEntry } from "./entry.ts";
@@ -15,7 +16,7 @@ import { type IdentityCache, isDoubted } from "./identity-cache.ts";
 import type { IdentityReader } from "./identity-reader.ts";
 import type { Journal } from "./journal.ts";
 import type { LeasePool, Spend } from "./lease-pool.ts";
-import type { Ask, Need } from "./lease-source.ts";
+import type { Need } from "./lease-source.ts";
 import type { LocalBucket } from "./local-bucket.ts";
 import { Receipt } from "./receipt.ts";
 
@@ -56,6 +57,8 @@ type Wait = () => Promise<Refusal | undefined>;
 
 interface Refusal {
   readonly code: DecisionCode;
+  /** The bucket that refused, and what was in hand of it when metering was asked: more by now is a new question. */
+  readonly refusedBy?: { readonly bucket: LocalBucket; readonly held: number };
   readonly binding?: BindingLimit | undefined;
   readonly retryAfterMs?: number | undefined;
 }
@@ -199,12 +202,13 @@ export class Verifier {
         return this.#decision(by, call, entry, target);
       }
       case "lacking":
-        if (refusal !== undefined) return this.#decision(refusal, call, entry, target);
+        if (refusal !== undefined && stands(refusal, now))
+          return this.#decision(refusal, call, entry, target);
         return () => this.#acquire(charged.ask);
     }
   }
 
-  async #acquire(ask: Ask): Promise<Refusal | undefined> {
+  async #acquire(ask: PendingAsk): Promise<Refusal | undefined> {
     const { pool, clock } = this.#options;
     try {
       const result = await pool.acquire(ask);
@@ -213,7 +217,8 @@ export class Verifier {
       const bucket = pool.bucket(result.limitId);
       if (bucket === undefined) return undefined;
       const refusal = refusalBy(bucket, result.remaining, result.retryAfterMs, clock.now());
-      return result.outcome === "EXHAUSTED" ? refusal : { ...refusal, code: "INDETERMINATE" };
+      const refusedBy = { bucket, held: result.held };
+      return { ...refusal, ...(result.outcome === "NOT_NOW" && { code: "INDETERMINATE" }), refusedBy };
     } catch {
       return { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
     }
@@ -334,6 +339,11 @@ function bindingOf(
 ): BindingLimit {
   const resetsAtMs = windowEndMs ?? (retryAfterMs === undefined ? undefined : now.wallMs + retryAfterMs);
   return { limit, remaining, resetsAtMs };
+}
+
+// The units of asks that travelled together arrive together: what refused one may be in hand by now.
+function stands({ refusedBy }: Refusal, now: Moment): boolean {
+  return refusedBy === undefined || refusedBy.bucket.left(now) <= refusedBy.held;
 }
 
 function refusalUnless(reached: boolean): Refusal | undefined {

@@ -1,4 +1,4 @@
-import type { VerifyResponse } from "@gatehouse/proto/authz";
+import { DecisionCode, type VerifyResponse } from "@gatehouse/proto/authz";
 
 /** How long a retry is answered as the first call was. */
 const REMEMBERED_MS = 60_000;
@@ -17,7 +17,7 @@ export class RequestMemory {
     this.#nowMs = nowMs;
   }
 
-  /** The answer of the first call by this verifier with this id; a call that failed is forgotten. */
+  /** The answer of the first call by this verifier with this id. One that failed, or could not be decided, is forgotten. */
   once(
     verifierKeyId: string,
     requestId: string,
@@ -29,7 +29,8 @@ export class RequestMemory {
     const answer = decide();
     this.#answers.delete(name);
     this.#answers.set(name, { answer, untilMs: this.#nowMs() + REMEMBERED_MS });
-    answer.catch(() => this.#answers.delete(name));
+    const forget = () => this.#answers.delete(name);
+    answer.then(({ code }) => code === DecisionCode.INDETERMINATE && forget(), forget);
     this.#forget();
     return answer;
   }

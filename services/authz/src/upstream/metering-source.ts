@@ -93,7 +93,7 @@ function askMessage({ nodeIds, resource, needs, wants }: Ask) {
     nodeIds: [...nodeIds],
     resource,
     needs: needs.map(({ meter, units }) => ({ meter, units: BigInt(units) })),
-    wants: wants.map(({ limitId, units }) => ({ limitId, units: BigInt(units) })),
+    wants: wants.map(({ limitId, units, held }) => ({ limitId, units: BigInt(units), held: BigInt(held) })),
   };
 }
 

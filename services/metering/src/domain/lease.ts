@@ -8,8 +8,15 @@ export interface Ask {
   readonly resource: string;
   /** Units by meter; none asks for the limits only. */
   readonly needs: ReadonlyMap<string, number>;
-  /** What the holder would like beyond, by limit; 0 says that it has what the call needs in hand. */
-  readonly wants: ReadonlyMap<string, number>;
+  /** What the holder would like, by limit. */
+  readonly wants: ReadonlyMap<string, Want>;
+}
+
+export interface Want {
+  /** Units beyond the need; 0 says that the holder has what the call needs in hand. */
+  readonly units: number;
+  /** Units in hand that count towards the need. */
+  readonly held: number;
 }
 
 export interface AskResult {

@@ -134,8 +134,9 @@ function claimOf(
   const mine = applicable(ask, limits).filter(({ id }) => shelves.has(id));
   const needOf = (limit: Limit) => {
     const { id } = limit;
-    const need = needOn(limit, ask) ?? 0;
-    return { bucket: id, need, want: ask.wants.get(id) ?? boundedProduct(need, DEFAULT_WANT_NEEDS) };
+    const want = ask.wants.get(id);
+    const need = Math.max((needOn(limit, ask) ?? 0) - (want?.held ?? 0), 0);
+    return { bucket: id, need, want: want?.units ?? boundedProduct(need, DEFAULT_WANT_NEEDS) };
   };
   const enforced = mine.filter(({ enforcement }) => enforcement === "ENFORCE").map(needOf);
   const warned = mine.filter(({ enforcement }) => enforcement === "WARN").map(needOf);
@@ -172,7 +173,7 @@ function enforcedBuckets(
 function applicable(ask: Ask, limits: ReadonlyMap<string, readonly Limit[]>): Limit[] {
   const concerns = (limit: Limit) => {
     const want = ask.wants.get(limit.id);
-    return want === undefined ? needOn(limit, ask) !== undefined : want > 0;
+    return want === undefined ? needOn(limit, ask) !== undefined : want.units > 0;
   };
   return ask.nodeIds.flatMap((id) => (limits.get(id) ?? []).filter(concerns));
 }

@@ -76,7 +76,9 @@ function askOf({ nodeIds, resource, needs, wants }: WireAsk): Ask {
     nodeIds: [...new Set(nodeIds)],
     resource,
     needs: units,
-    wants: new Map(wants.map((want) => [want.limitId, Number(want.units)])),
+    wants: new Map(
+      wants.map(({ limitId, units, held }) => [limitId, { units: Number(units), held: Number(held) }]),
+    ),
   };
 }
 
@@ -103,9 +105,10 @@ function checkAsk(check: Checks, field: string, { nodeIds, resource, needs, want
     check.units(`${field}.needs[${i}].units`, units);
   }
   check.count(`${field}.wants`, wants, MAX_WANTS);
-  for (const [i, { limitId, units }] of wants.entries()) {
+  for (const [i, { limitId, units, held }] of wants.entries()) {
     check.name(`${field}.wants[${i}].limit_id`, limitId);
     check.units(`${field}.wants[${i}].units`, units);
+    check.units(`${field}.wants[${i}].held`, held);
   }
 }
 

@@ -60,6 +60,13 @@ export declare type Want = Message<"gatehouse.metering.v1.Want"> & {
    * @generated from field: int64 units = 2;
    */
   units: bigint;
+
+  /**
+   * Units in hand that no earlier ask of the request counts on: the ask needs only the rest.
+   *
+   * @generated from field: int64 held = 3;
+   */
+  held: bigint;
 };
 
 /**

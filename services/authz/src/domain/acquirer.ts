@@ -1,0 +1,227 @@
+import { wantFor } from "@gatehouse/buckets";
+import type { Clock, Moment } from "@gatehouse/changefeed";
+import type { Due } from "./charge-path.ts";
+import type { Journal } from "./journal.ts";
+import type { AcquireReply, Ask, AskResult, GrantedLease, LeaseSource, Need, Want } from "./lease-source.ts";
+import type { LimitBook } from "./limit-book.ts";
+import type { LocalBucket, LocalLease } from "./local-bucket.ts";
+import type { RateReports } from "./rate-reports.ts";
+
+/**
+ * Gets units from metering: everything that was asked for in one event-loop turn travels in one request, in its
+ * order, with what rate leases have spent. What is granted lies in the buckets when the asks are answered; who
+ * asked runs its whole check again and takes what it needs from there.
+ */
+
+/** A call that lacks units, or a refill in the background, which needs none. */
+export interface PendingAsk {
+  readonly nodeIds: readonly string[];
+  readonly resource: string;
+  readonly needs: readonly Need[];
+  /** The buckets it draws on, where they are known. */
+  readonly due: readonly Due[];
+}
+
+type Exhausted = Extract<AskResult, { outcome: "EXHAUSTED" }>;
+
+/** How metering answered, and what was in hand of the refusing bucket when it was asked. */
+export type Answer = AskResult & { readonly held: number };
+
+export interface AcquirerOptions {
+  readonly book: LimitBook;
+  readonly journal: Journal;
+  readonly rates: RateReports;
+  readonly source: LeaseSource;
+  readonly clock: Clock;
+  /** The state of identity that asks rely on. */
+  readonly identityFreshness: () => string;
+}
+
+/** Seconds of demand that a lease is to last: long enough to refill behind it; a recall takes it back sooner. */
+const TARGET_SECONDS = 5;
+const WANT_FLOOR = 20;
+const WANT_CAP = 1_000_000;
+const MAX_ASKS = 1000;
+/** A refusal is remembered this long at most; a bell or a grant ends it sooner. */
+const REFUSAL_MS = 2000;
+/** While metering does not answer, calls that need it are not made to wait for that again and again. */
+const UNREACHABLE_MS = 200;
+
+interface Waiter {
+  readonly ask: PendingAsk;
+  readonly settle: (answer: Answer) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+export class Acquirer {
+  readonly #options: AcquirerOptions;
+  #waiting: Waiter[] = [];
+  #flushing = false;
+  #unreachableUntilMs = 0;
+  #lastError: unknown;
+
+  constructor(options: AcquirerOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects where metering does not answer. */
+  acquire(ask: PendingAsk): Promise<Answer> {
+    if (this.#options.clock.now().monotonicMs < this.#unreachableUntilMs)
+      return Promise.reject(this.#lastError);
+    return new Promise((settle, fail) => {
+      this.#waiting.push({ ask, settle, fail });
+      this.#flushSoon();
+    });
+  }
+
+  /** Sends what rate leases have spent, with whatever else there is to send. */
+  report(): void {
+    if (this.#options.rates.pending) this.#flushSoon();
+  }
+
+  /** Sends what rate leases have spent, until metering has it all or does not answer. */
+  async reportAll(): Promise<void> {
+    while (this.#options.rates.pending) {
+      if (!(await this.#send([]))) return;
+    }
+  }
+
+  // Sent after the poll phase, when everything that arrived in this turn has asked.
+  #flushSoon(): void {
+    if (this.#flushing) return;
+    this.#flushing = true;
+    setImmediate(() => {
+      this.#flushing = false;
+      do {
+        void this.#send(this.#waiting.splice(0, MAX_ASKS));
+      } while (this.#waiting.length > 0);
+    });
+  }
+
+  /** False: metering did not answer, and who waited was told. */
+  async #send(batch: readonly Waiter[]): Promise<boolean> {
+    const { source, clock, rates, identityFreshness } = this.#options;
+    const sentAt = clock.now();
+    for (const { ask } of batch) this.#noteSpends(ask, sentAt);
+    const reports = rates.take(sentAt);
+    const asks = this.#asks(batch, sentAt);
+    try {
+      const reply = await source.acquire({
+        identityFreshness: identityFreshness(),
+        asks,
+        reports: reports.wire,
+      });
+      reports.delivered();
+      this.#take(reply, sentAt);
+      for (const [i, waiter] of batch.entries()) this.#answer(waiter, asks[i]!, reply.results[i]!);
+      return true;
+    } catch (error) {
+      reports.failed();
+      this.#lastError = error;
+      this.#unreachableUntilMs = clock.now().monotonicMs + UNREACHABLE_MS;
+      for (const waiter of batch) waiter.fail(error);
+      return false;
+    }
+  }
+
+  // Refilling starts when units were spent, but metering learns of it only from us: tell it before asking.
+  #noteSpends({ due }: PendingAsk, now: Moment): void {
+    for (const { bucket } of due) {
+      if (bucket.limit.kind !== "rate") continue;
+      for (const lease of bucket.leases) {
+        if (lease.left === 0) bucket.close(lease, now);
+        if (lease.left === 0 || lease.spends.length > 0) this.#options.rates.note(lease, lease.left === 0);
+      }
+    }
+  }
+
+  // What is in hand counts once, for the first ask that can use it, and only the first asks for more than it needs.
+  #asks(batch: readonly Waiter[], now: Moment): Ask[] {
+    const promised = new Map<LocalBucket, number>();
+    return batch.map(({ ask: { nodeIds, resource, needs, due } }) => {
+      const wants = due.map(({ bucket, units }): Want => {
+        const limitId = bucket.limit.id;
+        const before = promised.get(bucket);
+        const need = needs.length === 0 ? 0 : units;
+        promised.set(bucket, (before ?? 0) + need);
+        const held = Math.min(Math.max(bucket.left(now) - (before ?? 0), 0), need);
+        if (need > 0 && held === need) return { limitId, units: 0, held };
+        return {
+          limitId,
+          units: before === undefined ? wanted(bucket, units, now) : Math.max(units, 1),
+          held,
+        };
+      });
+      return { nodeIds, resource, needs, wants };
+    });
+  }
+
+  #take({ limits, leases, position }: AcquireReply, sentAt: Moment): void {
+    const { book, clock } = this.#options;
+    for (const node of limits) book.fill(node.nodeId, node.limits, position);
+    const now = clock.now();
+    for (const lease of leases) {
+      const bucket = book.bucket(lease.limitId);
+      if (bucket === undefined) this.#decline(lease);
+      else {
+        bucket.remaining = lease.remaining;
+        bucket.windowEndMs = lease.windowEndMs;
+        bucket.grant(this.#localLease(bucket, lease, sentAt), now);
+      }
+    }
+  }
+
+  #localLease(bucket: LocalBucket, lease: GrantedLease, sentAt: Moment): LocalLease {
+    const wallMs = Math.min(sentAt.wallMs + lease.ttlMs, lease.windowEndMs ?? Number.POSITIVE_INFINITY);
+    return {
+      id: lease.id,
+      ref: bucket.limit.kind === "quota" ? this.#held(lease.id) : undefined,
+      units: lease.units,
+      deadline: { monotonicMs: sentAt.monotonicMs + lease.ttlMs, wallMs },
+      left: lease.units,
+      spends: [],
+      reported: 0,
+    };
+  }
+
+  #held(leaseId: string): object {
+    const ref = this.#options.journal.lease(leaseId);
+    this.#options.journal.granted(ref);
+    return ref;
+  }
+
+  // A lease of a limit that was changed while it travelled: it goes back as it came. It may be of either kind,
+  // and closing it the wrong way does nothing.
+  #decline(lease: GrantedLease): void {
+    this.#options.journal.close(this.#held(lease.id));
+    this.#options.rates.noteUnspent(lease.id);
+  }
+
+  #answer({ ask, settle }: Waiter, { wants }: Ask, result: AskResult): void {
+    const limitId = "limitId" in result ? result.limitId : undefined;
+    const held = wants.find((want) => want.limitId === limitId)?.held ?? 0;
+    if (result.outcome === "EXHAUSTED") this.#remember(result, ask, held);
+    settle({ ...result, held });
+  }
+
+  #remember(result: Exhausted, { needs }: PendingAsk, held: number): void {
+    const bucket = this.#options.book.bucket(result.limitId);
+    if (bucket === undefined) return;
+    const nowMs = this.#options.clock.now().monotonicMs;
+    const { retryAfterMs = Number.POSITIVE_INFINITY, remaining } = result;
+    bucket.remaining = remaining;
+    bucket.refusal = {
+      units: needs.find(({ meter }) => meter === bucket.limit.meter)?.units ?? 1,
+      held,
+      untilMs: nowMs + Math.min(REFUSAL_MS, retryAfterMs),
+      remaining,
+      retryAtMs: Number.isFinite(retryAfterMs) ? nowMs + retryAfterMs : undefined,
+    };
+  }
+}
+
+function wanted(bucket: LocalBucket, units: number, now: Moment): number {
+  const seconds = Math.max((now.monotonicMs - bucket.grantedAtMs) / 1000, 0.01);
+  const perSecond = bucket.grantedAtMs === 0 ? 0 : bucket.spentSinceGrant / seconds;
+  return Math.max(units, wantFor(perSecond, TARGET_SECONDS, WANT_FLOOR, WANT_CAP));
+}
