@@ -15,7 +15,9 @@ const PAUSE_MS = 15;
 const DOWN_MS = 1500;
 const UNITS = 1_000_000n;
 
-const system = useSystem();
+/** Longer than a busy machine takes to start identity again. */
+const environment = { GATEHOUSE_STALENESS_MAX: "60s" };
+const system = useSystem({ replicas: [{ environment }, { environment }] });
 
 async function organizationOfTwo(name: string): Promise<Organization> {
   const made = await makeOrganization(system(), name, ["unlimited", "limited"]);

@@ -14,6 +14,9 @@ interface Rate {
   readonly burst: number;
 }
 
+/** Metering lends units of a rate for 2 to 5 s, and waits another second for a word of them. */
+const LEASE_MS = 6500;
+
 const system = useSystem();
 
 async function limitedKey(name: string, rate: Rate, enforcement = Enforcement.ENFORCE): Promise<string> {
@@ -81,6 +84,33 @@ test("no interval admits more than burst and rate allow, over two replicas", asy
   measured("forty a second with a burst of ten", { admitted: admitted.length, "worst excess": worst });
   expect(worst).toBeLessThanOrEqual(0);
   expect(new Set(admitted.map(({ replica }) => replica)).size).toBe(2);
+});
+
+test("a replica that was stopped for longer than its leases live spends nothing of them", async () => {
+  const rate = { units: 40, intervalMs: 1000, burst: 40 };
+  const key = await limitedKey("Stopped", rate);
+  const { process } = system().replicas[1]!;
+  const load = startLoad(8, (caller) => ask(system().root, caller % 2, { key }, 30_000));
+  const valid = () => load.answers.filter(({ code }) => code === "VALID");
+  try {
+    // The second has a lease and units of it left: it was given several and is stopped between two calls.
+    await until("both admit", () => new Set(valid().map(({ replica }) => replica)).size === 2);
+    process.pause();
+    const pausedMs = performance.now();
+    await until("its leases are over", () => performance.now() > pausedMs + LEASE_MS);
+    process.resume();
+    const resumedMs = performance.now();
+    await until("it admits again", () =>
+      valid().some(({ replica, sentMs }) => replica === 1 && sentMs > resumedMs + 500),
+    );
+  } finally {
+    process.resume();
+    await load.stop();
+  }
+  const admitted = valid().sort((a, b) => a.sentMs - b.sentMs);
+  const worst = worstExcess(admitted, rate);
+  measured("forty a second, a replica stopped", { admitted: admitted.length, "worst excess": worst });
+  expect(worst).toBeLessThanOrEqual(0);
 });
 
 test("a rate that only warns is exceeded, and the same check says so", async () => {

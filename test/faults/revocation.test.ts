@@ -82,6 +82,20 @@ test.each(ways)("$name stops it on both replicas within a second", async ({ name
   expectRefused(watched, code);
 });
 
+test("a NATS that hangs holds up neither a revocation nor its effect", async () => {
+  const { identityLinks, meteringLinks, replicas } = system();
+  const links = [identityLinks.nats, meteringLinks.nats, ...replicas.map(({ links }) => links.nats)];
+  const { key, change } = await ways[0]!.prepare(system(), "hung nats");
+  for (const link of links) link.hang();
+  try {
+    const watched = await watchChange(system(), { key: key.secret, change, forMs: WATCH_MS });
+    report("revoking a key, NATS hung", watched);
+    expectRefused(watched, "NOT_FOUND");
+  } finally {
+    for (const link of links) link.mend();
+  }
+});
+
 test("a replica that was stopped across a revocation does not answer from before it", async () => {
   const { root, replicas } = system();
   const { key, change } = await ways[0]!.prepare(system(), "stopped");
