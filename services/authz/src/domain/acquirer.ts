@@ -135,22 +135,19 @@ export class Acquirer {
     }
   }
 
-  // What is in hand counts once, for the first ask that can use it, and only the first asks for more than it needs.
+  // What is in hand counts towards every ask: those that it does not suffice for ask again, and who is refused was
+  // refused with all of it counted. Only the first asks for more than it needs.
   #asks(batch: readonly Waiter[], now: Moment): Ask[] {
-    const promised = new Map<LocalBucket, number>();
+    const asked = new Set<LocalBucket>();
     return batch.map(({ ask: { nodeIds, resource, needs, due } }) => {
       const wants = due.map(({ bucket, units }): Want => {
         const limitId = bucket.limit.id;
-        const before = promised.get(bucket);
         const need = needs.length === 0 ? 0 : units;
-        promised.set(bucket, (before ?? 0) + need);
-        const held = Math.min(Math.max(bucket.left(now) - (before ?? 0), 0), need);
-        if (need > 0 && held === need) return { limitId, units: 0, held };
-        return {
-          limitId,
-          units: before === undefined ? wanted(bucket, units, now) : Math.max(units, 1),
-          held,
-        };
+        const held = bucket.left(now);
+        if (need > 0 && held >= need) return { limitId, units: 0, held };
+        const isFirst = !asked.has(bucket);
+        asked.add(bucket);
+        return { limitId, units: isFirst ? wanted(bucket, units, now) : Math.max(units, 1), held };
       });
       return { nodeIds, resource, needs, wants };
     });

@@ -22,7 +22,7 @@ export interface Want {
   readonly limitId: string;
   /** Units; 0 where what the call needs is in hand. */
   readonly units: number;
-  /** Units in hand that no earlier ask of the request counts on: the ask needs only the rest. */
+  /** Units in hand: the ask needs only the rest. */
   readonly held: number;
 }
 

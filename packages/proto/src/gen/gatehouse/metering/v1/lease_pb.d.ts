@@ -62,7 +62,7 @@ export declare type Want = Message<"gatehouse.metering.v1.Want"> & {
   units: bigint;
 
   /**
-   * Units in hand that no earlier ask of the request counts on: the ask needs only the rest.
+   * Units in hand: the ask needs only the rest.
    *
    * @generated from field: int64 held = 3;
    */
