@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import type { Principal } from "@gatehouse/access";
 import { createAuthz, readAuthzConfig } from "@gatehouse/authz";
 import { createIdentity, keepRootKey, readIdentityConfig } from "@gatehouse/identity";
 import { redact } from "@gatehouse/keys";
@@ -132,16 +131,16 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 /** A service as its package makes it. */
-interface Service {
-  readonly routes: ServeOptions<Principal>["routes"];
-  readonly guard: ServeOptions<Principal>["guard"];
+interface Service<P> {
+  readonly routes: ServeOptions<P>["routes"];
+  readonly guard: ServeOptions<P>["guard"];
   ready(): Promise<void>;
 }
 
-async function open(
+async function open<P>(
   name: string,
   ports: Endpoints,
-  { routes, guard, ready }: Service,
+  { routes, guard, ready }: Service<P>,
   log: Log,
   opened: Disposables,
 ): Promise<ServiceAddresses> {

@@ -24,6 +24,7 @@ import { LimitBook } from "./domain/limit-book.ts";
 import { Verifier } from "./domain/verify.ts";
 import { authzHandlers } from "./rpc/authz-service.ts";
 import { RequestMemory } from "./rpc/request-memory.ts";
+import { verifierGuard } from "./rpc/verifier-guard.ts";
 import { Shipper, Spool } from "./spool/index.ts";
 import { GrpcIdentitySource } from "./upstream/identity-source.ts";
 import { GrpcMeteringSource } from "./upstream/metering-source.ts";
@@ -40,8 +41,8 @@ export interface AuthzOverrides {
 
 /** authz, ready to be served. */
 export interface Authz {
-  readonly routes: readonly Route<Principal>[];
-  readonly guard: Guard<Principal>;
+  readonly routes: readonly Route<Principal | undefined>[];
+  readonly guard: Guard<Principal | undefined>;
   /** Rejects until both feeds have been proven once. */
   ready(): Promise<void>;
   /** After the server has closed: gives leases back and ships what is spooled, for a few seconds at most. */
@@ -150,7 +151,7 @@ export async function createAuthz(
     const memory = new RequestMemory(() => clock.now().monotonicMs);
     return {
       routes: [route(AuthzService, authzHandlers({ verifier, memory }))],
-      guard: accessGuard({ directory, format, serviceSecret: secret }),
+      guard: verifierGuard(accessGuard({ directory, format, serviceSecret: secret })),
       ready: async () => {
         if (identityFollower.provenProof === 0) throw new Error("identity was not followed yet");
         if (meteringFollower.provenProof === 0) throw new Error("metering was not followed yet");

@@ -66,6 +66,7 @@ interface Refusal {
 /** Each wait can uncover the next thing missing: freshness, key, target, limits, units, and a race on each. */
 const MAX_ATTEMPTS = 12;
 const RETRY_MS = 100;
+const NO_CALL: VerifyCall = { presented: "", resource: "", account: "", needs: [], atLeastAsFresh: [] };
 
 export class Verifier {
   readonly #options: VerifierOptions;
@@ -84,6 +85,11 @@ export class Verifier {
   verify(call: VerifyCall, verifier: KeyView): Decision | Promise<Decision> {
     const first = this.#attempt(call, verifier);
     return typeof first === "function" ? this.#verifyLater(call, verifier, first) : first;
+  }
+
+  /** The answer where not even the verifier is known for sure. */
+  undecided(): Decision {
+    return this.#decision({ code: "INDETERMINATE", retryAfterMs: RETRY_MS }, NO_CALL);
   }
 
   async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait): Promise<Decision> {

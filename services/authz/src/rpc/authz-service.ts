@@ -1,6 +1,6 @@
 import type { Principal } from "@gatehouse/access";
 import type { AuthzService, VerifyRequest, VerifyResponse } from "@gatehouse/proto/authz";
-import { type Handlers, invalid, type Later } from "@gatehouse/service";
+import { type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
 import type { Decision } from "../domain/decision.ts";
 import type { Verifier, VerifyCall } from "../domain/verify.ts";
 import type { RequestMemory } from "./request-memory.ts";
@@ -14,41 +14,45 @@ export interface AuthzHandlersOptions {
 
 const MAX_BATCH = 1000;
 
-/** The data plane. A decision that charged is answered only once the journal has it. */
+/**
+ * The data plane. A decision that charged is answered only once the journal has it. The principal is undefined
+ * where the verifier's own key cannot be checked now.
+ */
 export function authzHandlers({
   verifier,
   memory,
-}: AuthzHandlersOptions): Handlers<typeof AuthzService, Principal> {
-  function decide(call: VerifyCall, principal: Principal): Later<VerifyResponse> | Promise<VerifyResponse> {
+}: AuthzHandlersOptions): Handlers<typeof AuthzService, Principal | undefined> {
+  function decide(
+    { requestId }: VerifyRequest,
+    call: VerifyCall,
+    principal: Principal | undefined,
+  ): Later<VerifyResponse> | Promise<VerifyResponse> | VerifyResponse {
+    if (principal === undefined) return verifyReply(verifier.undecided());
+    if (requestId !== "") return decideOnce(requestId, call, principal);
     const decision = verifier.verify(call, principal.view);
-    return decision instanceof Promise ? decision.then(written) : whenWritten(decision);
+    return decision instanceof Promise ? replyTo(decision) : replyLater(decision);
   }
 
-  function whenWritten(decision: Decision): Later<VerifyResponse> {
-    return {
-      whenReady(callback) {
-        const { receipt } = decision;
-        if (receipt === undefined) return callback(undefined, verifyReply(decision));
-        receipt.whenSettled((error) =>
-          callback(undefined, verifyReply(error ? unrecorded(decision) : decision)),
-        );
-      },
-    };
-  }
-
-  function written(decision: Decision): Promise<VerifyResponse> {
-    return settled(whenWritten(decision));
-  }
-
-  function once(request: VerifyRequest, call: VerifyCall, principal: Principal) {
-    if (request.requestId === "") return decide(call, principal);
-    return memory.once(principal.view.key.id, request.requestId, async () =>
-      settled(decide(call, principal)),
-    );
+  // What a retry was charged for stands; whether it may be done is decided anew, charging nothing.
+  async function decideOnce(
+    requestId: string,
+    call: VerifyCall,
+    { view }: Principal,
+  ): Promise<VerifyResponse> {
+    const known = memory.recall(view.key.id, requestId, call);
+    const first = await known?.catch(() => undefined);
+    if (first?.code === "VALID") {
+      const peek = { ...call, needs: call.needs.map(({ meter }) => ({ meter, units: 0 })) };
+      const again = await verifier.verify(peek, view);
+      return verifyReply(again.code === "VALID" ? first : again);
+    }
+    const decision = recorded(verifier.verify(call, view));
+    memory.remember(view.key.id, requestId, call, decision);
+    return verifyReply(await decision);
   }
 
   return {
-    verify: (request, { principal }) => once(request, verifyCall(request), principal),
+    verify: (request, { principal }) => decide(request, verifyCall(request), principal),
 
     async batchVerify({ requests }, { principal }) {
       if (requests.length === 0 || requests.length > MAX_BATCH) {
@@ -56,20 +60,42 @@ export function authzHandlers({
       }
       // All are read before any is charged: a batch with a bad call charges nothing.
       const calls = requests.map((request, i) => verifyCall(request, `requests[${i}].`));
-      const responses = calls.map((call, i) => settled(once(requests[i]!, call, principal)));
+      const responses = calls.map((call, i) => settled(decide(requests[i]!, call, principal)));
       return { responses: await Promise.all(responses) };
     },
   };
 }
 
-// What could not be written down was not admitted; its units are back in their leases by now.
+// No promise on the warm path: the replies of a turn leave together, after its one write.
+function replyLater(decision: Decision): Later<VerifyResponse> {
+  return {
+    whenReady: (callback) => whenRecorded(decision, (final) => callback(undefined, verifyReply(final))),
+  };
+}
+
+async function replyTo(decision: Promise<Decision>): Promise<VerifyResponse> {
+  return verifyReply(await recorded(decision));
+}
+
+async function recorded(decision: Decision | Promise<Decision>): Promise<Decision> {
+  const made = await decision;
+  return new Promise((resolve) => whenRecorded(made, resolve));
+}
+
+// What could not be written down was not admitted; its units are back in their leases by then.
+function whenRecorded(decision: Decision, callback: (final: Decision) => void): void {
+  const { receipt } = decision;
+  if (receipt === undefined) callback(decision);
+  else receipt.whenSettled((error) => callback(error === undefined ? decision : unrecorded(decision)));
+}
+
 function unrecorded(decision: Decision): Decision {
   return { ...decision, code: "INDETERMINATE", reason: "the decision could not be recorded; try again" };
 }
 
-async function settled<T>(reply: Later<T> | Promise<T>): Promise<T> {
-  if (reply instanceof Promise) return reply;
+async function settled(reply: Reply<VerifyResponse>): Promise<VerifyResponse> {
+  if (!("whenReady" in reply)) return reply;
   return new Promise((resolve, reject) => {
-    reply.whenReady((error, value) => (error ? reject(error) : resolve(value as T)));
+    reply.whenReady((error, value) => (error ? reject(error) : resolve(value!)));
   });
 }

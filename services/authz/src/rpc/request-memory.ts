@@ -1,45 +1,60 @@
-import { DecisionCode, type VerifyResponse } from "@gatehouse/proto/authz";
+import { hash } from "node:crypto";
+import type { Decision } from "../domain/decision.ts";
+import type { VerifyCall } from "../domain/verify.ts";
 
-/** How long a retry is answered as the first call was. */
+/** How long a retry is not charged again. */
 const REMEMBERED_MS = 60_000;
 /** A bound on memory: the oldest go first, and their retries are charged anew. */
 const CAPACITY = 100_000;
 
-/** The answers of calls that carried a request id, so that a retry to this replica charges once. */
+/**
+ * What calls that carried a request id were charged for, so that a retry to this replica is charged once. What a
+ * retry may do is decided anew, as a peek: a key that was revoked in between is refused.
+ *
+ * A retry is the same call by the same verifier. Another call under the same id is another call: remembered by
+ * its id alone, one key's answer would be given for another's.
+ */
 export class RequestMemory {
-  readonly #answers = new Map<
-    string,
-    { readonly answer: Promise<VerifyResponse>; readonly untilMs: number }
-  >();
+  readonly #charged = new Map<string, Remembered>();
   readonly #nowMs: () => number;
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
   }
 
-  /** The answer of the first call by this verifier with this id. One that failed, or could not be decided, is forgotten. */
-  once(
-    verifierKeyId: string,
-    requestId: string,
-    decide: () => Promise<VerifyResponse>,
-  ): Promise<VerifyResponse> {
-    const name = `${verifierKeyId} ${requestId}`;
-    const known = this.#answers.get(name);
-    if (known !== undefined && known.untilMs > this.#nowMs()) return known.answer;
-    const answer = decide();
-    this.#answers.delete(name);
-    this.#answers.set(name, { answer, untilMs: this.#nowMs() + REMEMBERED_MS });
-    const forget = () => this.#answers.delete(name);
-    answer.then(({ code }) => code === DecisionCode.INDETERMINATE && forget(), forget);
-    this.#forget();
-    return answer;
+  /** The decision of the first such call, if that was charged or is being decided. */
+  recall(verifierKeyId: string, requestId: string, call: VerifyCall): Promise<Decision> | undefined {
+    const remembered = this.#charged.get(nameOf(verifierKeyId, requestId, call));
+    return remembered !== undefined && remembered.untilMs > this.#nowMs() ? remembered.decision : undefined;
   }
 
-  #forget(): void {
+  /** Remembers a call from now on; it is forgotten if it turns out not to be charged. */
+  remember(verifierKeyId: string, requestId: string, call: VerifyCall, decision: Promise<Decision>): void {
+    const name = nameOf(verifierKeyId, requestId, call);
+    this.#charged.delete(name);
+    this.#charged.set(name, { decision, untilMs: this.#nowMs() + REMEMBERED_MS });
+    const forget = () => this.#charged.delete(name);
+    decision.then(({ code }) => code !== "VALID" && forget(), forget);
+    this.#forgetOld();
+  }
+
+  #forgetOld(): void {
     const nowMs = this.#nowMs();
-    for (const [name, { untilMs }] of this.#answers) {
-      if (untilMs > nowMs && this.#answers.size <= CAPACITY) return;
-      this.#answers.delete(name);
+    for (const [name, { untilMs }] of this.#charged) {
+      if (untilMs > nowMs && this.#charged.size <= CAPACITY) return;
+      this.#charged.delete(name);
     }
   }
+}
+
+interface Remembered {
+  readonly decision: Promise<Decision>;
+  readonly untilMs: number;
+}
+
+// JSON keeps the parts apart: joined as they are, two calls could make one name. Hashed, no key lies about.
+function nameOf(verifierKeyId: string, requestId: string, call: VerifyCall): string {
+  const { presented, resource, account, needs } = call;
+  const name = JSON.stringify([verifierKeyId, requestId, presented, resource, account, needs]);
+  return hash("sha256", name, "base64url");
 }
