@@ -77,7 +77,6 @@ function isUnderstated({ stalenessMs, sentMs }: Answer, brokenMs: number): boole
   return stalenessMs + ROUNDING_MS < sentMs - brokenMs;
 }
 
-function saysItDoesNotKnow({ code, error }: Answer): boolean {
-  if (code === "INDETERMINATE") return true;
-  return error?.code === "UNAVAILABLE" && error.message === "the presented key cannot be checked now";
+function saysItDoesNotKnow({ code }: Answer): boolean {
+  return code === "INDETERMINATE";
 }
