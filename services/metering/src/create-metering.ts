@@ -28,6 +28,7 @@ import { translatedGuard, translatedRoute } from "./rpc/translated.ts";
 import { usageRoute } from "./rpc/usage-service.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { databaseFailure } from "./storage/database-failure.ts";
+import { EndedHolders1764100000000 } from "./storage/ended-holders-migration.ts";
 import { PostgresIngestStore } from "./storage/ingest-store.ts";
 import { Initial1764000000000 } from "./storage/initial-migration.ts";
 import { PostgresLeaseStore } from "./storage/lease-store.ts";
@@ -130,7 +131,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
     url: config.databaseUrl.reveal(),
     schema: "metering",
     entities: [],
-    migrations: [Initial1764000000000],
+    migrations: [Initial1764000000000, EndedHolders1764100000000],
     poolSize,
   });
   opened.add("database", () => dataSource.destroy());

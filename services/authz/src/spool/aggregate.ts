@@ -1,4 +1,14 @@
-import { CHARGE, CLOSED, DEFINE_LEASE, DEFINE_SERIES, FORMAT, GRANTED, MINUTE, SPEND } from "./record.ts";
+import {
+  CHARGE,
+  CLOSED,
+  DEFINE_LEASE,
+  DEFINE_SERIES,
+  ENDED,
+  FORMAT,
+  GRANTED,
+  MINUTE,
+  SPEND,
+} from "./record.ts";
 import { Reader, varintBytes, writeVarint } from "./varint.ts";
 
 /**
@@ -14,6 +24,12 @@ export class Aggregate {
   readonly #leases: LeaseUse[] = [];
   readonly #seriesByName = new Map<string, SeriesUse>();
   readonly #leasesByName = new Map<string, LeaseUse>();
+  #isFinal = false;
+
+  /** Whether it says that the epoch has ended. */
+  get isFinal(): boolean {
+    return this.#isFinal;
+  }
 
   /** Takes in one frame's payload. Throws RangeError on what no spool wrote. */
   apply(payload: Buffer): void {
@@ -38,6 +54,8 @@ export class Aggregate {
         this.#leases.push(entry(this.#leasesByName, reader.take(value), (fields) => new LeaseUse(fields)));
       } else if (kind === GRANTED || kind === CLOSED) {
         known(this.#leases[value]).isClosed ||= kind === CLOSED;
+      } else if (kind === ENDED) {
+        this.#isFinal = true;
       } else {
         throw new RangeError(`unknown kind of record in a spool's frame: ${kind}`);
       }
@@ -54,14 +72,22 @@ export class Aggregate {
     const usage = [...this.#seriesByName.values()];
     const leases = [...this.#leasesByName.values()].filter(({ spent, isClosed }) => spent > 0 || isClosed);
     const messages = [...usage, ...leases];
-    const batch = Buffer.allocUnsafe(messages.reduce((sum, message) => sum + message.byteLength(), 0));
+    const bytes = messages.reduce((sum, message) => sum + message.byteLength(), 0);
+    const batch = Buffer.allocUnsafe(bytes + FINAL.length);
     let at = 0;
     for (const message of messages) {
       at = message.write(batch, at);
     }
+    if (this.#isFinal) {
+      batch.set(FINAL, at);
+      at += FINAL.length;
+    }
     return batch.subarray(0, at);
   }
 }
+
+/** `final` (field 3 of UsageBatch) is true. */
+const FINAL = [3 << 3, 1];
 
 /** One series: a MinuteUsage (field 1 of UsageBatch) for each minute. */
 class SeriesUse {

@@ -74,7 +74,7 @@ export class Epoch {
   /** Seals the next batch. After a failure it can be called again with the same arguments. */
   async seal(sequence: number, aggregate: Aggregate, nowMs: number): Promise<void> {
     const batch = sealedBatch(aggregate.encode());
-    await this.openLeases.record(sequence, aggregate.leases());
+    await this.openLeases.record(sequence, aggregate.leases(), aggregate.isFinal);
     await this.#store.put(sequence, batch);
     this.#lastSequence = sequence;
     this.#pendingBytes += batch.payload.length;

@@ -13,8 +13,10 @@ import { replaceFile } from "./replace-file.ts";
 export interface OpenLeases {
   /** The last sequence number sealed; 0 before the first. */
   readonly sealed: number;
-  /** Takes in what a segment says of its leases. After a failure it can be said again. */
-  record(sequence: number, leases: Iterable<LeaseState>): Promise<void>;
+  /** Whether a sealed segment said that the epoch has ended. */
+  readonly isEnded: boolean;
+  /** Takes in what a segment says of its leases, and of the epoch's end. After a failure it can be said again. */
+  record(sequence: number, leases: Iterable<LeaseState>, isFinal: boolean): Promise<void>;
   /** The ids of the leases that are held. */
   ids(): Iterable<string>;
 }
@@ -28,6 +30,7 @@ interface Line {
   readonly sealed: number;
   readonly opened: readonly string[];
   readonly closed: readonly string[];
+  readonly ended?: boolean;
 }
 
 /** The log is rewritten once it is this large and four times what a rewrite would leave. */
@@ -39,6 +42,7 @@ export class OpenLeasesFile implements OpenLeases {
   readonly #isDurable: boolean;
   readonly #open = new Set<string>();
   #sealed = 0;
+  #isEnded = false;
   #bytes = 0;
   #openBytes = 0;
   #isTorn = false;
@@ -69,15 +73,24 @@ export class OpenLeasesFile implements OpenLeases {
     return this.#sealed;
   }
 
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
   ids(): Iterable<string> {
     return this.#open;
   }
 
-  async record(sequence: number, leases: Iterable<LeaseState>): Promise<void> {
+  async record(sequence: number, leases: Iterable<LeaseState>, isFinal: boolean): Promise<void> {
     const states = [...leases];
     const opened = states.filter(({ leaseId, isClosed }) => !isClosed && !this.#open.has(leaseId));
     const closed = states.filter(({ leaseId, isClosed }) => isClosed && this.#open.has(leaseId));
-    const line: Line = { sealed: sequence, opened: opened.map(leaseIdOf), closed: closed.map(leaseIdOf) };
+    const line: Line = {
+      sealed: sequence,
+      opened: opened.map(leaseIdOf),
+      closed: closed.map(leaseIdOf),
+      ended: isFinal,
+    };
     this.#apply(line);
     if (this.#isTorn || this.#bytes > Math.max(REWRITE_BYTES, this.#openBytes * REWRITE_RATIO)) {
       await this.#rewrite();
@@ -92,14 +105,20 @@ export class OpenLeasesFile implements OpenLeases {
   }
 
   async #rewrite(): Promise<void> {
-    const frame = lineFrame({ sealed: this.#sealed, opened: [...this.#open], closed: [] });
+    const frame = lineFrame({
+      sealed: this.#sealed,
+      opened: [...this.#open],
+      closed: [],
+      ended: this.#isEnded,
+    });
     await replaceFile(this.#path, [frame], this.#isDurable);
     this.#isTorn = false;
     this.#bytes = frame.length;
   }
 
-  #apply({ sealed, opened, closed }: Line): void {
+  #apply({ sealed, opened, closed, ended = false }: Line): void {
     this.#sealed = Math.max(this.#sealed, sealed);
+    this.#isEnded ||= ended;
     for (const leaseId of opened) {
       this.#open.add(leaseId);
       this.#openBytes += leaseId.length;
@@ -112,7 +131,7 @@ export class OpenLeasesFile implements OpenLeases {
 }
 
 /** For a spool without files: after a crash there is nobody who could close anything. */
-export const noOpenLeases: OpenLeases = { sealed: 0, record: async () => {}, ids: () => [] };
+export const noOpenLeases: OpenLeases = { sealed: 0, isEnded: false, record: async () => {}, ids: () => [] };
 
 function leaseIdOf({ leaseId }: LeaseState): string {
   return leaseId;

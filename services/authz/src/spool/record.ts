@@ -20,3 +20,5 @@ export const SPEND = 4;
 export const GRANTED = 5;
 /** Value: lease, from which nothing will be spent any more. */
 export const CLOSED = 6;
+/** No value: nothing more will ever be said under this epoch. */
+export const ENDED = 7;

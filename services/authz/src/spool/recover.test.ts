@@ -9,6 +9,7 @@ import { aggregateOf, recoverEpoch } from "./recover.ts";
 import type { Spool } from "./spool.ts";
 import {
   filesAtDeath,
+  finalOf,
   openSpool,
   payloadsOf,
   temporaryDirectory,
@@ -90,6 +91,18 @@ test("the next process seals what the dead one left and closes every lease it he
   expect(totals.usage).toEqual({ "7/key_2/acc_1/requests//VALID": 2 });
   expect(totals.spent).toEqual({ lea_used: 2, lea_never_granted: 2, lea_idle: 0 });
   expect(totals.closed.sort()).toEqual(["lea_idle", "lea_never_granted", "lea_used"]);
+  expect(await finalOf(epoch!)).toEqual([4]);
+});
+
+test("an epoch that recorded nothing is said to have ended, once: it may have been lent what it never heard of", async () => {
+  const directory = temporaryDirectory();
+  mkdirSync(join(directory, "epoch-7"));
+  for (const start of ["first", "second"]) {
+    const epoch = await recoverEpoch({ directory, number: 7, isDurable: false, nowMs: 0 });
+    expect(epoch.lastSequence, start).toBe(1);
+    expect(await finalOf(epoch)).toEqual([1]);
+    await epoch.acknowledge(2, 0);
+  }
 });
 
 test("recovery that dies anywhere is taken up again, to the same sum", async () => {
@@ -108,6 +121,7 @@ test("recovery that dies anywhere is taken up again, to the same sum", async () 
     const twice = await recoverEpoch({ directory: recovered, number: 1, isDurable: false, nowMs: 0 });
     expect(twice.pending.map(({ sequence }) => sequence)).toEqual([1, 2]);
     expect(totalsOf([(await twice.read(1))!.payload, (await twice.read(2))!.payload])).toEqual(expected);
+    expect(await finalOf(twice)).toEqual([2]);
   };
 
   await again();
@@ -126,12 +140,16 @@ test("recovery that dies anywhere is taken up again, to the same sum", async () 
   expect(readdirSync(join(recovered, "epoch-1")).filter((name) => name.endsWith(".segment"))).toEqual([]);
 });
 
-test("epochs of which nothing is left disappear, and their numbers never come back", async () => {
+test("epochs that metering has all of disappear, and their numbers never come back", async () => {
   const directory = temporaryDirectory();
   const epochs: number[] = [];
   for (let start = 0; start < 3; start++) {
     const spool = await openSpool({ directory });
     epochs.push(spool.epoch);
+    for (const epoch of spool.backlog.epochs.filter(({ isLive }) => !isLive)) {
+      await epoch.acknowledge(epoch.lastSequence + 1, 0);
+    }
+    await spool.backlog.prune(Date.now());
     await spool.stop();
   }
   expect(epochs).toEqual([epochs[0], epochs[0]! + 1, epochs[0]! + 2]);

@@ -16,7 +16,9 @@ import { Turn } from "./turn.ts";
  * What a dead epoch left behind becomes batches. Each raw segment is parsed up to its last whole frame and sealed under
  * its own number, to the batch that its process would have made of it. Then every lease that the epoch was handed and
  * did not close is closed: the process that spent from it is gone, all it spent is in these batches, and the rest can
- * go back. The closes go through a segment of their own, so that a crash in here is recovered like any other.
+ * go back. The last batch says that the epoch has ended, whatever else it says: an answer with leases may have been on
+ * its way when the process died, so metering knows of leases that nobody here has heard of, and closes those too.
+ * All this goes through segments of their own, so that a crash in here is recovered like any other.
  */
 
 /** Options of {@link recoverEpoch}. */
@@ -57,7 +59,9 @@ export async function recoverEpoch({ directory, number, isDurable, nowMs }: Reco
     }
     await store.removeSegment(sequence);
   }
-  await closeLeases(epoch, store, isDurable, nowMs);
+  if (!openLeases.isEnded) {
+    await endEpoch(epoch, store, isDurable, nowMs);
+  }
   return epoch;
 }
 
@@ -70,7 +74,7 @@ export function aggregateOf(payloads: Iterable<Buffer>): Aggregate {
   return aggregate;
 }
 
-async function closeLeases(
+async function endEpoch(
   epoch: Epoch,
   store: DiskBatchStore,
   isDurable: boolean,
@@ -94,7 +98,6 @@ async function closeLeases(
       await sealTurn();
     }
   }
-  if (!turn.isEmpty) {
-    await sealTurn();
-  }
+  turn.end();
+  await sealTurn();
 }

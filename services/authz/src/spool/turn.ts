@@ -4,6 +4,7 @@ import {
   type CLOSED,
   DEFINE_LEASE,
   DEFINE_SERIES,
+  ENDED,
   FORMAT,
   type GRANTED,
   MINUTE,
@@ -92,6 +93,13 @@ export class Turn {
   mark(kind: LeaseMark["kind"], lease: LeaseRef): void {
     this.#marks.push({ kind, lease });
     this.#lease(lease, kind);
+  }
+
+  /** Says that the epoch has ended. */
+  end(): void {
+    this.#reserve(0);
+    this.growthBytes += ENTRY_BYTES;
+    this.#end = writeVarint(this.#bytes, this.#end, ENDED);
   }
 
   /** The turn as a frame; the turn is empty afterwards. */

@@ -1,4 +1,4 @@
-import { overloaded, unavailable } from "@gatehouse/service/failure";
+import { failedPrecondition, overloaded, unavailable } from "@gatehouse/service/failure";
 import type { AcquireAnswer, AcquireRequest, AskResult, Grant, LeaseStore } from "./lease.ts";
 import type { Share } from "./ledger.ts";
 import { type Applicant, lend, type Round } from "./lend.ts";
@@ -30,7 +30,7 @@ export class AcquireLoop {
     this.#waitMs = waitMs;
   }
 
-  /** Throws Failure OVERLOADED, and what the transaction throws. */
+  /** Throws Failure OVERLOADED, FAILED_PRECONDITION for a holder that has ended, and what the transaction throws. */
   acquire(request: AcquireRequest): Promise<AcquireAnswer> {
     if (this.#closed) return Promise.reject(unavailable("metering is closing"));
     if (this.#arrived.length >= MAX_ARRIVED) {
@@ -142,6 +142,12 @@ class Acquire {
   }
 
   take(round: Round, share: Share, nowMs: number): void {
+    if (round.endedHolders.has(this.#request.holder)) {
+      this.fail(
+        failedPrecondition("FINAL_STATE", "the holder's epoch has ended; a new one begins with a new epoch"),
+      );
+      return;
+    }
     this.#reported = true;
     this.#recalled = share.recalled;
     this.#leases.push(...share.grants);

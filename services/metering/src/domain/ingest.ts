@@ -21,6 +21,8 @@ export interface IngestTx {
   taken(batch: Batch): Promise<TakenBatch>;
   /** Books the rows whose accounts are known, puts the others aside; answers how many it put aside. */
   bookUsage(batch: Batch): Promise<number>;
+  /** Notes that the epoch has ended, after every acquire of it that is under way; answers its open leases. */
+  endEpoch(epoch: ProducerEpoch): Promise<readonly string[]>;
   /** The leases, with their buckets locked. Those that are not there are unknown. */
   lockLeases(leaseIds: readonly string[]): Promise<readonly QuotaLease[]>;
   writeLeases(leases: readonly QuotaLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void>;
@@ -82,10 +84,16 @@ async function take(tx: IngestTx, batch: Batch) {
     const same = digest === undefined || Buffer.compare(digest, batch.digest) === 0;
     return { taken: same ? { expectedSequence: expected, quarantined } : { mismatch: true }, anomalies: [] };
   }
-  const { anomalies, freed } = await bookLeases(tx, batch.leases);
+  const spends = batch.final ? [...batch.leases, ...(await closesOf(tx, batch))] : batch.leases;
+  const { anomalies, freed } = await bookLeases(tx, spends);
   const quarantined = await tx.bookUsage(batch);
   await tx.finish(batch, quarantined, freed);
   return { taken: { expectedSequence: expected + 1, quarantined }, anomalies };
+}
+
+/** An epoch may hold leases that it never heard of: it died before it read the answer. */
+async function closesOf(tx: IngestTx, epoch: ProducerEpoch): Promise<LeaseSpend[]> {
+  return (await tx.endEpoch(epoch)).map((leaseId) => ({ leaseId, spent: 0, closed: true }));
 }
 
 async function bookLeases(tx: IngestTx, spends: readonly LeaseSpend[]) {

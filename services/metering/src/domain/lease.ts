@@ -121,11 +121,20 @@ export interface RoundChanges {
 
 /** A transaction over buckets. Buckets are locked in one order: quotas by id, then rates by limit. */
 export interface LeaseTx {
-  /** The database's time, and which of these the mirror does not know. */
+  /**
+   * The database's time, which holders' epochs have ended, and which nodes and meters the mirror does not know.
+   * The epochs that have not ended do not end before the transaction does.
+   */
   survey(
+    holders: readonly string[],
     nodeIds: readonly string[],
     meters: readonly string[],
-  ): Promise<{ nowMs: number; unknownNodes: ReadonlySet<string>; unknownMeters: ReadonlySet<string> }>;
+  ): Promise<{
+    nowMs: number;
+    endedHolders: ReadonlySet<string>;
+    unknownNodes: ReadonlySet<string>;
+    unknownMeters: ReadonlySet<string>;
+  }>;
   limitsOn(nodeIds: readonly string[]): Promise<readonly Limit[]>;
   /** The limits with the head of metering's log, of one snapshot, and the time. */
   limitsAtHead(

@@ -26,16 +26,23 @@ export interface Round {
   readonly shares: readonly Share[];
   readonly limits: ReadonlyMap<string, readonly Limit[]>;
   readonly freshness: string;
+  /** Holders whose epochs have ended: they were lent nothing. */
+  readonly endedHolders: ReadonlySet<string>;
 }
 
 /** A holder that vanished may still have units until then; afterwards they count as spent. */
 export const FORFEIT_GRACE_MS = 5000;
 /** Without a wish of the holder's: this many times the need, within what lease sizes allow. */
 const DEFAULT_WANT_NEEDS = 10;
-export async function lend(tx: LeaseTx, applicants: readonly Applicant[]): Promise<Round> {
-  const nodeIds = unique(applicants.flatMap((applicant) => applicant.nodeIds));
-  const meters = unique(applicants.flatMap(({ asks }) => asks.flatMap(({ needs }) => [...needs.keys()])));
-  const { nowMs, unknownNodes, unknownMeters } = await tx.survey(nodeIds, meters);
+
+export async function lend(tx: LeaseTx, all: readonly Applicant[]): Promise<Round> {
+  const nodeIds = unique(all.flatMap((applicant) => applicant.nodeIds));
+  const meters = unique(all.flatMap(({ asks }) => asks.flatMap(({ needs }) => [...needs.keys()])));
+  const holders = unique(all.map(({ holder }) => holder));
+  const { nowMs, endedHolders, unknownNodes, unknownMeters } = await tx.survey(holders, nodeIds, meters);
+  const applicants = all.map((applicant) =>
+    endedHolders.has(applicant.holder) ? { ...applicant, asks: [], reports: [] } : applicant,
+  );
   const known = ({ nodeIds, needs }: Ask) =>
     nodeIds.every((id) => !unknownNodes.has(id)) && needs.keys().every((meter) => !unknownMeters.has(meter));
 
@@ -61,7 +68,7 @@ export async function lend(tx: LeaseTx, applicants: readonly Applicant[]): Promi
   );
   await tx.write({ ...ledger.changes(), freedLimitIds: freed });
   const limitsByNode = new Map(nodeIds.map((id) => [id, limits.get(id) ?? []]));
-  return { shares, limits: limitsByNode, freshness };
+  return { shares, limits: limitsByNode, freshness, endedHolders };
 }
 
 async function lockShelves(

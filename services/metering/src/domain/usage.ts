@@ -26,6 +26,11 @@ export interface ProducerEpoch {
   readonly epoch: bigint;
 }
 
+/** The name under which an epoch holds leases. */
+export function holderOf({ producer, epoch }: ProducerEpoch): string {
+  return `${producer}/${epoch}`;
+}
+
 /** A sealed segment. */
 export interface Batch extends ProducerEpoch {
   readonly sequence: number;
@@ -33,6 +38,8 @@ export interface Batch extends ProducerEpoch {
   readonly digest: Uint8Array;
   readonly usage: readonly MinuteUsage[];
   readonly leases: readonly LeaseSpend[];
+  /** The epoch has ended: what it holds still is closed, and it acquires no more. */
+  readonly final: boolean;
 }
 
 /** The outcome whose units were charged; rows of the others count refused calls. */

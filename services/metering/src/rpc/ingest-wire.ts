@@ -39,7 +39,7 @@ export function batchOf(request: IngestBatchRequest): Batch {
     violations.push({ field: "digest", description: "must be the SHA-256 of payload" });
   }
   if (violations.length > 0) throw invalid(violations);
-  const { usage, leases } = parse(payload);
+  const { usage, leases, final } = parse(payload);
   violations.push(...usage.flatMap(usageViolations), ...leases.flatMap(leaseViolations));
   if (violations.length > 0) throw invalid(violations.slice(0, MAX_VIOLATIONS));
   return {
@@ -49,6 +49,7 @@ export function batchOf(request: IngestBatchRequest): Batch {
     digest,
     usage: usage.map((row) => ({ ...row, minute: Number(row.minute) })),
     leases: leases.map(({ leaseId, spent, closed }) => ({ leaseId, spent: Number(spent), closed })),
+    final,
   };
 }
 

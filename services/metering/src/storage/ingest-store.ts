@@ -1,8 +1,9 @@
-import type { ChangeLog } from "@gatehouse/changefeed";
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
 import type { IngestStore, IngestTx, TakenBatch } from "../domain/ingest.ts";
 import type { BucketDraw, QuotaLease } from "../domain/lease-spend.ts";
-import type { Batch, ProducerEpoch } from "../domain/usage.ts";
+import { type Batch, holderOf, type ProducerEpoch } from "../domain/usage.ts";
+import { holderGate } from "./holder-gate.ts";
 import { notifyFreed } from "./notice.ts";
 import { bookRows } from "./usage-rows.ts";
 
@@ -22,7 +23,7 @@ export class PostgresIngestStore implements IngestStore {
   }
 
   async transact<T>(work: (tx: IngestTx) => Promise<T>): Promise<T> {
-    const { value } = await this.#log.commit(({ manager }) => work(new PostgresIngestTx(manager)));
+    const { value } = await this.#log.commit((tx) => work(new PostgresIngestTx(tx)));
     return value;
   }
 
@@ -40,10 +41,12 @@ export class PostgresIngestStore implements IngestStore {
 }
 
 class PostgresIngestTx implements IngestTx {
+  readonly #tx: Tx;
   readonly #manager: EntityManager;
 
-  constructor(manager: EntityManager) {
-    this.#manager = manager;
+  constructor(tx: Tx) {
+    this.#tx = tx;
+    this.#manager = tx.manager;
   }
 
   async lockEpoch({ producer, epoch }: ProducerEpoch): Promise<number> {
@@ -68,6 +71,19 @@ class PostgresIngestTx implements IngestTx {
 
   bookUsage({ usage }: Batch): Promise<number> {
     return bookRows(this.#manager, usage);
+  }
+
+  async endEpoch(epoch: ProducerEpoch): Promise<string[]> {
+    const holder = holderOf(epoch);
+    await this.#tx.gate({ changed: [holderGate(holder)] });
+    await this.#manager.query("INSERT INTO ended_holder (holder) VALUES ($1) ON CONFLICT DO NOTHING", [
+      holder,
+    ]);
+    const rows = await this.#manager.query<{ id: string }[]>(
+      "SELECT id FROM quota_lease WHERE holder = $1 AND NOT closed",
+      [holder],
+    );
+    return rows.map(({ id }) => id);
   }
 
   async lockLeases(leaseIds: readonly string[]): Promise<QuotaLease[]> {

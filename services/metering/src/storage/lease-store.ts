@@ -1,5 +1,5 @@
 import type { RateState, Window } from "@gatehouse/buckets";
-import { type ChangeLog, encodeFreshness } from "@gatehouse/changefeed";
+import { type ChangeLog, encodeFreshness, type Tx } from "@gatehouse/changefeed";
 import type { EntityManager } from "typeorm";
 import type {
   HeldUnits,
@@ -12,6 +12,7 @@ import type {
 } from "../domain/lease.ts";
 import { REQUESTS } from "../domain/limit.ts";
 import { type ClockOffset, nowMsExpression } from "./clock.ts";
+import { holderGate } from "./holder-gate.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
@@ -26,36 +27,39 @@ export class PostgresLeaseStore implements LeaseStore {
   }
 
   async transact<T>(work: (tx: LeaseTx) => Promise<T>): Promise<T> {
-    const { value } = await this.#log.commit(({ manager }) =>
-      work(new PostgresLeaseTx(manager, this.#offsetMs)),
-    );
+    const { value } = await this.#log.commit((tx) => work(new PostgresLeaseTx(tx, this.#offsetMs)));
     return value;
   }
 }
 
 class PostgresLeaseTx implements LeaseTx {
+  readonly #tx: Tx;
   readonly #manager: EntityManager;
   readonly #offsetMs: ClockOffset;
 
-  constructor(manager: EntityManager, offsetMs: ClockOffset) {
-    this.#manager = manager;
+  constructor(tx: Tx, offsetMs: ClockOffset) {
+    this.#tx = tx;
+    this.#manager = tx.manager;
     this.#offsetMs = offsetMs;
   }
 
-  async survey(nodeIds: readonly string[], meters: readonly string[]) {
+  async survey(holders: readonly string[], nodeIds: readonly string[], meters: readonly string[]) {
+    await this.#tx.gate({ reliedOn: holders.map(holderGate) });
     const [row] = await this.#manager.query<
-      [{ now_ms: string; unknown_nodes: string[]; unknown_meters: string[] }]
+      [{ now_ms: string; ended_holders: string[]; unknown_nodes: string[]; unknown_meters: string[] }]
     >(
       `SELECT ${nowMsExpression} AS now_ms,
          ARRAY(SELECT id FROM unnest($1::text[]) AS n(id)
                WHERE NOT EXISTS (SELECT FROM account a WHERE a.id = n.id)
                  AND NOT EXISTS (SELECT FROM key k WHERE k.id = n.id)) AS unknown_nodes,
          ARRAY(SELECT name FROM unnest($2::text[]) AS n(name)
-               WHERE name <> '${REQUESTS}' AND NOT EXISTS (SELECT FROM meter m WHERE m.name = n.name)) AS unknown_meters`,
-      [nodeIds, meters],
+               WHERE name <> '${REQUESTS}' AND NOT EXISTS (SELECT FROM meter m WHERE m.name = n.name)) AS unknown_meters,
+         ARRAY(SELECT holder FROM ended_holder WHERE holder = ANY($3)) AS ended_holders`,
+      [nodeIds, meters, holders],
     );
     return {
       nowMs: Number(row.now_ms) + this.#offsetMs(),
+      endedHolders: new Set(row.ended_holders),
       unknownNodes: new Set(row.unknown_nodes),
       unknownMeters: new Set(row.unknown_meters),
     };

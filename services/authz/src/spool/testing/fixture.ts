@@ -5,6 +5,7 @@ import { fromBinary } from "@bufbuild/protobuf";
 import { UsageBatchSchema } from "@gatehouse/proto/metering";
 import { onTestFinished } from "vitest";
 import type { Aggregate } from "../aggregate.ts";
+import type { Epoch } from "../epoch.ts";
 import { Spool, type SpoolOptions } from "../spool.ts";
 import type { SpoolLog } from "../spool-log.ts";
 
@@ -44,6 +45,16 @@ export function written(spool: Spool): Promise<void> {
   return new Promise((resolve, reject) => {
     spool.whenWritten((error) => (error === undefined ? resolve() : reject(error)));
   });
+}
+
+/** Which of an epoch's batches, from 1, say that it has ended. */
+export async function finalOf(epoch: Epoch): Promise<number[]> {
+  const finals: number[] = [];
+  for (let sequence = 1; sequence <= epoch.lastSequence; sequence++) {
+    const batch = await epoch.read(sequence);
+    if (batch !== undefined && fromBinary(UsageBatchSchema, batch.payload).final) finals.push(sequence);
+  }
+  return finals;
 }
 
 /** Units by `minute/key/account/meter/resource/outcome`, and by lease; `closed` in order. */

@@ -127,6 +127,14 @@ export declare type UsageBatch = Message<"gatehouse.metering.v1.UsageBatch"> & {
    * @generated from field: repeated gatehouse.metering.v1.LeaseSpend leases = 2;
    */
   leases: LeaseSpend[];
+
+  /**
+   * The epoch has ended: every lease of it that is still open is closed, what was never spent goes back, and it
+   * acquires no more. Stands in an epoch's last batch.
+   *
+   * @generated from field: bool final = 3;
+   */
+  final: boolean;
 };
 
 /**

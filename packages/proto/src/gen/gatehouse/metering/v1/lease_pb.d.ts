@@ -485,6 +485,7 @@ export declare const LeaseService: GenService<{
   /**
    * Lends units. Each ask names a call; metering finds every bucket that applies and grants the whole set or
    * nothing, first come first served. Carries what was spent from rate leases.
+   * FAILED_PRECONDITION (FINAL_STATE) where the holder's epoch has ended.
    *
    * @generated from rpc gatehouse.metering.v1.LeaseService.Acquire
    */
