@@ -175,7 +175,7 @@ export class LeasePool {
       } else if (binding === undefined || remaining < binding.remaining) {
         binding = { bucket, remaining };
       }
-      if (units > 0 && left <= lowWater(bucket.lastGrant) && !bucket.refilling && mayHaveMore(bucket)) {
+      if (units > 0 && !bucket.refilling && needsMore(bucket, left, now)) {
         low ??= [];
         low.push({ bucket, units });
       }
@@ -203,9 +203,11 @@ function isCurrent(node: NodeLimits): boolean {
   return node.isCurrent;
 }
 
-// A quota that lent its last units has no more to ask for; a rate refills.
-function mayHaveMore(bucket: LocalBucket): boolean {
-  return bucket.limit.kind === "rate" || bucket.remaining > 0;
+// Ahead of running out, or of the end of what is in hand. A quota that lent its last units has no more to ask for;
+// a rate refills.
+function needsMore(bucket: LocalBucket, left: number, now: Moment): boolean {
+  if (bucket.limit.kind === "quota" && bucket.remaining <= 0) return false;
+  return left <= lowWater(bucket.lastGrant) || now.monotonicMs >= bucket.renewAtMs;
 }
 
 function refused(

@@ -26,6 +26,8 @@ export interface Refusal {
   readonly retryAtMs: number | undefined;
 }
 
+/** Renewed at two thirds of its life, a lease in use never ends before the next is here. */
+const RENEW_AT_SHARE = 2 / 3;
 /** More would make a report long; the newest is widened instead, which only loses refill. */
 const MAX_SPENDS = 16;
 
@@ -46,6 +48,8 @@ export class LocalBucket {
   spentSinceGrant = 0;
   grantedAtMs = 0;
   lastSpentAtMs = 0;
+  /** From then on, a bucket in use is refilled though it is not low: its newest lease is about to end. */
+  renewAtMs = 0;
   #left = 0;
 
   constructor(limit: Limit) {
@@ -72,6 +76,7 @@ export class LocalBucket {
     this.lastGrant = lease.units;
     this.spentSinceGrant = 0;
     this.grantedAtMs = now.monotonicMs;
+    this.renewAtMs = now.monotonicMs + (lease.deadline.monotonicMs - now.monotonicMs) * RENEW_AT_SHARE;
     this.refusal = undefined;
   }
 
