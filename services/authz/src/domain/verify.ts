@@ -9,7 +9,7 @@ import {
 import { type KeyFormat, mintId } from "@gatehouse/keys";
 import type { PendingAsk } from "./acquirer.ts";
 import { ChargePath } from "./charge-path.ts";
-import { type BindingLimit, type Decision, type DecisionCode, reasons } from "./decision.ts";
+import { type Decision, reasons } from "./decision.ts";
 import type { AccountEntry, KeyEntry } from "./entry.ts";
 import type { FreshnessGate, Proven } from "./freshness-gate.ts";
 import { type IdentityCache, isDoubted } from "./identity-cache.ts";
@@ -17,8 +17,8 @@ import type { IdentityReader } from "./identity-reader.ts";
 import type { Journal } from "./journal.ts";
 import type { LeasePool, Spend } from "./lease-pool.ts";
 import type { Need } from "./lease-source.ts";
-import type { LocalBucket } from "./local-bucket.ts";
 import { Receipt } from "./receipt.ts";
+import { bindingOf, type Refusal, refusalBy, stands, undecidable } from "./refusal.ts";
 
 /**
  * The hot path. `attempt` decides synchronously from what is in memory, charges, and writes the journal; where
@@ -55,17 +55,8 @@ export interface VerifierOptions {
 /** What an attempt is waiting for. Resolves to a code where waiting showed that there is nothing to wait for. */
 type Wait = () => Promise<Refusal | undefined>;
 
-interface Refusal {
-  readonly code: DecisionCode;
-  /** The bucket that refused, and what was in hand of it when metering was asked: more by now is a new question. */
-  readonly refusedBy?: { readonly bucket: LocalBucket; readonly held: number };
-  readonly binding?: BindingLimit | undefined;
-  readonly retryAfterMs?: number | undefined;
-}
-
 /** Each wait can uncover the next thing missing: freshness, key, target, limits, units, and a race on each. */
 const MAX_ATTEMPTS = 12;
-const RETRY_MS = 100;
 const NO_CALL: VerifyCall = { presented: "", resource: "", account: "", needs: [], atLeastAsFresh: [] };
 
 export class Verifier {
@@ -89,7 +80,7 @@ export class Verifier {
 
   /** The answer where not even the verifier is known for sure. */
   undecided(): Decision {
-    return this.#decision({ code: "INDETERMINATE", retryAfterMs: RETRY_MS }, NO_CALL);
+    return this.#decision(undecidable, NO_CALL);
   }
 
   async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait): Promise<Decision> {
@@ -100,7 +91,7 @@ export class Verifier {
       if (typeof next !== "function") return next;
       wait = next;
     }
-    return this.#decision({ code: "INDETERMINATE", retryAfterMs: RETRY_MS }, call);
+    return this.#decision(undecidable, call);
   }
 
   // `refusal` is what the wait before found out; it stands only if nothing that comes before it fails.
@@ -121,8 +112,7 @@ export class Verifier {
       }
       if (refusal !== undefined) return this.#decision(refusal, call);
       // The others found out already that it does not answer; the loop goes on trying.
-      if (identityGate.unreachable)
-        return this.#decision({ code: "INDETERMINATE", retryAfterMs: RETRY_MS }, call);
+      if (identityGate.unreachable) return this.#decision(undecidable, call);
       return () => this.#readOr(this.#options.identity.readKey(parsed.keyId));
     }
     if (!secretMatches(entry.view, call.presented) || !sees(verifier, entry.accounts)) {
@@ -155,15 +145,18 @@ export class Verifier {
       case "prove":
         return refusal ?? this.#proof;
       case "too-old":
-        return { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
+        return undecidable;
     }
-    if (meteringProof.ageMs() > limitsStalenessMaxMs)
-      return { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
+    if (meteringProof.ageMs() > limitsStalenessMaxMs) return undecidable;
     for (const token of atLeastAsFresh) {
       const proof = token.source === "identity" ? identityProof : meteringProof;
       const { position } = proof;
       if (position?.incarnation === token.incarnation && position.revision >= token.revision) continue;
-      return refusal ?? (() => this.#options.identity.catchUp(proof, token).then(refusalUnless));
+      return (
+        refusal ??
+        (() =>
+          this.#options.identity.catchUp(proof, token).then((reached) => (reached ? undefined : undecidable)))
+      );
     }
     return undefined;
   }
@@ -219,14 +212,14 @@ export class Verifier {
     try {
       const result = await pool.acquire(ask);
       if (result.outcome === "GRANTED") return undefined;
-      if (result.outcome === "UNKNOWN_NODE") return { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
+      if (result.outcome === "UNKNOWN_NODE") return undecidable;
       const bucket = pool.bucket(result.limitId);
       if (bucket === undefined) return undefined;
       const refusal = refusalBy(bucket, result.remaining, result.retryAfterMs, clock.now());
       const refusedBy = { bucket, held: result.held };
       return { ...refusal, ...(result.outcome === "NOT_NOW" && { code: "INDETERMINATE" }), refusedBy };
     } catch {
-      return { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
+      return undecidable;
     }
   }
 
@@ -236,7 +229,7 @@ export class Verifier {
       await read;
       return undefined;
     } catch {
-      return { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
+      return undecidable;
     }
   }
 
@@ -322,36 +315,4 @@ function pathOf(entry: KeyEntry, target: readonly AccountEntry[], resource: stri
     return latestPath;
   entry.latestPath = new ChargePath(entry, target, resource);
   return entry.latestPath;
-}
-
-function refusalBy(
-  bucket: LocalBucket,
-  remaining: number,
-  retryAfterMs: number | undefined,
-  now: Moment,
-): Refusal {
-  return {
-    code: bucket.limit.kind === "rate" ? "RATE_LIMITED" : "QUOTA_EXCEEDED",
-    binding: bindingOf(bucket, remaining, retryAfterMs, now),
-    retryAfterMs,
-  };
-}
-
-function bindingOf(
-  { limit, windowEndMs }: LocalBucket,
-  remaining: number,
-  retryAfterMs: number | undefined,
-  now: Moment,
-): BindingLimit {
-  const resetsAtMs = windowEndMs ?? (retryAfterMs === undefined ? undefined : now.wallMs + retryAfterMs);
-  return { limit, remaining, resetsAtMs };
-}
-
-// The units of asks that travelled together arrive together: what refused one may be in hand by now.
-function stands({ refusedBy }: Refusal, now: Moment): boolean {
-  return refusedBy === undefined || refusedBy.bucket.left(now) <= refusedBy.held;
-}
-
-function refusalUnless(reached: boolean): Refusal | undefined {
-  return reached ? undefined : { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
 }

@@ -1,0 +1,47 @@
+import type { Moment } from "@gatehouse/changefeed";
+import type { BindingLimit, DecisionCode } from "./decision.ts";
+import type { LocalBucket } from "./local-bucket.ts";
+
+/** A decision other than VALID, as found on the way. */
+export interface Refusal {
+  readonly code: DecisionCode;
+  /** The bucket that refused, and what was in hand of it when metering was asked: more by now is a new question. */
+  readonly refusedBy?: { readonly bucket: LocalBucket; readonly held: number };
+  readonly binding?: BindingLimit | undefined;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** When a call that could not be decided is worth trying again. */
+const RETRY_MS = 100;
+
+export const undecidable: Refusal = { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
+
+/** The refusal of a bucket. */
+export function refusalBy(
+  bucket: LocalBucket,
+  remaining: number,
+  retryAfterMs: number | undefined,
+  now: Moment,
+): Refusal {
+  return {
+    code: bucket.limit.kind === "rate" ? "RATE_LIMITED" : "QUOTA_EXCEEDED",
+    binding: bindingOf(bucket, remaining, retryAfterMs, now),
+    retryAfterMs,
+  };
+}
+
+/** A bucket as an answer shows it. */
+export function bindingOf(
+  { limit, windowEndMs }: LocalBucket,
+  remaining: number,
+  retryAfterMs: number | undefined,
+  now: Moment,
+): BindingLimit {
+  const resetsAtMs = windowEndMs ?? (retryAfterMs === undefined ? undefined : now.wallMs + retryAfterMs);
+  return { limit, remaining, resetsAtMs };
+}
+
+/** The units of asks that travelled together arrive together: what refused one may be in hand by now. */
+export function stands({ refusedBy }: Refusal, now: Moment): boolean {
+  return refusedBy === undefined || refusedBy.bucket.left(now) <= refusedBy.held;
+}
