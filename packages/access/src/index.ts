@@ -1,4 +1,5 @@
 export { effectiveGrant, grantOf, shownScopes } from "./grant.ts";
+export { METER_NAME } from "./meter.ts";
 export type { AccountNode, AccountStatus, KeyKind, KeyNode, KeyStatus, KeyView } from "./node.ts";
 export { authenticate, type Directory, type Principal, secretMatches } from "./principal.ts";
 export { isProvider, isStrictAncestor, reaches } from "./reach.ts";

@@ -1,4 +1,4 @@
-import type { Principal } from "@gatehouse/access";
+import { METER_NAME, type Principal } from "@gatehouse/access";
 import { alreadyExists, Failure, notFound } from "@gatehouse/service/failure";
 import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
 import { audited, done } from "./audit.ts";
@@ -6,7 +6,6 @@ import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { MAX_METERS, type Meter } from "./meter.ts";
 
-const NAME = /^[a-z][a-z0-9_]{0,62}$/;
 const NAME_RULE = "1 to 63 of a-z, 0-9 and _, the first a letter";
 const METERS_GATE = "meters";
 
@@ -17,7 +16,7 @@ export function createMeter(
   request: { name: string; title: string; unit: string },
 ): Promise<{ meter: Meter; freshness: string }> {
   const fields = new Fields();
-  fields.pattern("name", request.name, NAME, NAME_RULE);
+  fields.pattern("name", request.name, METER_NAME, NAME_RULE);
   fields.text("title", request.title, { max: 100 });
   fields.text("unit", request.unit, { max: 30 });
   fields.check();

@@ -1,6 +1,6 @@
 import { type AccountNode, isProvider, isStrictAncestor, type KeyView, reaches } from "@gatehouse/access";
 import { isId } from "@gatehouse/keys";
-import { denied, notFound } from "@gatehouse/service/failure";
+import { denied, invalid, notFound, type Violation } from "@gatehouse/service/failure";
 import type { NodeRef } from "./limit.ts";
 import type { AccountName, Mirror } from "./mirror.ts";
 import { isStorable } from "./storable.ts";
@@ -30,9 +30,22 @@ interface KeyInReach {
 
 const MAX_NAME_LENGTH = 200;
 
+/** What is wrong with the name of a node, whatever it names. */
+export function nodeViolations(named: NodeName | undefined): Violation[] {
+  if (named === undefined) return [];
+  return named.kind === "KEY" ? nameViolations("key", named.id) : nameViolations("account", named.name);
+}
+
+/** What is wrong with a name or id that is to be looked up. */
+export function nameViolations(field: string, name: string): Violation[] {
+  if (isStorable(name, MAX_NAME_LENGTH)) return [];
+  return [{ field, description: `must be at most ${MAX_NAME_LENGTH} characters, none of them NUL` }];
+}
+
 /**
  * The node that a request names, or the caller's own account.
- * Throws Failure NOT_FOUND, the same for what does not exist and for what is out of reach.
+ * Throws Failure INVALID_ARGUMENT where it is no name at all, and NOT_FOUND, the same for what does not exist and
+ * for what is out of reach.
  */
 export async function nodeInReach(
   mirror: Mirror,
@@ -40,6 +53,8 @@ export async function nodeInReach(
   named: NodeName | undefined,
 ): Promise<ReachedNode> {
   if (named === undefined) return { kind: "ACCOUNT", id: caller.key.accountId, chain: caller.chain };
+  const violations = nodeViolations(named);
+  if (violations.length > 0) throw invalid(violations);
   if (named.kind === "KEY") {
     const view = isId("key", named.id) ? await mirror.findKey(named.id) : undefined;
     if (view === undefined || !reaches(caller, view.chain)) throw notFound("key");
@@ -83,7 +98,7 @@ export function requireCeilingOf(caller: KeyView, node: ReachedNode): void {
 }
 
 function readAccountName(text: string, caller: KeyView): AccountName | undefined {
-  if (text === "" || !isStorable(text, MAX_NAME_LENGTH)) return undefined;
+  if (text === "") return undefined;
   if (isId("acc", text)) return { by: "id", id: text };
   if (isProvider(caller)) {
     const [organization, subaccount, ...more] = text.split("/");

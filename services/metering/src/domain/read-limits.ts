@@ -4,7 +4,7 @@ import { isId } from "@gatehouse/keys";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import { isQuota, isRate, type Limit } from "./limit.ts";
 import type { BucketReading } from "./limit-store.ts";
-import { type NodeName, nodeInReach, type ReachedNode } from "./node-in-reach.ts";
+import { type NodeName, nodeInReach, nodeViolations, type ReachedNode } from "./node-in-reach.ts";
 import type { LimitDependencies } from "./set-limit.ts";
 
 const DEFAULT_PAGE_SIZE = 100;
@@ -34,7 +34,7 @@ export async function listLimits(
   request: { node: NodeName | undefined; pageSize: number; pageToken: string },
 ): Promise<LimitPage> {
   const { pageSize, pageToken } = request;
-  const violations: Violation[] = [];
+  const violations: Violation[] = nodeViolations(request.node);
   if (pageSize < 0 || pageSize > MAX_PAGE_SIZE) {
     violations.push({ field: "page_size", description: `must be 1 to ${MAX_PAGE_SIZE}` });
   }
@@ -49,7 +49,7 @@ export async function listLimits(
   return { limits: page, nextPageToken: limits.length > size ? page.at(-1)!.id : "" };
 }
 
-/** Every bucket that binds a node and that the caller may see: the node's own first, then upwards. */
+/** Every bucket that binds a node and that the caller may see: the node's own first, then upwards. Throws Failure like listLimits. */
 export async function getAllowance(
   { mirror, store }: LimitDependencies,
   caller: KeyView,

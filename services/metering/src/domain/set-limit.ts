@@ -9,7 +9,9 @@ import type { Mirror } from "./mirror.ts";
 import {
   knownNodeInReach,
   type NodeName,
+  nameViolations,
   nodeInReach,
+  nodeViolations,
   type ReachedNode,
   requireCeilingOf,
 } from "./node-in-reach.ts";
@@ -42,13 +44,15 @@ export async function setLimit(
   return { limit, freshness };
 }
 
-/** Takes a limit away. Throws Failure NOT_FOUND, PERMISSION_DENIED (OWN_CEILING). */
+/** Takes a limit away. Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING). */
 export async function deleteLimit(
   { mirror, store }: LimitDependencies,
   caller: KeyView,
   limitId: string,
 ): Promise<{ freshness: string }> {
-  if (limitId === "") throw invalid([{ field: "limit", description: "is required" }]);
+  const required = { field: "limit", description: "is required" };
+  const violations = limitId === "" ? [required] : nameViolations("limit", limitId);
+  if (violations.length > 0) throw invalid(violations);
   const limit = isId("lim", limitId) ? await store.find(limitId) : undefined;
   const node = limit && (await knownNodeInReach(mirror, caller, limit.node));
   if (limit === undefined || node === undefined) throw notFound("limit");
@@ -68,7 +72,7 @@ async function checkedTerms(
   draft: LimitDraft,
 ): Promise<LimitTerms> {
   const { terms, violations } = readDraft(draft);
-  const more: Violation[] = [...violations];
+  const more: Violation[] = [...nodeViolations(named), ...violations];
   if (named === undefined) more.unshift({ field: "account", description: "an account or a key is required" });
   const meter = draft.meter || REQUESTS;
   const exists =

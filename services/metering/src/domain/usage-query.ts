@@ -1,6 +1,7 @@
+import { METER_NAME } from "@gatehouse/access";
 import { isTimeZone } from "@gatehouse/buckets";
 import { invalid, type Violation } from "@gatehouse/service/failure";
-import type { NodeName } from "./node-in-reach.ts";
+import { type NodeName, nodeViolations } from "./node-in-reach.ts";
 import { isStorable } from "./storable.ts";
 
 export type Granularity = "MINUTE" | "HOUR" | "DAY" | "MONTH";
@@ -50,12 +51,11 @@ const MAX_END_MS = Date.UTC(2200, 0, 1);
 const DEFAULT_PAGE_SIZE = 1000;
 const MAX_PAGE_SIZE = 10_000;
 const MAX_GROUPS = 16;
-const MAX_METER_LENGTH = 100;
 const MAX_TOKEN_LENGTH = 4096;
 
 /** Throws Failure INVALID_ARGUMENT naming every bad field. */
 export function readUsageDraft(draft: UsageDraft, nowMs: number): UsageQuery {
-  const violations: Violation[] = [];
+  const violations: Violation[] = nodeViolations(draft.node);
   const check = (holds: boolean, field: string, description: string) => {
     if (!holds) violations.push({ field, description });
   };
@@ -66,7 +66,7 @@ export function readUsageDraft(draft: UsageDraft, nowMs: number): UsageQuery {
   }
   check(granularity !== "UNKNOWN", "granularity", "not known to this version");
   check(pageSize >= 0 && pageSize <= MAX_PAGE_SIZE, "page_size", `must be 1 to ${MAX_PAGE_SIZE}`);
-  check(isStorable(meter, MAX_METER_LENGTH), "meter", `must be at most ${MAX_METER_LENGTH} characters`);
+  check(meter === "" || METER_NAME.test(meter), "meter", "must be the name of a meter");
   const zoned = draft.timeZone === "" || isTimeZone(draft.timeZone);
   check(zoned, "time_zone", "must be a time zone of the IANA database");
   const timeZone = zoned && draft.timeZone !== "" ? draft.timeZone : "UTC";
