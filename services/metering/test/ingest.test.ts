@@ -1,5 +1,5 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { GroupBy, Window } from "@gatehouse/proto/metering";
+import { AskResult_Outcome, Enforcement, GroupBy, Window } from "@gatehouse/proto/metering";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { IdentityLog, startMetering, startPostgres, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
@@ -122,6 +122,31 @@ test("what no lease covers is booked as spent all the same", async () => {
   await say(0n, true);
   await say(2n);
   expect(await bucket()).toEqual([8n, 0n, 2n]);
+});
+
+test("units beyond what can be counted hold up nobody: the count stops at the most, with an alarm", async () => {
+  const account = identity.account(identity.root, "most");
+  await metering.follower.prove();
+  await metering.limits(root).setLimit(
+    {
+      node: { case: "account", value: account.id },
+      allowance: { case: "quota", value: { units: 10n, window: Window.NEVER } },
+      enforcement: Enforcement.WARN,
+    },
+    { timeoutMs },
+  );
+  const spool = new Holder(metering, "most");
+  const { leases } = await spool.acquire([account.id], { requests: 4 }, { want: 4 });
+  const most = BigInt(Number.MAX_SAFE_INTEGER);
+  // 2^53 a row and 2^63 to pass.
+  const rows = Array.from({ length: 1100 }, () => usage(account.id, most));
+  const spends = Array.from({ length: 1100 }, () => ({ leaseId: leases[0]!.id, spent: most / 1000n }));
+  await metering.query("UPDATE metering.quota_bucket SET spent = $1", [(2n ** 62n - 2n).toString()]);
+  await metering.ingest.ingestBatch(spool.batch({ usage: rows, leases: spends }), { timeoutMs });
+  await metering.ingest.ingestBatch(spool.batch({ usage: [usage(account.id, most)] }), { timeoutMs });
+  expect(await used(account.id)).toBe(2n ** 62n - 1n);
+  const granted = await spool.acquire([account.id], { requests: 1 });
+  expect(granted.results[0]!.outcome).toBe(AskResult_Outcome.GRANTED);
 });
 
 test("every bad field is named at once", async () => {

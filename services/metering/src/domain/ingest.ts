@@ -15,12 +15,20 @@ export interface TakenBatch {
   readonly quarantined: number;
 }
 
+/** What became of a batch's usage, in rows. */
+export interface BookedUsage {
+  /** Put aside. */
+  readonly quarantined: number;
+  /** Booked in rows that have come to the most that is counted: units are missing from them. */
+  readonly full: number;
+}
+
 export interface IngestTx {
   /** Locks the epoch's row, made if missing; answers the sequence number that is next. */
   lockEpoch(epoch: ProducerEpoch): Promise<number>;
   taken(batch: Batch): Promise<TakenBatch>;
-  /** Books the rows whose accounts are known, puts the others aside; answers how many it put aside. */
-  bookUsage(batch: Batch): Promise<number>;
+  /** Books the rows whose accounts are known, puts the others aside. */
+  bookUsage(batch: Batch): Promise<BookedUsage>;
   /** Notes that the epoch has ended, after every acquire of it that is under way; answers its open leases. */
   endEpoch(epoch: ProducerEpoch): Promise<readonly string[]>;
   /** The leases, with their buckets locked. Those that are not there are unknown. */
@@ -61,10 +69,11 @@ export async function ingestBatch(
   const accountIds = new Set(batch.usage.map(({ accountId }) => accountId));
   accountIds.delete("");
   if (await store.hasUnknownAccounts([...accountIds])) await identity.prove().catch(() => {});
-  const { taken, anomalies } = await store.transact((tx) => take(tx, batch));
+  const { taken, anomalies, full } = await store.transact((tx) => take(tx, batch));
   for (const anomaly of anomalies) {
     alarm({ ...anomaly, ...nameOf(batch) }, "a batch speaks of a lease as it is not");
   }
+  if (full > 0) alarm({ rows: full, ...nameOf(batch) }, "usage is beyond what can be counted");
   if ("mismatch" in taken) {
     alarm(nameOf(batch), "two batches under one number: usage may be lost or counted twice");
     throw new Failure({
@@ -82,13 +91,17 @@ async function take(tx: IngestTx, batch: Batch) {
   if (batch.sequence < expected) {
     const { digest, quarantined } = await tx.taken(batch);
     const same = digest === undefined || Buffer.compare(digest, batch.digest) === 0;
-    return { taken: same ? { expectedSequence: expected, quarantined } : { mismatch: true }, anomalies: [] };
+    return {
+      taken: same ? { expectedSequence: expected, quarantined } : { mismatch: true },
+      anomalies: [],
+      full: 0,
+    };
   }
   const spends = batch.final ? [...batch.leases, ...(await closesOf(tx, batch))] : batch.leases;
   const { anomalies, freed } = await bookLeases(tx, spends);
-  const quarantined = await tx.bookUsage(batch);
+  const { quarantined, full } = await tx.bookUsage(batch);
   await tx.finish(batch, quarantined, freed);
-  return { taken: { expectedSequence: expected + 1, quarantined }, anomalies };
+  return { taken: { expectedSequence: expected + 1, quarantined }, anomalies, full };
 }
 
 /** An epoch may hold leases that it never heard of: it died before it read the answer. */

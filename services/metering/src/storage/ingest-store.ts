@@ -1,9 +1,10 @@
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
-import type { IngestStore, IngestTx, TakenBatch } from "../domain/ingest.ts";
+import type { BookedUsage, IngestStore, IngestTx, TakenBatch } from "../domain/ingest.ts";
 import type { BucketDraw, QuotaLease } from "../domain/lease-spend.ts";
 import { type Batch, holderOf, type ProducerEpoch } from "../domain/usage.ts";
 import { holderGate } from "./holder-gate.ts";
+import { counted } from "./most-counted.ts";
 import { notifyFreed } from "./notice.ts";
 import { bookRows } from "./usage-rows.ts";
 
@@ -69,7 +70,7 @@ class PostgresIngestTx implements IngestTx {
     return { digest: row?.digest, quarantined: row?.quarantined ?? 0 };
   }
 
-  bookUsage({ usage }: Batch): Promise<number> {
+  bookUsage({ usage }: Batch): Promise<BookedUsage> {
     return bookRows(this.#manager, usage);
   }
 
@@ -127,7 +128,7 @@ class PostgresIngestTx implements IngestTx {
     );
     const changes = [...draws];
     await this.#manager.query(
-      `UPDATE quota_bucket SET spent = quota_bucket.spent + d.spent, leased = quota_bucket.leased + d.leased
+      `UPDATE quota_bucket SET spent = ${counted("quota_bucket.spent + d.spent")}, leased = quota_bucket.leased + d.leased
        FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS d(id, spent, leased) WHERE quota_bucket.id = d.id`,
       [changes.map(([id]) => id), changes.map(([, d]) => d.spent), changes.map(([, d]) => d.leased)],
     );

@@ -14,6 +14,7 @@ import { REQUESTS } from "../domain/limit.ts";
 import { type ClockOffset, nowMsExpression } from "./clock.ts";
 import { holderGate } from "./holder-gate.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
+import { counted } from "./most-counted.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 
@@ -248,7 +249,7 @@ export async function writeQuotaBuckets(
 ): Promise<void> {
   if (buckets.length === 0) return;
   await manager.query(
-    `UPDATE quota_bucket SET spent = b.spent, leased = b.leased
+    `UPDATE quota_bucket SET spent = ${counted("b.spent")}, leased = b.leased
      FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS b(id, spent, leased) WHERE quota_bucket.id = b.id`,
     [buckets.map(({ id }) => id), buckets.map(({ spent }) => spent), buckets.map(({ leased }) => leased)],
   );

@@ -1,5 +1,7 @@
 import type { DataSource, EntityManager } from "typeorm";
+import type { BookedUsage } from "../domain/ingest.ts";
 import type { MinuteUsage } from "../domain/usage.ts";
+import { counted, MOST_COUNTED } from "./most-counted.ts";
 
 /** Rows taken out of quarantine in one transaction. */
 const MAX_RETRIED = 5000;
@@ -8,26 +10,30 @@ const series = "account_id, key_id, meter, resource, outcome";
 
 /**
  * Adds `booked` (start, the series, units; any number of rows of one series) to the minutes and quarters. Rows
- * go in order, so that two batches cannot wait for each other.
+ * go in order, so that two batches cannot wait for each other. `full_rows` counts those that count no further.
  */
 const addBooked = `
   minutes AS (
     INSERT INTO usage_minute AS u (start, ${series}, units)
-    SELECT start, ${series}, sum(units) FROM booked GROUP BY start, ${series} ORDER BY account_id, start, key_id, meter, resource, outcome
-    ON CONFLICT (account_id, start, key_id, meter, resource, outcome) DO UPDATE SET units = u.units + excluded.units),
+    SELECT start, ${series}, ${counted("sum(units)")} FROM booked
+    GROUP BY start, ${series} ORDER BY account_id, start, key_id, meter, resource, outcome
+    ON CONFLICT (account_id, start, key_id, meter, resource, outcome)
+      DO UPDATE SET units = ${counted("u.units + excluded.units")} RETURNING u.units),
   quarters AS (
     INSERT INTO usage_quarter AS u (start, ${series}, units)
-    SELECT date_bin('15 minutes', start, 'epoch'), ${series}, sum(units) FROM booked
+    SELECT date_bin('15 minutes', start, 'epoch'), ${series}, ${counted("sum(units)")} FROM booked
     GROUP BY 1, ${series} ORDER BY account_id, 1, key_id, meter, resource, outcome
-    ON CONFLICT (account_id, start, key_id, meter, resource, outcome) DO UPDATE SET units = u.units + excluded.units)`;
+    ON CONFLICT (account_id, start, key_id, meter, resource, outcome)
+      DO UPDATE SET units = ${counted("u.units + excluded.units")} RETURNING u.units),
+  filled AS (SELECT units FROM minutes UNION ALL SELECT units FROM quarters),
+  full_rows AS (SELECT count(*) AS count FROM filled WHERE units = ${MOST_COUNTED})`;
 
 /**
- * Books usage of known accounts and puts the rest into quarantine; answers how many rows that were. One
- * statement: were the accounts looked up twice, a row could fall between the two looks.
+ * Books usage of known accounts and puts the rest into quarantine. One statement: were the accounts looked up twice, a row could fall between the two looks.
  */
-export async function bookRows(manager: EntityManager, usage: readonly MinuteUsage[]): Promise<number> {
-  if (usage.length === 0) return 0;
-  const [row] = await manager.query<[{ quarantined: string }]>(
+export async function bookRows(manager: EntityManager, usage: readonly MinuteUsage[]): Promise<BookedUsage> {
+  if (usage.length === 0) return { quarantined: 0, full: 0 };
+  const [row] = await manager.query<[{ quarantined: string; full: string }]>(
     `WITH given AS MATERIALIZED (
        SELECT to_timestamp(minute * 60.0) AS start, ${series}, units,
          account_id = '' OR EXISTS (SELECT FROM account a WHERE a.id = account_id) AS known
@@ -38,7 +44,7 @@ export async function bookRows(manager: EntityManager, usage: readonly MinuteUsa
      aside AS (
        INSERT INTO usage_quarantine (start, ${series}, units)
        SELECT start, ${series}, units FROM given WHERE NOT known RETURNING 1)
-     SELECT count(*) AS quarantined FROM aside`,
+     SELECT (SELECT count(*) FROM aside) AS quarantined, (SELECT count FROM full_rows) AS full`,
     [
       usage.map(({ minute }) => minute),
       usage.map(({ accountId }) => accountId),
@@ -49,7 +55,7 @@ export async function bookRows(manager: EntityManager, usage: readonly MinuteUsa
       usage.map(({ units }) => units),
     ],
   );
-  return Number(row.quarantined);
+  return { quarantined: Number(row.quarantined), full: Number(row.full) };
 }
 
 /** Books what waits in quarantine and whose account is known by now; answers how many rows that were. */

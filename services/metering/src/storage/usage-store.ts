@@ -5,6 +5,7 @@ import type { UsageRow, UsageScope, UsageStore } from "../domain/query-usage.ts"
 import { CHARGED } from "../domain/usage.ts";
 import type { Group, UsageQuery } from "../domain/usage-query.ts";
 import { instant } from "./lease-store.ts";
+import { counted } from "./most-counted.ts";
 
 const columns: Readonly<Record<Group, string>> = {
   ACCOUNT: "account_id",
@@ -71,7 +72,7 @@ function statement(scope: UsageScope, query: UsageQuery, count: number) {
       : `WHERE (${keys.join(", ")}) > (${[instantOf(after[0]), ...after.slice(1).map((text) => bind(text, "text"))].join(", ")})`;
   const text = `
     SELECT (extract(epoch FROM start) * 1000)::bigint AS start_ms, ${grouped}, units
-    FROM (SELECT ${span} AS start, ${grouped}, sum(units) AS units
+    FROM (SELECT ${span} AS start, ${grouped}, ${counted("sum(units)")} AS units
           FROM (${sources.join(" UNION ALL ")}) AS u GROUP BY 1, ${grouped}) AS g
     ${beyond} ORDER BY ${keys.join(", ")} LIMIT ${bind(count, "int")}`;
   return { text, parameters };
