@@ -18,6 +18,9 @@ const serializationFailure = "40001";
 /** Changes that followers may read; a follower further behind starts over. */
 export const RETAINED_CHANGES = 1_000_000;
 
+/** Changes deleted by one statement: some tens of milliseconds. */
+const TRIM_SLICE = 10_000;
+
 /**
  * All followers share this read: on a connection whose other end is gone it would hang them all. Given up, it
  * keeps that connection until it breaks, and the next read gets another.
@@ -158,13 +161,22 @@ export async function changesAfter(
   return rows.map((row) => ({ revision: Number(row.revision), kind: row.kind, entityId: row.entity_id }));
 }
 
-/** Forgets changes that are more than `retained` behind the head. Followers further behind start over. */
+/**
+ * Forgets changes that are more than `retained` behind the head. Followers further behind start over.
+ *
+ * Not in one transaction, and `manager` must not be in one: every commit needs the counter row, which is held only
+ * while the tail moves. Rows at or below the tail are read by nobody, so they can go after that, a slice at a time;
+ * what an interrupted run left goes with the next.
+ */
 export async function trimChanges(manager: EntityManager, retained = RETAINED_CHANGES): Promise<void> {
-  await manager.query(
-    `WITH trimmed AS (UPDATE feed_head SET tail = greatest(tail, revision - $1) RETURNING tail)
-     DELETE FROM change_log USING trimmed WHERE change_log.revision <= trimmed.tail`,
-    [retained],
-  );
+  await manager.query("UPDATE feed_head SET tail = revision - $1 WHERE tail < revision - $1", [retained]);
+  for (let deleted = TRIM_SLICE; deleted === TRIM_SLICE; ) {
+    [, deleted] = await manager.query<[unknown, number]>(
+      `DELETE FROM change_log WHERE revision IN
+         (SELECT revision FROM change_log WHERE revision <= (SELECT tail FROM feed_head) ORDER BY revision LIMIT $1)`,
+      [TRIM_SLICE],
+    );
+  }
 }
 
 async function readHead(manager: EntityManager): Promise<Position> {

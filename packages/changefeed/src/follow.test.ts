@@ -95,6 +95,24 @@ describe("following", () => {
     await following.stop();
   });
 
+  it("doubts what the bell names before it pulls, and pulls even where the doubting throws", async () => {
+    const { follower } = setUp();
+    const bus = localBus({ log });
+    const proofsAtBells: number[] = [];
+    const onBell = () => {
+      proofsAtBells.push(follower.proofsBegun);
+      throw new Error("no room for doubt");
+    };
+    const following = follow({ follower, source: "identity", bus, log, onBell });
+    await vi.advanceTimersByTimeAsync(1);
+    const proofs = follower.proofsBegun;
+    bus.publish(bellSubject("identity"), encodeBell({ entityIds: ["key_1"] }));
+    await vi.advanceTimersByTimeAsync(1);
+    expect(proofsAtBells).toEqual([proofs]);
+    expect(follower.proofsBegun).toBe(proofs + 1);
+    await following.stop();
+  });
+
   it("never gives up on a source that is away, and is fresh soon after it is back", async () => {
     const { follower, head, fail, seen } = setUp();
     const following = follow({ follower, source: "identity", bus: silentBus, log });

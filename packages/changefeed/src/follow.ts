@@ -26,8 +26,9 @@ export function follow({ follower, source, bus, log, onBell }: FollowOptions): {
     log,
   });
   const bell = bus.subscribe(bellSubject(source), (payload) => {
-    onBell?.(decodeBell(payload).entityIds);
+    // Wakes the loop, which pulls after this; and is not forgotten where what is told throws.
     loop.poke();
+    onBell?.(decodeBell(payload).entityIds);
   });
   return {
     stop() {

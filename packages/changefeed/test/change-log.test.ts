@@ -138,6 +138,26 @@ describe("the change log", () => {
     expect((await changes(ledger, 3)).map(({ revision }) => revision)).toEqual([4, 5, 6]);
   });
 
+  it("trims more than one statement deletes, and holds up no commit meanwhile", async () => {
+    const ledger = await open("trimmed-at-length");
+    await ledger.dataSource.query(
+      "INSERT INTO change_log (kind, entity_id) SELECT 'thing', n::text FROM generate_series(1, 25000) AS n",
+    );
+    const blocker = ledger.dataSource.createQueryRunner();
+    await blocker.query("BEGIN");
+    await blocker.query("SELECT FROM change_log WHERE revision = 1 FOR UPDATE");
+    const trimmed = trimChanges(ledger.dataSource.manager, 1000);
+    const waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE%'";
+    await expect.poll(async () => (await ledger.dataSource.query(waiting)).length).toBe(1);
+    const { freshness } = await ledger.log.commit((tx) => touch(tx, "a"));
+    expect(revisionOf(freshness)).toBe(25_001);
+    await blocker.query("ROLLBACK");
+    await blocker.release();
+    await trimmed;
+    const [left] = await ledger.dataSource.query("SELECT count(*)::int AS count FROM change_log");
+    expect(left.count).toBe(1001);
+  });
+
   it("says that it is cut off to who is ahead of it, or follows another incarnation", async () => {
     const ledger = await open("incarnations");
     await expect(changes(ledger, 1)).rejects.toMatchObject({ reason: "LOG_TRUNCATED" });

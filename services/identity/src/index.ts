@@ -63,7 +63,7 @@ export interface Identity {
   close(): Promise<void>;
 }
 
-/** Often enough that each run forgets few changes: it holds the counter that every commit needs. */
+/** Often enough that each run forgets few changes. */
 const TRIM_EVERY_MS = 60_000;
 
 /** Changes may wait for each other at a gate, up to a second, and keep a connection each meanwhile. */

@@ -23,7 +23,7 @@ export interface LoopDependencies {
 
 const RETRY = { minMs: 50, maxMs: 1000 };
 const HOUSEKEEPING_MS = 1000;
-/** Often enough that each run forgets few changes: it holds the counter that every commit needs. */
+/** Often enough that each run forgets few changes. */
 const TRIM_MS = 60_000;
 
 /** What goes on beside the calls, for ever. */
