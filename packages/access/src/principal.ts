@@ -50,11 +50,17 @@ export function secretMatches(view: KeyView, presented: string): boolean {
   return view.key.secretHashes.some((valid) => hashesEqual(valid, hash));
 }
 
-function admit(view: KeyView | undefined, presented: string, nowMs: number): Principal {
-  if (view === undefined || !secretMatches(view, presented)) throw refused("NOT_FOUND");
+/** The principal that a key is, undefined if it is gone. Throws Failure UNAUTHENTICATED where it does not work now. */
+export function principalOf(view: KeyView | undefined, nowMs: number): Principal {
+  if (view === undefined) throw refused("NOT_FOUND");
   const state = stateOf(view, nowMs);
   if (state !== "VALID") throw refused(state);
   return { view, grant: effectiveGrant(view) };
+}
+
+function admit(view: KeyView | undefined, presented: string, nowMs: number): Principal {
+  if (view === undefined || !secretMatches(view, presented)) throw refused("NOT_FOUND");
+  return principalOf(view, nowMs);
 }
 
 function refused(state: Exclude<KeyState, "VALID">): Failure {

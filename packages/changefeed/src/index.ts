@@ -12,6 +12,7 @@ export { changeLogDown, changeLogUp } from "./change-log-schema.ts";
 export { ChangeRing } from "./change-ring.ts";
 export { type Clock, elapsedMs, type Moment, systemClock } from "./clock.ts";
 export { type DatabaseOptions, openDatabase } from "./database.ts";
+export { databaseFailure } from "./database-failure.ts";
 export { type FollowOptions, follow } from "./follow.ts";
 export { type FeedSource, Follower, type FollowerOptions, type Replica } from "./follower.ts";
 export {
@@ -22,4 +23,5 @@ export {
   type Position,
 } from "./position.ts";
 export { SharedRead } from "./shared-read.ts";
+export { translatedGuard, translatedRoute } from "./translated.ts";
 export { type Gates, Tx } from "./tx.ts";

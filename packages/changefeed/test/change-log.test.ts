@@ -1,15 +1,15 @@
 import type { Failure } from "@gatehouse/service/failure";
+import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import type { DataSource } from "typeorm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { ChangeLog, changesAfter, decodeFreshness, trimChanges } from "../src/index.ts";
 import { type Ledger, openLedger, touch } from "./ledger.ts";
-import { startPostgres, type TestPostgres } from "./postgres.ts";
 
 let postgres: TestPostgres;
 const opened: Ledger[] = [];
 
 beforeAll(async () => {
-  postgres = await startPostgres();
+  postgres = await startTestPostgres();
 });
 
 afterAll(async () => {

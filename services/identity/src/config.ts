@@ -1,5 +1,5 @@
-import { type Pepper, parsePepper } from "@gatehouse/keys";
-import { type ConfigOf, optional, readConfig, type Setting, config as settings } from "@gatehouse/service";
+import { peppers } from "@gatehouse/access/settings";
+import { type ConfigOf, optional, readConfig, config as settings } from "@gatehouse/service";
 
 const spec = {
   grpc: settings.address("GATEHOUSE_IDENTITY_GRPC", { host: "127.0.0.1", port: 7101 }),
@@ -22,18 +22,4 @@ export type IdentityConfig = ConfigOf<typeof spec>;
 /** Reads and checks everything at once. Throws ConfigError naming each variable that is missing or wrong. */
 export function readIdentityConfig(env: Readonly<Record<string, string | undefined>>): IdentityConfig {
   return readConfig(env, spec);
-}
-
-/** `<version>:<secret>`, separated by commas; the first tags new keys. Or the file that `<name>_FILE` names. */
-function peppers(name: string): Setting<readonly Pepper[]> {
-  const text = settings.secret(name);
-  return {
-    name,
-    read: (env) =>
-      text
-        .read(env)
-        .reveal()
-        .split(",")
-        .map((pepper) => parsePepper(pepper.trim())),
-  };
 }

@@ -1,6 +1,15 @@
 import type { Directory, Principal } from "@gatehouse/access";
 import { accessGuard } from "@gatehouse/access/guard";
-import { bellSubject, ChangeLog, encodeBell, openDatabase, trimChanges } from "@gatehouse/changefeed";
+import {
+  bellSubject,
+  ChangeLog,
+  databaseFailure,
+  encodeBell,
+  openDatabase,
+  translatedGuard,
+  translatedRoute,
+  trimChanges,
+} from "@gatehouse/changefeed";
 import { KeyFormat } from "@gatehouse/keys";
 import {
   type Bus,
@@ -24,10 +33,8 @@ import { auditedGuard } from "./rpc/audited-guard.ts";
 import { feedService } from "./rpc/feed-service.ts";
 import { keyService } from "./rpc/key-service.ts";
 import { meterService } from "./rpc/meter-service.ts";
-import { translatedGuard, translatedRoute } from "./rpc/translated.ts";
 import { accountRows } from "./storage/account-row.ts";
 import { auditRows } from "./storage/audit-row.ts";
-import { databaseFailure } from "./storage/database-failure.ts";
 import { DatabaseFeed } from "./storage/database-feed.ts";
 import { DatabaseStore } from "./storage/database-store.ts";
 import { keyRows } from "./storage/key-row.ts";

@@ -1,9 +1,9 @@
 import { newPepper } from "@gatehouse/keys";
 import { AccountService, FeedService, KeyService, MeterService } from "@gatehouse/proto/identity";
 import { createLog, type GrpcClient, grpcClient, serve } from "@gatehouse/service";
+import { startTestPostgres } from "@gatehouse/stack/test-postgres";
 import pg from "pg";
 import { createIdentity, type Identity, type IdentityOverrides, readIdentityConfig } from "../src/index.ts";
-import { startPostgres } from "./postgres.ts";
 
 const SERVICE_SECRET = "the service secret of a test, long enough";
 export const timely = { timeoutMs: 20_000 };
@@ -34,7 +34,7 @@ export interface System {
 }
 
 export async function startSystem(overrides: IdentityOverrides = {}): Promise<System> {
-  const postgres = await startPostgres();
+  const postgres = await startTestPostgres();
   const environment = {
     GATEHOUSE_DATABASE_URL: postgres.url,
     GATEHOUSE_SERVICE_SECRET: SERVICE_SECRET,

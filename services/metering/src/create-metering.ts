@@ -1,6 +1,16 @@
 import type { Principal } from "@gatehouse/access";
 import { accessGuard } from "@gatehouse/access/guard";
-import { bellSubject, ChangeLog, encodeBell, Follower, follow, openDatabase } from "@gatehouse/changefeed";
+import {
+  bellSubject,
+  ChangeLog,
+  databaseFailure,
+  encodeBell,
+  Follower,
+  follow,
+  openDatabase,
+  translatedGuard,
+  translatedRoute,
+} from "@gatehouse/changefeed";
 import { KeyFormat } from "@gatehouse/keys";
 import {
   type Bus,
@@ -24,10 +34,8 @@ import { feedRoute } from "./rpc/feed-service.ts";
 import { ingestRoute } from "./rpc/ingest-service.ts";
 import { leaseRoute } from "./rpc/lease-service.ts";
 import { limitRoute } from "./rpc/limit-service.ts";
-import { translatedGuard, translatedRoute } from "./rpc/translated.ts";
 import { usageRoute } from "./rpc/usage-service.ts";
 import type { ClockOffset } from "./storage/clock.ts";
-import { databaseFailure } from "./storage/database-failure.ts";
 import { EndedHolders1764100000000 } from "./storage/ended-holders-migration.ts";
 import { PostgresIngestStore } from "./storage/ingest-store.ts";
 import { Initial1764000000000 } from "./storage/initial-migration.ts";

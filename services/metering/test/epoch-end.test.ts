@@ -1,12 +1,13 @@
 import { Window } from "@gatehouse/proto/metering";
+import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import pg from "pg";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { IdentityLog, startMetering, startPostgres, type TestKey, type TestMetering } from "./fixture.ts";
+import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
 const timeoutMs = 5000;
 const identity = new IdentityLog();
-let postgres: Awaited<ReturnType<typeof startPostgres>>;
+let postgres: TestPostgres;
 let metering: TestMetering;
 let root: TestKey;
 let account: string;
@@ -14,7 +15,7 @@ let accounts = 0;
 
 beforeAll(async () => {
   root = identity.key(identity.root);
-  postgres = await startPostgres();
+  postgres = await startTestPostgres();
   metering = await startMetering(postgres.url, identity);
 });
 

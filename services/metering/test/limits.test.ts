@@ -1,8 +1,9 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Enforcement, type SetLimitRequestSchema, Window } from "@gatehouse/proto/metering";
 import type { Failure } from "@gatehouse/service/failure";
+import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { IdentityLog, startMetering, startPostgres, type TestKey, type TestMetering } from "./fixture.ts";
+import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
 const timeoutMs = 5000;
@@ -16,11 +17,11 @@ const teamKey = identity.key(team, "ACCOUNT");
 const teamSub = identity.key(team, "SUB", teamKey);
 const foreignKey = identity.key(foreign);
 const daily = { case: "quota", value: { units: 5n, window: Window.DAY } } as const;
-let postgres: Awaited<ReturnType<typeof startPostgres>>;
+let postgres: TestPostgres;
 let metering: TestMetering;
 
 beforeAll(async () => {
-  postgres = await startPostgres();
+  postgres = await startTestPostgres();
   metering = await startMetering(postgres.url, identity);
 });
 

@@ -1,15 +1,16 @@
 import { AskResult_Outcome as Outcome, Window } from "@gatehouse/proto/metering";
+import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { IdentityLog, startMetering, startPostgres, type TestMetering } from "./fixture.ts";
+import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
 const identity = new IdentityLog();
 const root = identity.key(identity.root);
-let postgres: Awaited<ReturnType<typeof startPostgres>>;
+let postgres: TestPostgres;
 let replicas: TestMetering[];
 
 beforeAll(async () => {
-  postgres = await startPostgres();
+  postgres = await startTestPostgres();
   replicas = await Promise.all([
     startMetering(postgres.url, identity),
     startMetering(postgres.url, identity),

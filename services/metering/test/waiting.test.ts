@@ -1,6 +1,7 @@
 import { AskResult_Outcome as Outcome, Window } from "@gatehouse/proto/metering";
+import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { IdentityLog, startMetering, startPostgres, type TestMetering } from "./fixture.ts";
+import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
 // Long enough that on the slowest machine what the tests do comes within the wait.
@@ -8,11 +9,11 @@ const waitMs = 3000;
 const timeoutMs = 10_000;
 const identity = new IdentityLog();
 const root = identity.key(identity.root);
-let postgres: Awaited<ReturnType<typeof startPostgres>>;
+let postgres: TestPostgres;
 let metering: TestMetering;
 
 beforeAll(async () => {
-  postgres = await startPostgres();
+  postgres = await startTestPostgres();
   metering = await startMetering(postgres.url, identity, { waitMs });
 });
 

@@ -1,5 +1,5 @@
-import { effectiveGrant, type KeyView, type Principal, stateOf } from "@gatehouse/access";
-import { denied, type Failure, unauthenticated } from "@gatehouse/service/failure";
+import { type KeyView, type Principal, principalOf } from "@gatehouse/access";
+import { denied } from "@gatehouse/service/failure";
 import type { Domain } from "./domain.ts";
 import type { Change } from "./store.ts";
 
@@ -25,28 +25,5 @@ export function gatesOf({ key, chain }: Pick<KeyView, "key" | "chain">): string[
  * Throws Failure UNAUTHENTICATED.
  */
 export async function stillAlive(domain: Domain, change: Change, actor: Principal): Promise<Principal> {
-  const view = await change.keys.find(actor.view.key.id);
-  if (view === undefined) throw unauthenticated("CREDENTIAL_INVALID");
-  const refusal = refusalOf(view, domain.nowMs());
-  if (refusal !== undefined) throw refusal;
-  return { view, grant: effectiveGrant(view) };
-}
-
-function refusalOf(view: KeyView, nowMs: number): Failure | undefined {
-  switch (stateOf(view, nowMs)) {
-    case "VALID":
-      return undefined;
-    case "NOT_FOUND":
-      return unauthenticated("CREDENTIAL_INVALID");
-    case "DISABLED":
-      return unauthenticated("KEY_DISABLED");
-    case "NOT_YET_VALID":
-      return unauthenticated("KEY_NOT_YET_VALID");
-    case "EXPIRED":
-      return unauthenticated("KEY_EXPIRED");
-    case "ACCOUNT_SUSPENDED":
-      return unauthenticated("ACCOUNT_SUSPENDED");
-    case "ACCOUNT_CLOSED":
-      return unauthenticated("ACCOUNT_CLOSED");
-  }
+  return principalOf(await change.keys.find(actor.view.key.id), domain.nowMs());
 }

@@ -1,5 +1,5 @@
-import { sqlState } from "@gatehouse/changefeed";
 import { Failure, unavailable } from "@gatehouse/service/failure";
+import { sqlState } from "./change-log.ts";
 
 /**
  * SQLSTATE classes and codes of a database that cannot be asked now: connection lost, out of resources, shutting
