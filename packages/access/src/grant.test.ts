@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { keyOf, viewOf } from "../test/nodes.ts";
-import { effectiveGrant, grantOf, shownScopes } from "./grant.ts";
+import { effectiveGrant, grantOf } from "./grant.ts";
 
 describe("what a key may do", () => {
   it("is what its roles allow, and what it allows itself", () => {
@@ -44,10 +44,5 @@ describe("what a key may do", () => {
 
   it("is nothing where a scope cannot be read: it may be a deny", () => {
     expect(grantOf(keyOf({ scopes: ["**", "!weather.{read}"] })).allows("weather.read")).toBe(false);
-  });
-
-  it("is shown as it was asked, each scope once", () => {
-    const shown = shownScopes(keyOf({ roles: ["fund-manager"], scopes: ["gatehouse.credits.**", "!a"] }));
-    expect(shown).toEqual(["gatehouse.credits.**", "!a"]);
   });
 });

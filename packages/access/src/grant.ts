@@ -23,11 +23,6 @@ export function effectiveGrant(view: KeyView): Grant {
   return view.parent === undefined ? grantOf(view.key) : intersect([grantOf(view.key), grantOf(view.parent)]);
 }
 
-/** The key's scopes with its roles' united, as asked: for showing, not for deciding. */
-export function shownScopes(key: KeyNode): string[] {
-  return [...new Set([...key.roles.flatMap((role) => builtInRoles.get(role) ?? []), ...key.scopes])];
-}
-
 // Not thrown: nodes come by the feed, and one that a newer version wrote must stop its key, not the follower.
 function compileOrNothing({ roles, scopes }: KeyNode): Grant {
   try {

@@ -1,4 +1,4 @@
-export { effectiveGrant, grantOf, shownScopes } from "./grant.ts";
+export { effectiveGrant, grantOf } from "./grant.ts";
 export { METER_NAME } from "./meter.ts";
 export type { AccountNode, AccountStatus, KeyKind, KeyNode, KeyStatus, KeyView } from "./node.ts";
 export { authenticate, type Directory, type Principal, principalOf, secretMatches } from "./principal.ts";

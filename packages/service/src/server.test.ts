@@ -77,6 +77,7 @@ const feed = route<typeof FeedService, string>(FeedService, {
   listChanges: () => ({}),
   resolveKeys: () => ({}),
   resolveAccounts: () => ({}),
+  resolveMeters: () => ({}),
   async *snapshot(_request, call) {
     for (let revision = 1n; revision <= 3n; revision++) {
       yield { position: { incarnation: call.principal, revision } };

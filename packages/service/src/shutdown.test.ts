@@ -23,6 +23,7 @@ function start(
     listChanges: () => ({}),
     resolveKeys: () => ({}),
     resolveAccounts: () => ({}),
+    resolveMeters: () => ({}),
     async *snapshot(_request, call) {
       yield {};
       if (!call.draining.aborted) await once(call.draining, "abort");

@@ -21,6 +21,7 @@ import { IdentityCache } from "./domain/identity-cache.ts";
 import { IdentityReader } from "./domain/identity-reader.ts";
 import { LeasePool } from "./domain/lease-pool.ts";
 import { LimitBook } from "./domain/limit-book.ts";
+import { MeterBook } from "./domain/meter-book.ts";
 import { Verifier } from "./domain/verify.ts";
 import { authzHandlers } from "./rpc/authz-service.ts";
 import { RequestMemory } from "./rpc/request-memory.ts";
@@ -103,8 +104,10 @@ export async function createAuthz(
       source: metering,
       clock,
       ship: () => void spool.seal().then(() => shipper.kick()),
-      identityFreshness: () =>
-        identityFollower.position === undefined ? "" : encodeFreshness("identity", identityFollower.position),
+      identityFreshness: () => {
+        const position = reader.latest(identityFollower.position);
+        return position === undefined ? "" : encodeFreshness("identity", position);
+      },
     });
     opened.add("leases", () => pool.drain());
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
@@ -148,9 +151,10 @@ export async function createAuthz(
       identityProof: identityFollower,
       identityGate,
     });
+    const meters = new MeterBook(() => identity.meters());
     const memory = new RequestMemory(() => clock.now().monotonicMs);
     return {
-      routes: [route(AuthzService, authzHandlers({ verifier, memory }))],
+      routes: [route(AuthzService, authzHandlers({ verifier, memory, meters }))],
       guard: verifierGuard(accessGuard({ directory, format, serviceSecret: secret })),
       ready: async () => {
         if (identityFollower.provenProof === 0) throw new Error("identity was not followed yet");

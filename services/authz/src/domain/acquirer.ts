@@ -194,24 +194,30 @@ export class Acquirer {
     this.#options.rates.noteUnspent(lease.id);
   }
 
+  // What is left of a bucket is what metering has and what is in hand.
   #answer({ ask, settle }: Waiter, { wants }: Ask, result: AskResult): void {
-    const limitId = "limitId" in result ? result.limitId : undefined;
-    const held = wants.find((want) => want.limitId === limitId)?.held ?? 0;
-    if (result.outcome === "EXHAUSTED") this.#remember(result, ask, held);
-    settle({ ...result, held });
+    if (!("limitId" in result)) {
+      settle({ ...result, held: 0 });
+      return;
+    }
+    const held = wants.find((want) => want.limitId === result.limitId)?.held ?? 0;
+    const bucket = this.#options.book.bucket(result.limitId);
+    if (bucket !== undefined) {
+      bucket.remaining = result.remaining;
+      bucket.windowEndMs = result.windowEndMs ?? bucket.windowEndMs;
+      if (result.outcome === "EXHAUSTED") this.#remember(bucket, result, ask, held);
+    }
+    settle({ ...result, remaining: result.remaining + held, held });
   }
 
-  #remember(result: Exhausted, { needs }: PendingAsk, held: number): void {
-    const bucket = this.#options.book.bucket(result.limitId);
-    if (bucket === undefined) return;
+  #remember(bucket: LocalBucket, result: Exhausted, { needs }: PendingAsk, held: number): void {
     const nowMs = this.#options.clock.now().monotonicMs;
     const { retryAfterMs = Number.POSITIVE_INFINITY, remaining } = result;
-    bucket.remaining = remaining;
     bucket.refusal = {
       units: needs.find(({ meter }) => meter === bucket.limit.meter)?.units ?? 1,
       held,
       untilMs: nowMs + Math.min(REFUSAL_MS, retryAfterMs),
-      remaining,
+      remaining: remaining + held,
       retryAtMs: Number.isFinite(retryAfterMs) ? nowMs + retryAfterMs : undefined,
     };
   }

@@ -1,4 +1,4 @@
-import type { Freshness } from "@gatehouse/changefeed";
+import type { Freshness, Position } from "@gatehouse/changefeed";
 import { failedPrecondition } from "@gatehouse/service/failure";
 import type { Proven } from "./freshness-gate.ts";
 import type { IdentityCache, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
@@ -22,6 +22,8 @@ export class IdentityReader {
   readonly #cache: IdentityCache;
   readonly #keyReads = new Map<string, Promise<void>>();
   readonly #targetReads = new Map<string, Promise<void>>();
+  /** The furthest position that anything was read at. */
+  #readAt: Position | undefined;
   #gathering: { readonly keyIds: string[]; readonly answer: Promise<ResolvedKeys> } | undefined;
 
   constructor(source: IdentitySource, cache: IdentityCache) {
@@ -33,7 +35,9 @@ export class IdentityReader {
   readKey(keyId: string): Promise<void> {
     return shared(this.#keyReads, keyId, async () => {
       for (let read = 1; read <= MAX_READS; read++) {
-        if (this.#cache.fillKey(keyId, await this.#resolve(keyId))) return;
+        const resolved = await this.#resolve(keyId);
+        this.#note(resolved.position);
+        if (this.#cache.fillKey(keyId, resolved)) return;
       }
     });
   }
@@ -43,6 +47,7 @@ export class IdentityReader {
     return shared(this.#targetReads, JSON.stringify([organizationId, account]), async () => {
       for (let read = 1; read <= MAX_READS; read++) {
         const resolved = await this.#source.resolveTarget(organizationId, account);
+        this.#note(resolved.position);
         if (this.#cache.fillTarget(organizationId, account, resolved)) return;
       }
     });
@@ -65,6 +70,22 @@ export class IdentityReader {
       "FRESHNESS_UNREACHABLE",
       `at_least_as_fresh: ${token.source} is not there; the token is ahead of it, or of a history that was replaced`,
     );
+  }
+
+  /**
+   * The state that the cache rests on: where a follower is, or further, where something was read that is ahead of
+   * it. Whoever is asked about a key that was read just now must have come as far.
+   */
+  latest(followed: Position | undefined): Position | undefined {
+    const read = this.#readAt;
+    if (read === undefined || followed === undefined) return followed;
+    return read.incarnation === followed.incarnation && read.revision > followed.revision ? read : followed;
+  }
+
+  #note(position: Position): void {
+    const last = this.#readAt;
+    if (last?.incarnation !== position.incarnation || last.revision < position.revision)
+      this.#readAt = position;
   }
 
   #resolve(keyId: string): Promise<ResolvedKeys> {

@@ -172,7 +172,7 @@ export class LeasePool {
       const remaining = left + Math.max(bucket.remaining, 0);
       if (bucket.limit.enforcement === "WARN") {
         if (bucket.remaining < 0) warnings.push(bucket.limit.id);
-      } else if (binding === undefined || remaining < binding.remaining) {
+      } else if (isKnown(bucket) && (binding === undefined || remaining < binding.remaining)) {
         binding = { bucket, remaining };
       }
       if (units > 0 && !bucket.refilling && needsMore(bucket, left, now)) {
@@ -197,6 +197,11 @@ export class LeasePool {
     if (lease.ref === undefined) this.#rates.note(lease, true);
     else this.#options.journal.close(lease.ref);
   }
+}
+
+// A peek asks for nothing, so it may find a bucket of which nothing is known yet.
+function isKnown(bucket: LocalBucket): boolean {
+  return bucket.grantedAtMs > 0;
 }
 
 function isCurrent(node: NodeLimits): boolean {

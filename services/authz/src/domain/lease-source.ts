@@ -42,6 +42,8 @@ export type AskResult =
 /** Which bucket could not give, and when it may. */
 export interface Shortage {
   readonly limitId: string;
+  /** Unix milliseconds; undefined where no window ends. */
+  readonly windowEndMs: number | undefined;
   readonly remaining: number;
   readonly retryAfterMs: number | undefined;
 }

@@ -36,6 +36,8 @@ export interface VerifyCall {
   readonly account: string;
   readonly needs: readonly Need[];
   readonly atLeastAsFresh: readonly FreshnessToken[];
+  /** Where the call stands in its request, for messages: empty, or `requests[3].`. */
+  readonly at: string;
 }
 
 export interface VerifierOptions {
@@ -57,7 +59,14 @@ type Wait = () => Promise<Refusal | undefined>;
 
 /** Each wait can uncover the next thing missing: freshness, key, target, limits, units, and a race on each. */
 const MAX_ATTEMPTS = 12;
-const NO_CALL: VerifyCall = { presented: "", resource: "", account: "", needs: [], atLeastAsFresh: [] };
+const NO_CALL: VerifyCall = {
+  presented: "",
+  resource: "",
+  account: "",
+  needs: [],
+  atLeastAsFresh: [],
+  at: "",
+};
 
 export class Verifier {
   readonly #options: VerifierOptions;

@@ -1,7 +1,8 @@
 import type { Principal } from "@gatehouse/access";
 import type { AuthzService, VerifyRequest, VerifyResponse } from "@gatehouse/proto/authz";
-import { type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
+import { Failure, type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
 import type { Decision } from "../domain/decision.ts";
+import type { MeterBook } from "../domain/meter-book.ts";
 import type { Verifier, VerifyCall } from "../domain/verify.ts";
 import type { RequestMemory } from "./request-memory.ts";
 import { verifyCall } from "./verify-call.ts";
@@ -10,6 +11,7 @@ import { verifyReply } from "./verify-reply.ts";
 export interface AuthzHandlersOptions {
   readonly verifier: Verifier;
   readonly memory: RequestMemory;
+  readonly meters: MeterBook;
 }
 
 const MAX_BATCH = 1000;
@@ -21,6 +23,7 @@ const MAX_BATCH = 1000;
 export function authzHandlers({
   verifier,
   memory,
+  meters,
 }: AuthzHandlersOptions): Handlers<typeof AuthzService, Principal | undefined> {
   function decide(
     { requestId }: VerifyRequest,
@@ -51,8 +54,23 @@ export function authzHandlers({
     return verifyReply(await decision);
   }
 
+  // Known meters cost nothing; where identity cannot be asked about another, nothing can be decided.
+  async function withMeters(
+    calls: readonly VerifyCall[],
+    go: (principal: Principal | undefined) => Promise<VerifyResponse[]>,
+    principal: Principal | undefined,
+  ): Promise<VerifyResponse[]> {
+    const known = await meters.check(calls).then(() => true, unlessUnavailable);
+    return go(known ? principal : undefined);
+  }
+
   return {
-    verify: (request, { principal }) => decide(request, verifyCall(request), principal),
+    verify(request, { principal }) {
+      const call = verifyCall(request);
+      if (meters.knows(call)) return decide(request, call, principal);
+      const go = async (known: Principal | undefined) => [await settled(decide(request, call, known))];
+      return withMeters([call], go, principal).then(([response]) => response!);
+    },
 
     async batchVerify({ requests }, { principal }) {
       if (requests.length === 0 || requests.length > MAX_BATCH) {
@@ -60,10 +78,17 @@ export function authzHandlers({
       }
       // All are read before any is charged: a batch with a bad call charges nothing.
       const calls = requests.map((request, i) => verifyCall(request, `requests[${i}].`));
-      const responses = calls.map((call, i) => settled(decide(requests[i]!, call, principal)));
-      return { responses: await Promise.all(responses) };
+      const go = (known: Principal | undefined) =>
+        Promise.all(calls.map((call, i) => settled(decide(requests[i]!, call, known))));
+      return { responses: await withMeters(calls, go, principal) };
     },
   };
+}
+
+function unlessUnavailable(error: unknown): false {
+  if (error instanceof Failure && (error.code === "UNAVAILABLE" || error.code === "DEADLINE_EXCEEDED"))
+    return false;
+  throw error;
 }
 
 // No promise on the warm path: the replies of a turn leave together, after its one write.

@@ -37,7 +37,7 @@ export function verifyCall(request: VerifyRequest, at = ""): VerifyCall {
   const needs = request.charges.length === 0 ? ONE_REQUEST : needsOf(request, field);
   const atLeastAsFresh = request.atLeastAsFresh.length === 0 ? NO_TOKENS : tokensOf(request, field);
   if (bad.length > 0) throw invalid(bad);
-  return { presented: key, resource, account, needs, atLeastAsFresh };
+  return { presented: key, resource, account, needs, atLeastAsFresh, at };
 }
 
 function needsOf({ charges }: VerifyRequest, field: (name: string, description: string) => void): Need[] {

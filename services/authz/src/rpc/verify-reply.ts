@@ -1,5 +1,4 @@
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { shownScopes } from "@gatehouse/access";
 import {
   type BindingLimit as BindingLimitMessage,
   DecisionCode,
@@ -7,9 +6,9 @@ import {
 } from "@gatehouse/proto/authz";
 import { KeyKind } from "@gatehouse/proto/identity";
 import type { BindingLimit, Decision } from "../domain/decision.ts";
-import type { KeyEntry } from "../domain/entry.ts";
 
 const NO_LABELS = {};
+const NONE: string[] = [];
 
 /** A decision as a whole message: `create` would copy it once more, on the hot path. */
 export function verifyReply(decision: Decision): VerifyResponse {
@@ -28,7 +27,8 @@ export function verifyReply(decision: Decision): VerifyResponse {
     accountSlug: account?.slug ?? "",
     accountLabels: account?.labels ?? NO_LABELS,
     organizationId: account?.organizationId ?? "",
-    scopes: entry === undefined ? [] : scopesOf(entry),
+    scopes: entry === undefined ? NONE : [...entry.key.scopes],
+    roles: entry === undefined ? NONE : [...entry.key.roles],
     ...(binding !== undefined && { bindingLimit: bindingMessage(binding) }),
     warnings: [...decision.warnings],
     ...(retryAfterMs !== undefined &&
@@ -49,15 +49,4 @@ function bindingMessage({ limit, remaining, resetsAtMs }: BindingLimit): Binding
     remaining: BigInt(remaining),
     ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(Math.round(resetsAtMs)) }),
   };
-}
-
-const shown = new WeakMap<KeyEntry, string[]>();
-
-function scopesOf(entry: KeyEntry): string[] {
-  let scopes = shown.get(entry);
-  if (scopes === undefined) {
-    scopes = shownScopes(entry.key);
-    shown.set(entry, scopes);
-  }
-  return scopes;
 }

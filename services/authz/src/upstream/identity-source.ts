@@ -54,6 +54,11 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
     };
   }
 
+  async meters(): Promise<readonly string[]> {
+    const { meters } = await this.#client.resolveMeters({}, { timeoutMs: TIMEOUT_MS });
+    return meters.map(({ name }) => name);
+  }
+
   close(): void {
     this.#client.close();
   }

@@ -142,6 +142,7 @@ function resultOf(result: AcquireResponse["results"][number]): AskResult {
   const { limitId } = result;
   const refusal = {
     limitId,
+    windowEndMs: result.windowEnd === 0n ? undefined : Number(result.windowEnd),
     remaining: Number(result.remaining),
     retryAfterMs: result.retryAfter && durationMs(result.retryAfter),
   };

@@ -29,6 +29,7 @@ export interface Feed {
   resolveAccounts(
     names: readonly AccountName[],
   ): Promise<{ position: Position; accountIds: (string | undefined)[]; accounts: AccountNode[] }>;
+  meters(): Promise<{ position: Position; names: string[] }>;
   /** Everything, accounts before what hangs below them. */
   snapshot(): AsyncIterable<{ position: Position; entities: Entity[] }>;
 }

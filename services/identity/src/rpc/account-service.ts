@@ -7,7 +7,7 @@ import type { Domain } from "../domain/domain.ts";
 import { getAccount } from "../domain/get.ts";
 import { listAccounts } from "../domain/list.ts";
 import { accountStatusName, kindName, profileOf } from "./convert-in.ts";
-import { accountMessage, keyMessage } from "./convert-out.ts";
+import { accountMessage, keyMessage, reasonWithheld } from "./convert-out.ts";
 import { neverStored } from "./never-stored.ts";
 
 export function accountService(domain: Domain): Route<Principal> {
@@ -31,7 +31,15 @@ export function accountService(domain: Domain): Route<Principal> {
       });
       neverStored(call);
       const { account, key, secret, freshness, replayed } = created;
-      return { account: accountMessage(account), key: keyMessage(key), secret, freshness, replayed };
+      const secretWithheld = reasonWithheld(replayed);
+      return {
+        account: accountMessage(account),
+        key: keyMessage(key),
+        secret,
+        freshness,
+        replayed,
+        secretWithheld,
+      };
     },
 
     async getAccount({ account }, call) {

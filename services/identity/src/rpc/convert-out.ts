@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { ErrorReason } from "@gatehouse/proto/common";
 import {
   type AccountSchema,
   type KeySchema,
@@ -52,4 +53,9 @@ export function keyMessage(key: Key): MessageInitShape<typeof KeySchema> {
 export function meterMessage(meter: Meter): MessageInitShape<typeof MeterSchema> {
   const { name, title, unit, createdAt } = meter;
   return { name, title, unit, createdAt: timestampFromDate(createdAt) };
+}
+
+/** Why a create's answer has no secret: a secret is shown once, and a replayed answer is the second time. */
+export function reasonWithheld(replayed: boolean): ErrorReason {
+  return replayed ? ErrorReason.SECRET_NOT_REPLAYABLE : ErrorReason.UNSPECIFIED;
 }

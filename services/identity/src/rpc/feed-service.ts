@@ -52,6 +52,11 @@ export function feedService(feed: Feed): Route<Principal> {
       };
     },
 
+    async resolveMeters() {
+      const { position, names } = await feed.meters();
+      return { position: positionMessage(position), meters: names.map((name) => ({ name })) };
+    },
+
     async resolveAccounts({ names }) {
       const fields = new Fields();
       checkBatch(fields, "names", names.length);

@@ -7,7 +7,7 @@ import type { Domain } from "../domain/domain.ts";
 import { getKey, whoAmI } from "../domain/get.ts";
 import { listKeys } from "../domain/list.ts";
 import { keyStatusName, kindName, unixMs } from "./convert-in.ts";
-import { keyMessage } from "./convert-out.ts";
+import { keyMessage, reasonWithheld } from "./convert-out.ts";
 import { neverStored } from "./never-stored.ts";
 
 export function keyService(domain: Domain): Route<Principal> {
@@ -28,7 +28,7 @@ export function keyService(domain: Domain): Route<Principal> {
       });
       neverStored(call);
       const { key, secret, freshness, replayed } = created;
-      return { key: keyMessage(key), secret, freshness, replayed };
+      return { key: keyMessage(key), secret, freshness, replayed, secretWithheld: reasonWithheld(replayed) };
     },
 
     async getKey({ key }, call) {

@@ -64,6 +64,13 @@ export class DatabaseFeed implements Feed {
     });
   }
 
+  meters() {
+    return this.#changeLog.snapshot(async (manager, position) => {
+      const rows = await manager.find(meterRows);
+      return { position, names: rows.map(({ name }) => name) };
+    });
+  }
+
   async *snapshot(): AsyncGenerator<{ position: Position; entities: Entity[] }> {
     if (this.#snapshots >= MAX_SNAPSHOTS) throw overloaded("as many snapshots are being read as may be");
     this.#snapshots++;

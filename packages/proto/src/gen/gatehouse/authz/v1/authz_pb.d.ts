@@ -231,7 +231,8 @@ export declare type VerifyResponse = Message<"gatehouse.authz.v1.VerifyResponse"
   organizationId: string;
 
   /**
-   * The key's own scopes, with its roles' united.
+   * The key's own scopes, as asked. What it may do is more, by its roles, and less, by its parent key: ask with a
+   * resource to know.
    *
    * @generated from field: repeated string scopes = 12;
    */
@@ -271,6 +272,13 @@ export declare type VerifyResponse = Message<"gatehouse.authz.v1.VerifyResponse"
    * @generated from field: google.protobuf.Duration staleness = 17;
    */
   staleness?: Duration | undefined;
+
+  /**
+   * The key's roles.
+   *
+   * @generated from field: repeated string roles = 18;
+   */
+  roles: string[];
 };
 
 /**

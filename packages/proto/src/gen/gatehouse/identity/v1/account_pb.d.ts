@@ -8,6 +8,7 @@ import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobu
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Key, KeyKind } from "./key_pb.js";
+import type { ErrorReason } from "../../common/v1/error_reason_pb.js";
 
 /**
  * Describes the file gatehouse/identity/v1/account.proto.
@@ -320,12 +321,18 @@ export declare type CreateAccountResponse = Message<"gatehouse.identity.v1.Creat
   freshness: string;
 
   /**
-   * True where this repeats an earlier answer; the secret is then not shown (SECRET_NOT_REPLAYABLE: rotate
-   * the key to get one).
+   * True where this repeats an earlier answer.
    *
    * @generated from field: bool replayed = 5;
    */
   replayed: boolean;
+
+  /**
+   * Why the secret is not here: SECRET_NOT_REPLAYABLE in a replayed answer. Rotate the key to get one.
+   *
+   * @generated from field: gatehouse.common.v1.ErrorReason secret_withheld = 6;
+   */
+  secretWithheld: ErrorReason;
 };
 
 /**

@@ -531,6 +531,47 @@ export declare type ResolveAccountsResponse = Message<"gatehouse.identity.v1.Res
 export declare const ResolveAccountsResponseSchema: GenMessage<ResolveAccountsResponse>;
 
 /**
+ * What ResolveMeters takes: nothing.
+ *
+ * @generated from message gatehouse.identity.v1.ResolveMetersRequest
+ */
+export declare type ResolveMetersRequest = Message<"gatehouse.identity.v1.ResolveMetersRequest"> & {
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveMetersRequest.
+ * Use `create(ResolveMetersRequestSchema)` to create a new message.
+ */
+export declare const ResolveMetersRequestSchema: GenMessage<ResolveMetersRequest>;
+
+/**
+ * What ResolveMeters answers.
+ *
+ * @generated from message gatehouse.identity.v1.ResolveMetersResponse
+ */
+export declare type ResolveMetersResponse = Message<"gatehouse.identity.v1.ResolveMetersResponse"> & {
+  /**
+   * The position at which this is true.
+   *
+   * @generated from field: gatehouse.identity.v1.Position position = 1;
+   */
+  position?: Position | undefined;
+
+  /**
+   * Every meter; there are at most 100.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.MeterState meters = 2;
+   */
+  meters: MeterState[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveMetersResponse.
+ * Use `create(ResolveMetersResponseSchema)` to create a new message.
+ */
+export declare const ResolveMetersResponseSchema: GenMessage<ResolveMetersResponse>;
+
+/**
  * The change log of identity, for its followers.
  *
  * @generated from service gatehouse.identity.v1.FeedService
@@ -585,6 +626,16 @@ export declare const FeedService: GenService<{
     methodKind: "unary";
     input: typeof ResolveAccountsRequestSchema;
     output: typeof ResolveAccountsResponseSchema;
+  },
+  /**
+   * Reads every meter, from the primary.
+   *
+   * @generated from rpc gatehouse.identity.v1.FeedService.ResolveMeters
+   */
+  resolveMeters: {
+    methodKind: "unary";
+    input: typeof ResolveMetersRequestSchema;
+    output: typeof ResolveMetersResponseSchema;
   },
 }>;
 

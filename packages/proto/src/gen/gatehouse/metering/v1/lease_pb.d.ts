@@ -285,6 +285,13 @@ export declare type AskResult = Message<"gatehouse.metering.v1.AskResult"> & {
    * @generated from field: google.protobuf.Duration retry_after = 4;
    */
   retryAfter?: Duration | undefined;
+
+  /**
+   * The end of the bucket's window, in Unix milliseconds; 0 for none.
+   *
+   * @generated from field: int64 window_end = 5;
+   */
+  windowEnd: bigint;
 };
 
 /**
@@ -328,11 +335,18 @@ export enum AskResult_Outcome {
   NOT_NOW = 3,
 
   /**
-   * A node or meter is not known, though metering is as fresh as asked.
+   * A node is not known, though metering is as fresh as asked.
    *
    * @generated from enum value: OUTCOME_UNKNOWN_NODE = 4;
    */
   UNKNOWN_NODE = 4,
+
+  /**
+   * No such meter was declared, though metering is as fresh as asked.
+   *
+   * @generated from enum value: OUTCOME_UNKNOWN_METER = 5;
+   */
+  UNKNOWN_METER = 5,
 }
 
 /**
