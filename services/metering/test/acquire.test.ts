@@ -290,6 +290,48 @@ test("a rate lease that nobody reports counts as spent", async () => {
   expect(Number(results[0]!.retryAfter!.seconds)).toBeGreaterThan(300);
 });
 
+test("a refusal by a quota says when its window ends, by one that never ends and by a rate nothing", async () => {
+  const windowEnd = async (allowance: object) => {
+    const { account, nodeIds } = await organization();
+    const limitId = await quota(account.id, 1, { allowance });
+    const one = new Holder(metering, `silent-${crypto.randomUUID()}`);
+    const { leases } = await one.acquire(nodeIds, { requests: 1 });
+    const { results } = await one.acquire(nodeIds, { requests: 1 });
+    expect(results[0]).toMatchObject({ outcome: Outcome.EXHAUSTED, limitId });
+    const waits = await (await holder("two")).acquire(nodeIds, { requests: 1 });
+    expect(waits.results[0]).toMatchObject({ outcome: Outcome.NOT_NOW, limitId });
+    expect(waits.results[0]!.windowEnd).toBe(results[0]!.windowEnd);
+    expect(results[0]!.windowEnd).toBe(leases[0]!.windowEnd);
+    return results[0]!.windowEnd;
+  };
+  const ending = await windowEnd({ case: "quota", value: { units: 1n, window: Window.DAY } });
+  expect(Number(ending)).toBe(Math.floor(Date.now() / 86_400_000 + 1) * 86_400_000);
+  expect(await windowEnd({ case: "quota", value: { units: 1n, window: Window.NEVER } })).toBe(0n);
+  expect(await windowEnd({ case: "rate", value: { units: 1n, interval: { seconds: 60n, nanos: 0 } } })).toBe(
+    0n,
+  );
+});
+
+test.each([
+  ["rate", { case: "rate", value: { units: 100n, interval: { seconds: 1n, nanos: 0 }, burst: 5n } }],
+  ["quota", { case: "quota", value: { units: 5n, window: Window.DAY } }],
+])(
+  "a call that needs more than a %s ever has is refused at once, and not told to retry",
+  async (_, allowance) => {
+    const { account, nodeIds } = await organization();
+    const limitId = await quota(account.id, 0, { allowance });
+    const other = await holder("other");
+    await other.acquire(nodeIds, { requests: 5 });
+    const one = await holder("one");
+    const { results } = await one.acquire(nodeIds, { requests: 6 });
+    expect(results[0]).toMatchObject({ outcome: Outcome.EXHAUSTED, limitId });
+    expect(results[0]!.retryAfter).toBeUndefined();
+    expect(other.recalled).toEqual([]);
+    // What it might have some day it is told when to ask for.
+    expect((await other.acquire(nodeIds, { requests: 5 })).results[0]!.retryAfter).toBeDefined();
+  },
+);
+
 test("lowering calls leases back and raising keeps what was used", async () => {
   const { account, nodeIds } = await organization();
   const limitId = await quota(account.id, 10);
@@ -314,7 +356,9 @@ test("the mirror is as fresh as the ask relies on; what it does not know then do
   const unknown = await one.acquire(["acc_none"], { requests: 1 }, { position: identity.position });
   expect(unknown.results[0]!.outcome).toBe(Outcome.UNKNOWN_NODE);
   const noMeter = await one.acquire([account.id], { tokens: 1 }, { position: identity.position });
-  expect(noMeter.results[0]!.outcome).toBe(Outcome.UNKNOWN_NODE);
+  expect(noMeter.results[0]!.outcome).toBe(Outcome.UNKNOWN_METER);
+  const neither = await one.acquire(["acc_none"], { tokens: 1 }, { position: identity.position });
+  expect(neither.results[0]!.outcome).toBe(Outcome.UNKNOWN_NODE);
   const ahead = { ...identity.position, revision: 1_000_000 };
   const unreachable = { code: "FAILED_PRECONDITION", reason: "FRESHNESS_UNREACHABLE" };
   await expect(one.acquire([account.id], {}, { position: ahead })).rejects.toMatchObject(unreachable);

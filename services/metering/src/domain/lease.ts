@@ -20,12 +20,18 @@ export interface Want {
 }
 
 export interface AskResult {
-  readonly outcome: "GRANTED" | "EXHAUSTED" | "NOT_NOW" | "UNKNOWN_NODE";
+  readonly outcome: "GRANTED" | "EXHAUSTED" | "NOT_NOW" | Unknown;
   /** The limit that could not give, and what was left of it. */
   readonly limitId?: string;
   readonly remaining?: number;
+  /** Undefined also where no wait helps: the call needs more than the limit ever has at once. */
   readonly retryAfterMs?: number | undefined;
+  /** Of a quota that ends. */
+  readonly windowEndMs?: number | undefined;
 }
+
+/** What an ask names that the mirror does not know. */
+export type Unknown = "UNKNOWN_NODE" | "UNKNOWN_METER";
 
 /** What a holder says of a rate lease. Counts are cumulative, so that saying it twice changes nothing. */
 export interface RateReport {

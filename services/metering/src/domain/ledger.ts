@@ -1,5 +1,5 @@
 import { type Allocation, type Ask as Claim, leaseSize, type Shortfall } from "@gatehouse/buckets";
-import type { AskResult, Grant, NewLease, RoundChanges } from "./lease.ts";
+import type { AskResult, Grant, NewLease, RoundChanges, Unknown } from "./lease.ts";
 import { QuotaShelf } from "./quota-shelf.ts";
 import { RateShelf } from "./rate-shelf.ts";
 
@@ -10,6 +10,8 @@ export type Shelves = ReadonlyMap<string, QuotaShelf | RateShelf>;
 export interface AskClaim {
   readonly enforced: Claim;
   readonly warned: Claim["needs"];
+  /** Limits that never have as much at once as the call needs. */
+  readonly beyond: ReadonlySet<string>;
 }
 
 /** What a round did for one applicant. */
@@ -42,16 +44,19 @@ export class Ledger {
 
   share(
     applicant: { holder: string; recalled: ReadonlySet<string> },
-    claims: readonly (AskClaim | undefined)[],
+    claims: readonly (AskClaim | Unknown)[],
     next: () => Allocation,
   ): Share {
     const taken = new Map<string, number>();
     const recalled = new Set(applicant.recalled);
     const results = claims.map((claim): AskResult => {
-      if (claim === undefined) return { outcome: "UNKNOWN_NODE" };
+      if (typeof claim === "string") return { outcome: claim };
       const allocation = next();
       if (allocation.kind === "exhausted") return this.#refusal("EXHAUSTED", allocation.bucket, claim);
       if (allocation.kind === "wait") {
+        // Whatever others return, it is not enough: nobody is called upon, and nobody waits.
+        const hopeless = allocation.lacking.find(({ bucket }) => claim.beyond.has(bucket));
+        if (hopeless !== undefined) return this.#refusal("EXHAUSTED", hopeless.bucket, claim);
         this.#recallLacking(allocation.lacking, applicant.holder, recalled);
         return this.#refusal("NOT_NOW", allocation.lacking[0]!.bucket, claim);
       }
@@ -92,12 +97,12 @@ export class Ledger {
     return leaseSize({ available: Math.max(shelf.available, need), need, want, holders });
   }
 
-  #refusal(outcome: "EXHAUSTED" | "NOT_NOW", limitId: string, { enforced }: AskClaim): AskResult {
+  #refusal(outcome: "EXHAUSTED" | "NOT_NOW", limitId: string, claim: AskClaim): AskResult {
     const shelf = this.#shelves.get(limitId)!;
-    const { need } = enforced.needs.find(({ bucket }) => bucket === limitId)!;
-    const refillMs = shelf.retryAfterMs(need);
+    const { need } = claim.enforced.needs.find(({ bucket }) => bucket === limitId)!;
+    const refillMs = claim.beyond.has(limitId) ? undefined : shelf.retryAfterMs(need);
     const retryAfterMs = outcome === "EXHAUSTED" ? refillMs : Math.min(refillMs ?? RETURN_MS, RETURN_MS);
-    return { outcome, limitId, remaining: shelf.available, retryAfterMs };
+    return { outcome, limitId, remaining: shelf.available, retryAfterMs, windowEndMs: endOf(shelf) };
   }
 
   // Once for each request: it asks again soon enough if that was not heard.
@@ -118,9 +123,12 @@ export class Ledger {
     const ttlMs = ttlOf(shelf, this.#nowMs);
     const bucketId = shelf instanceof QuotaShelf ? shelf.bucketId : undefined;
     this.#newLeases.push({ id, limitId, bucketId, holder, units, deadlineMs: this.#nowMs + ttlMs });
-    const windowEndMs = shelf instanceof QuotaShelf ? shelf.endMs : undefined;
-    return { id, limitId, units, ttlMs, windowEndMs, remaining: shelf.available };
+    return { id, limitId, units, ttlMs, windowEndMs: endOf(shelf), remaining: shelf.available };
   }
+}
+
+function endOf(shelf: QuotaShelf | RateShelf): number | undefined {
+  return shelf instanceof QuotaShelf ? shelf.endMs : undefined;
 }
 
 function ttlOf(shelf: QuotaShelf | RateShelf, nowMs: number): number {

@@ -1,7 +1,7 @@
 import { allocate, rate, windowAt } from "@gatehouse/buckets";
-import type { Ask, LeaseTx, RateReport } from "./lease.ts";
+import type { Ask, LeaseTx, RateReport, Unknown } from "./lease.ts";
 import { type AskClaim, Ledger, RATE_TTL_MAX_MS, type Share, type Shelves } from "./ledger.ts";
-import { countsResource, isQuota, isRate, type Limit } from "./limit.ts";
+import { capacityOf, countsResource, isQuota, isRate, type Limit } from "./limit.ts";
 import { QuotaShelf } from "./quota-shelf.ts";
 import { RateShelf } from "./rate-shelf.ts";
 
@@ -43,12 +43,14 @@ export async function lend(tx: LeaseTx, all: readonly Applicant[]): Promise<Roun
   const applicants = all.map((applicant) =>
     endedHolders.has(applicant.holder) ? { ...applicant, asks: [], reports: [] } : applicant,
   );
-  const known = ({ nodeIds, needs }: Ask) =>
-    nodeIds.every((id) => !unknownNodes.has(id)) && needs.keys().every((meter) => !unknownMeters.has(meter));
+  const unknownIn = ({ nodeIds, needs }: Ask): Unknown | undefined => {
+    if (nodeIds.some((id) => unknownNodes.has(id))) return "UNKNOWN_NODE";
+    return needs.keys().some((meter) => unknownMeters.has(meter)) ? "UNKNOWN_METER" : undefined;
+  };
 
   const before = groupByNode(await tx.limitsOn(nodeIds));
   const charged = applicants.flatMap(({ asks }) =>
-    asks.filter(known).flatMap((ask) => applicable(ask, before)),
+    asks.flatMap((ask) => (unknownIn(ask) === undefined ? applicable(ask, before) : [])),
   );
   const reports = applicants.flatMap(({ reports }) => reports);
   const locked = await lockShelves(tx, [...new Set(charged)], reports, nodeIds, nowMs);
@@ -56,12 +58,13 @@ export async function lend(tx: LeaseTx, all: readonly Applicant[]): Promise<Roun
 
   const freed = bookReports(applicants, shelves);
   const claims = applicants.map(({ holder, asks }) =>
-    asks.map((ask) => (known(ask) ? claimOf(holder, ask, limits, shelves) : undefined)),
+    asks.map((ask) => unknownIn(ask) ?? claimOf(holder, ask, limits, shelves)),
   );
+  const claimed = claims.flat().filter((claim) => typeof claim !== "string");
   const ledger = new Ledger(shelves, locked.nowMs);
   const allocations = allocate(
-    claims.flatMap((of) => of.flatMap((claim) => (claim === undefined ? [] : [claim.enforced]))),
-    enforcedBuckets(shelves, claims.flat(), limits),
+    claimed.map(({ enforced }) => enforced),
+    enforcedBuckets(shelves, claimed, limits),
   ).values();
   const shares = applicants.map((applicant, i) =>
     ledger.share(applicant, claims[i]!, () => allocations.next().value!),
@@ -147,12 +150,15 @@ function claimOf(
   };
   const enforced = mine.filter(({ enforcement }) => enforcement === "ENFORCE").map(needOf);
   const warned = mine.filter(({ enforcement }) => enforcement === "WARN").map(needOf);
-  return { enforced: { holder, needs: enforced }, warned };
+  const beyond = new Set(
+    mine.filter((limit) => (needOn(limit, ask) ?? 0) > capacityOf(limit)).map(({ id }) => id),
+  );
+  return { enforced: { holder, needs: enforced }, warned, beyond };
 }
 
 function enforcedBuckets(
   shelves: Shelves,
-  claims: readonly (AskClaim | undefined)[],
+  claims: readonly AskClaim[],
   limits: ReadonlyMap<string, readonly Limit[]>,
 ) {
   const enforced = new Set(
@@ -160,9 +166,9 @@ function enforcedBuckets(
   );
   const asking = new Map<string, Set<string>>();
   for (const claim of claims) {
-    for (const { bucket } of claim?.enforced.needs ?? []) {
+    for (const { bucket } of claim.enforced.needs) {
       const holders = asking.get(bucket) ?? new Set(shelves.get(bucket)!.held.keys());
-      asking.set(bucket, holders.add(claim!.enforced.holder));
+      asking.set(bucket, holders.add(claim.enforced.holder));
     }
   }
   return new Map(

@@ -49,6 +49,11 @@ export function isQuota(limit: Limit): limit is QuotaLimit {
   return limit.allowance.kind === "QUOTA";
 }
 
+/** The most units that a limit ever has at once. */
+export function capacityOf({ allowance }: LimitTerms): number {
+  return allowance.kind === "RATE" ? allowance.burst : allowance.units;
+}
+
 /** The meter that exists without being declared. */
 export const REQUESTS = "requests";
 

@@ -47,12 +47,15 @@ export function acquireResponse(answer: AcquireAnswer): MessageInitShape<typeof 
   return {
     limits: [...answer.limits].map(([nodeId, limits]) => ({ nodeId, limits: limits.map(limitMessage) })),
     freshness: answer.freshness,
-    results: answer.results.map(({ outcome, limitId = "", remaining = 0, retryAfterMs }) => ({
-      outcome: WireOutcome[outcome],
-      limitId,
-      remaining: BigInt(remaining),
-      ...(retryAfterMs !== undefined && { retryAfter: durationFromMs(Math.ceil(retryAfterMs)) }),
-    })),
+    results: answer.results.map(
+      ({ outcome, limitId = "", remaining = 0, retryAfterMs, windowEndMs = 0 }) => ({
+        outcome: WireOutcome[outcome],
+        limitId,
+        remaining: BigInt(remaining),
+        ...(retryAfterMs !== undefined && { retryAfter: durationFromMs(Math.ceil(retryAfterMs)) }),
+        windowEnd: BigInt(windowEndMs),
+      }),
+    ),
     leases: answer.leases.map(({ id, limitId, units, ttlMs, windowEndMs, remaining }) => ({
       id,
       limitId,
