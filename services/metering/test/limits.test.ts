@@ -50,10 +50,22 @@ test("an account's limits are set from strictly above, by id, slug or path", asy
   const own = { code: "PERMISSION_DENIED", reason: "OWN_CEILING" };
   await expect(set(master, onAccount(organization.id))).rejects.toMatchObject(own);
   await expect(set(teamKey, onAccount(team.id))).rejects.toMatchObject(own);
-  await expect(set(root, onAccount(identity.root.id))).rejects.toMatchObject(own);
   await expect(
     metering.limits(teamKey).deleteLimit({ limit: limit!.id }, { timeoutMs }),
   ).rejects.toMatchObject(own);
+});
+
+test("the root has no limits, and the provider's keys are told so by its id and by its slug", async () => {
+  const none = { code: "PERMISSION_DENIED", reason: "OWN_CEILING", message: "the root has no limits" };
+  await expect(set(root, onAccount(identity.root.id))).rejects.toMatchObject(none);
+  await expect(set(root, onAccount("provider"))).rejects.toMatchObject(none);
+  const { limits } = await metering.limits(root).listLimits(onAccount("provider"), { timeoutMs });
+  expect(limits).toEqual([]);
+  await expect(set(master, onAccount("provider"))).rejects.toMatchObject({ code: "NOT_FOUND" });
+  // An organization with the root's slug comes first, as it does in identity.
+  const namesake = identity.account(identity.root, "provider");
+  await metering.follower.prove();
+  expect((await set(root, onAccount("provider"))).limit!.nodeId).toBe(namesake.id);
 });
 
 test("a key's limits are set by its account or above, never by itself or its sub-keys", async () => {

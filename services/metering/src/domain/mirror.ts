@@ -1,6 +1,6 @@
 import type { AccountNode, Directory, KeyView } from "@gatehouse/access";
 
-/** An account as a caller names it: an id, a slug within an organization, or the provider's `org` and `org/sub`. */
+/** An account as a caller names it: an id, a slug within an organization, or the provider's `org`, `org/sub` and own slug. */
 export type AccountName =
   | { readonly by: "id"; readonly id: string }
   /** A subaccount of the organization, else the organization itself. */

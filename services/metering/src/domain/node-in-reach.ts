@@ -86,6 +86,7 @@ export async function knownNodeInReach(
  */
 export function requireCeilingOf(caller: KeyView, node: ReachedNode): void {
   if (node.kind === "ACCOUNT") {
+    if (node.chain.length === 1) throw denied("OWN_CEILING", "the root has no limits");
     if (!isStrictAncestor(caller, node.chain)) {
       throw denied("OWN_CEILING", "an account's limits are set from an account above it");
     }

@@ -54,7 +54,12 @@ function condition(name: AccountName): { where: string; parameters: string[] } {
       };
     case "path":
       if (name.subaccount === undefined) {
-        return { where: "a.slug = $1 AND a.id = a.organization_id", parameters: [name.organization] };
+        // Nothing but the root has no parent; an organization may have its slug, and comes first, as in identity.
+        return {
+          where: `a.slug = $1 AND (a.id = a.organization_id OR a.parent_id IS NULL)
+            ORDER BY a.parent_id IS NULL`,
+          parameters: [name.organization],
+        };
       }
       return {
         where: `a.slug = $2 AND a.id <> a.organization_id AND a.organization_id =
