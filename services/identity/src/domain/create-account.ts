@@ -59,7 +59,7 @@ export function createAccount(
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
         reliedOn: [...reliedOnBy(actor), ...parent[0].path],
-        changed: [accountsGate(parent[0]), ...replayGates(create)],
+        changed: replayGates(create),
       });
       const creator = await stillAlive(domain, change, actor);
       const earlier = await replayed(change, create, domain.nowMs());
@@ -67,14 +67,21 @@ export function createAccount(
 
       const below = (await change.accounts.find(parent[0].id))!;
       requireActive(below);
-      await requireRoomForAccount(domain, change, below);
       const at = new Date(domain.nowMs());
-      const account = await newAccount(domain, change, below[0], wanted, at);
-      const { key, secret } = mintKey(domain.format, firstKeyOf(creator, account, wanted.firstKey), at);
+      const unnamed = newAccount(domain, below[0], wanted, at);
+      const { key, secret } = mintKey(domain.format, firstKeyOf(creator, unnamed, wanted.firstKey), at);
       requireCovered(creator, key, undefined);
+      await remember(change, create, { accountId: unnamed.id, keyId: key.id }, at);
+
+      // Every account of an organization is made behind this gate, one after the other: only what counts or names
+      // accounts, and what writes, comes after it.
+      await change.gate({ reliedOn: [], changed: [accountsGate(below[0])] });
+      await requireRoomForAccount(domain, change, below);
+      const space = slugSpaceBelow(below[0]);
+      const slug = wanted.slug || (await deriveSlug(change.accounts, space, wanted.name, unnamed.id));
+      const account: Account = { ...unnamed, slug };
       await change.accounts.insert(account);
       await change.keys.insert(key);
-      await remember(change, create, { accountId: account.id, keyId: key.id }, at);
       const after = { account: auditedAccount(account), firstKey: auditedKey(key) };
       await change.audit(done(attempt, at, { target: account.id, after }));
       return { account, key, secret, replayed: false };
@@ -127,15 +134,13 @@ function requireActive(chain: Chain): void {
   throw failedPrecondition("ACCOUNT_INACTIVE", "the account above, or one above that, is not active");
 }
 
-async function newAccount(domain: Domain, change: Change, parent: Account, wanted: Wanted, at: Date) {
+function newAccount(domain: Domain, parent: Account, wanted: Wanted, at: Date): Omit<Account, "slug"> {
   const id = mintId("acc");
-  const space = slugSpaceBelow(parent);
-  const account: Account = {
+  return {
     id,
     parentId: parent.id,
     organizationId: parent.organizationId ?? (parent.parentId === undefined ? id : parent.id),
     path: [...parent.path, id],
-    slug: wanted.slug || (await deriveSlug(change.accounts, space, wanted.name, id)),
     name: wanted.name,
     status: "ACTIVE",
     suspensionReason: "",
@@ -145,11 +150,10 @@ async function newAccount(domain: Domain, change: Change, parent: Account, wante
     createdAt: at,
     updatedAt: at,
   };
-  return account;
 }
 
 /** What is said wins; what is left to us never exceeds the creator, instead of failing. */
-function firstKeyOf(creator: Principal, account: Account, wanted: Wanted["firstKey"]): KeyWish {
+function firstKeyOf(creator: Principal, account: Omit<Account, "slug">, wanted: Wanted["firstKey"]): KeyWish {
   const organization = account.organizationId === account.id;
   const master = creator.view.key.kind === "MASTER";
   if (wanted.kind === "MASTER" && !master) {

@@ -29,7 +29,8 @@ export interface Reads {
 export interface Change {
   /**
    * Keeps what the ids name as it is until the commit: what is relied on stays unchanged, what is changed
-   * nobody else relies on meanwhile. Called once, before reading any state that the change is decided by.
+   * nobody else relies on meanwhile. Called before reading any state that the change is decided by: once, and once
+   * more for gates that whoever takes them takes last.
    */
   gate(gates: { reliedOn: readonly string[]; changed: readonly string[] }): Promise<void>;
   readonly accounts: AccountWrites;
