@@ -147,7 +147,10 @@ export interface LeaseTx {
     nodeIds: readonly string[],
     limitIds: readonly string[],
   ): Promise<{ nowMs: number; freshness: string; limits: readonly Limit[] }>;
-  /** Locks the buckets of the windows that `nowMs` is in; a window that was never written down begins now. */
+  /**
+   * Locks the buckets of the windows that `nowMs` is in; one that was not written down yet is now. It begins no
+   * earlier than the bucket before it ended, which counts where the limit's zone or anchor has changed.
+   */
   lockQuotas(
     limitIds: readonly string[],
     nowMs: number,

@@ -26,7 +26,9 @@ export interface LimitDependencies {
 const MAX_METER_LENGTH = 100;
 
 /**
- * Sets a limit; the same identity again changes it and keeps what was used.
+ * Sets a limit; the same identity again changes it and keeps what was used. A changed zone or anchor moves no
+ * bounds that are written down: the bucket of the running window goes on until its end, and what comes next has
+ * the new bounds.
  * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING), RESOURCE_EXHAUSTED (PLAN_LIMIT).
  */
 export async function setLimit(

@@ -65,7 +65,7 @@ const limitsUp = `
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT node_limit_identity UNIQUE NULLS NOT DISTINCT
-      (node_id, meter, resource, kind, interval_ms, window_kind, time_zone, anchor_ms)
+      (node_id, meter, resource, kind, interval_ms, window_kind)
   );
 
   CREATE TABLE audit_event (
@@ -79,6 +79,7 @@ const limitsUp = `
     after            jsonb
   );
 
+  -- Rows of one limit never overlap: each window is written down once, as it was when it was first drawn from.
   CREATE TABLE quota_bucket (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     limit_id     text COLLATE "C" NOT NULL,

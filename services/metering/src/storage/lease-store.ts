@@ -104,7 +104,8 @@ class PostgresLeaseTx implements LeaseTx {
       parameters,
     );
     const known = new Set(there.map((row) => row.limit_id));
-    await this.#openQuotas(limitIds.filter((id) => !known.has(id)).sort(), windowOf);
+    const missing = limitIds.filter((id) => !known.has(id)).sort();
+    await this.#openQuotas(missing, nowMs, windowOf);
     const rows = await this.#manager.query<
       { id: string; limit_id: string; window_end: Date | null; spent: string; leased: string }[]
     >(
@@ -188,16 +189,35 @@ class PostgresLeaseTx implements LeaseTx {
     await notifyFreed(this.#manager, changes.freedLimitIds);
   }
 
-  async #openQuotas(limitIds: readonly string[], windowOf: (limitId: string) => Window): Promise<void> {
+  /**
+   * Writes windows down, cut to where no other row of the limit is: after its zone or anchor has changed, the
+   * window that is due reaches back into the one that just ended, which was of other bounds. One at a time, or
+   * two rounds that read the limit before and after such a change would open two that overlap.
+   */
+  async #openQuotas(
+    limitIds: readonly string[],
+    nowMs: number,
+    windowOf: (limitId: string) => Window,
+  ): Promise<void> {
     if (limitIds.length === 0) return;
     const windows = limitIds.map(windowOf);
+    await this.#manager.query("SELECT pg_advisory_xact_lock(hashtextextended('open quota windows', 0))");
     await this.#manager.query(
       `INSERT INTO quota_bucket (limit_id, window_start, window_end)
-       SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) ON CONFLICT DO NOTHING`,
+       SELECT w.limit_id, greatest(w.starts, before.window_end), least(w.ends, after.window_start)
+       FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(limit_id, starts, ends)
+       LEFT JOIN LATERAL (SELECT limit_id, window_end FROM quota_bucket b
+         WHERE b.limit_id = w.limit_id AND b.window_start <= $4::timestamptz
+         ORDER BY b.window_start DESC LIMIT 1) AS before ON true
+       LEFT JOIN LATERAL (SELECT window_start FROM quota_bucket b
+         WHERE b.limit_id = w.limit_id AND b.window_start > $4::timestamptz
+         ORDER BY b.window_start LIMIT 1) AS after ON true
+       WHERE before.limit_id IS NULL OR before.window_end <= $4::timestamptz`,
       [
         limitIds,
         windows.map(({ startMs }) => instant(startMs)),
         windows.map(({ endMs }) => (Number.isFinite(endMs) ? instant(endMs) : null)),
+        instant(nowMs),
       ],
     );
   }

@@ -39,8 +39,15 @@ export function limitOf(row: LimitRow): Limit {
 /** What makes a limit the same limit, in the order of the columns of `node_limit_identity` after the node. */
 export function identityOf({ meter, resource, allowance }: LimitTerms): unknown[] {
   return allowance.kind === "RATE"
-    ? [meter, resource, "RATE", allowance.intervalMs, null, null, null]
-    : [meter, resource, "QUOTA", null, allowance.window, allowance.timeZone, allowance.anchorMs ?? null];
+    ? [meter, resource, "RATE", allowance.intervalMs, null]
+    : [meter, resource, "QUOTA", null, allowance.window];
+}
+
+/** What another SetLimit changes: units, burst, time_zone, anchor_ms and enforcement, in this order. */
+export function changeableOf({ allowance, enforcement }: LimitTerms): unknown[] {
+  return allowance.kind === "RATE"
+    ? [allowance.units, allowance.burst, null, null, enforcement]
+    : [allowance.units, null, allowance.timeZone, allowance.anchorMs ?? null, enforcement];
 }
 
 function allowanceOf(row: LimitRow): LimitTerms["allowance"] {

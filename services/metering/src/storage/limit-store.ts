@@ -6,7 +6,7 @@ import type { Limit, LimitTerms, NodeRef } from "../domain/limit.ts";
 import type { Actor, BucketReading, LimitAudit, LimitStore, LimitTx } from "../domain/limit-store.ts";
 import { type ClockOffset, nowMsExpression } from "./clock.ts";
 import { instant } from "./lease-store.ts";
-import { identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
+import { changeableOf, identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { notifyRecalls } from "./notice.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 
@@ -104,8 +104,7 @@ class PostgresLimitTx implements LimitTx {
     const rows = await this.#manager.query<LimitRow[]>(
       `SELECT ${limitColumns} FROM node_limit l
        WHERE l.node_id = $1 AND l.meter = $2 AND l.resource = $3 AND l.kind = $4
-         AND l.interval_ms IS NOT DISTINCT FROM $5 AND l.window_kind IS NOT DISTINCT FROM $6
-         AND l.time_zone IS NOT DISTINCT FROM $7 AND l.anchor_ms IS NOT DISTINCT FROM $8`,
+         AND l.interval_ms IS NOT DISTINCT FROM $5 AND l.window_kind IS NOT DISTINCT FROM $6`,
       [node.id, ...identityOf(terms)],
     );
     const limit = rows.map(limitOf)[0];
@@ -124,26 +123,19 @@ class PostgresLimitTx implements LimitTx {
   async insert(id: string, node: NodeRef, terms: LimitTerms): Promise<Limit> {
     const [row] = await this.#manager.query<[LimitRow]>(
       `INSERT INTO node_limit AS l (id, node_kind, node_id, meter, resource, kind, interval_ms, window_kind,
-         time_zone, anchor_ms, units, burst, enforcement)
+         units, burst, time_zone, anchor_ms, enforcement)
        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING ${limitColumns}`,
-      [
-        id,
-        node.kind,
-        node.id,
-        ...identityOf(terms),
-        terms.allowance.units,
-        burstOf(terms),
-        terms.enforcement,
-      ],
+      [id, node.kind, node.id, ...identityOf(terms), ...changeableOf(terms)],
     );
     return limitOf(row);
   }
 
   async update(id: string, terms: LimitTerms): Promise<Limit | undefined> {
     const [rows] = await this.#manager.query<[LimitRow[], number]>(
-      `UPDATE node_limit AS l SET units = $2, burst = $3, enforcement = $4, updated_at = now()
+      `UPDATE node_limit AS l SET units = $2, burst = $3, time_zone = $4, anchor_ms = $5, enforcement = $6,
+         updated_at = now()
        WHERE l.id = $1 RETURNING ${limitColumns}`,
-      [id, terms.allowance.units, burstOf(terms), terms.enforcement],
+      [id, ...changeableOf(terms)],
     );
     return rows.map(limitOf)[0];
   }
@@ -206,8 +198,4 @@ class PostgresLimitTx implements LimitTx {
 async function readNow(manager: EntityManager, offsetMs: ClockOffset): Promise<number> {
   const [row] = await manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
   return Number(row.now_ms) + offsetMs();
-}
-
-function burstOf({ allowance }: LimitTerms): number | null {
-  return allowance.kind === "RATE" ? allowance.burst : null;
 }

@@ -68,14 +68,14 @@ export declare type Quota = Message<"gatehouse.metering.v1.Quota"> & {
   window: Window;
 
   /**
-   * An IANA zone, in which windows are aligned. Default UTC.
+   * An IANA zone, in which windows are aligned. Default UTC. Not part of what makes a limit the same limit.
    *
    * @generated from field: string time_zone = 3;
    */
   timeZone: string;
 
   /**
-   * Aligns windows to this time instead of to the calendar.
+   * Aligns windows to this time instead of to the calendar. Not part of what makes a limit the same limit.
    *
    * @generated from field: google.protobuf.Timestamp anchor = 4;
    */
@@ -604,7 +604,9 @@ export declare const EnforcementSchema: GenEnum<Enforcement>;
 export declare const LimitService: GenService<{
   /**
    * Sets a limit on an account or a key. The same node, meter, resource, kind and interval or window again
-   * changes the limit and keeps what was used.
+   * changes the limit and keeps what was used. Another `time_zone` or `anchor` counts from the next window on:
+   * a window in which something was used goes on until its end, and the next one, which may be shorter for once,
+   * begins there and has the new bounds.
    *
    * @generated from rpc gatehouse.metering.v1.LimitService.SetLimit
    */
