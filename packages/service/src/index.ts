@@ -20,6 +20,7 @@ export { accessRule, type Guard, type Handlers, type Reply, type Route, route } 
 export { sendJson } from "./http-json.ts";
 export type { ExtraEndpoint } from "./http-transport.ts";
 export { REPLY_BYTES_MAX, REQUEST_BYTES_MAX } from "./limits.ts";
+export { lockDirectory } from "./lock-directory.ts";
 export { createLog, type Log, type LogLevel, type LogOptions } from "./log.ts";
 export { type Loop, type LoopLog, type LoopOptions, runLoop } from "./loop.ts";
 export { createRegistry, RpcMetrics } from "./metrics.ts";

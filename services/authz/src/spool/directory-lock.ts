@@ -1,14 +1,12 @@
-import { mkdirSync } from "node:fs";
-import { join } from "node:path";
-import { DatabaseSync } from "node:sqlite";
+import type { DatabaseSync } from "node:sqlite";
+import { lockDirectory } from "@gatehouse/service";
 import { findEpochs } from "./epoch-directory.ts";
 
 /**
  * One process per spool directory. Two would give one sequence number to two batches, of which metering takes one.
  *
- * The lock is SQLite's, on a database held in an exclusive transaction: the kernel holds it for the process, through
- * SIGSTOP, and frees it at any death. A file with a pid does neither. The largest epoch ever begun is kept in the same
- * database, so that no number comes back once its directory is gone.
+ * The largest epoch ever begun is kept in the lock's database, so that no number comes back once its directory is
+ * gone.
  */
 export class DirectoryLock {
   /** The epoch that this holder may use, begun by taking the lock. */
@@ -21,18 +19,17 @@ export class DirectoryLock {
    * @param firstEpoch the number to begin with where none was ever used
    */
   constructor(directory: string, firstEpoch: number) {
-    mkdirSync(directory, { recursive: true });
-    this.#database = new DatabaseSync(join(directory, "lock.db"));
+    const database = lockDirectory(directory);
+    if (database === undefined) {
+      throw new Error(`spool directory ${directory} is in use by another process`);
+    }
+    this.#database = database;
     try {
-      this.#database.exec("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE");
       this.epoch = this.#beginEpoch(directory, firstEpoch);
       // The lock outlives the COMMIT because of the locking mode; the open transaction says so once more.
       this.#database.exec("COMMIT; BEGIN EXCLUSIVE");
     } catch (error) {
       this.#database.close();
-      if ((error as { errcode?: number }).errcode === SQLITE_BUSY) {
-        throw new Error(`spool directory ${directory} is in use by another process`, { cause: error });
-      }
       throw error;
     }
   }
@@ -55,5 +52,3 @@ export class DirectoryLock {
     return epoch;
   }
 }
-
-const SQLITE_BUSY = 5;
