@@ -7,13 +7,15 @@ import { freePort } from "./free-port.ts";
 import { postgresBinaries } from "./postgres-binaries.ts";
 import { postgresUser, reachableBinaries, reachableDirectory } from "./postgres-user.ts";
 
-const run = promisify(execFile);
+const execute = promisify(execFile);
 
 export interface EmbeddedPostgresOptions {
-  /** The database is kept here; made if missing. */
+  /** The database is kept here; made if missing. The caller has it to itself. */
   readonly directory: string;
   /** Settings such as `fsync=off`, for tests. */
   readonly settings?: readonly string[];
+  /** Ends the making of a new database; initdb takes away what it has made. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface EmbeddedPostgres {
@@ -31,8 +33,8 @@ const MAX_CONNECTIONS = 120;
  * A Postgres of our own on a free port of loopback, from the programs in node_modules.
  *
  * pg_ctl starts it in a session of its own, so that the terminal's Ctrl-C reaches us and not it: it is stopped
- * last, when everything that uses it has closed. One that a killed process left running is stopped first, never
- * adopted.
+ * last, when everything that uses it has closed. One that runs there already was left by a killed process, for the
+ * directory is the caller's: it is stopped first, never adopted.
  */
 export async function startPostgres(options: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const user = await postgresUser();
@@ -45,13 +47,16 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
   await mkdir(directory, { recursive: true, mode: 0o700 });
   if (user !== undefined) await chown(directory, user.uid, user.gid);
   const as = { ...user, cwd: "/", env: { ...process.env, LC_ALL: "C", TZ: "UTC" } };
-  const control = (...args: string[]) => run(pgCtl, ["-D", directory, "-w", "-t", "60", ...args], as);
+  const control = (...args: string[]) => execute(pgCtl, ["-D", directory, "-w", "-t", "60", ...args], as);
 
   const password = await passwordOf(directory, user);
   if (!(await exists(join(directory, "PG_VERSION")))) {
     const flags = ["--username=gatehouse", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"];
     const pwfile = `--pwfile=${passwordPath(directory)}`;
-    await run(initdb, [`--pgdata=${directory}`, pwfile, ...flags, "--no-instructions"], as);
+    const making = execute(initdb, [`--pgdata=${directory}`, pwfile, ...flags, "--no-instructions"], as);
+    const kill = () => making.child.kill();
+    options.signal?.addEventListener("abort", kill);
+    await making.finally(() => options.signal?.removeEventListener("abort", kill));
   }
   await control("stop", "-m", "fast").catch(() => {});
   const port = await freePort();
@@ -66,6 +71,8 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
   try {
     await control("start", "-l", log, "-o", settings.map((setting) => `-c ${setting}`).join(" "));
   } catch (cause) {
+    // It may be on its way up all the same: a Ctrl-C reaches pg_ctl, which then waits no longer.
+    await control("stop", "-m", "fast").catch(() => {});
     throw new Error(`the embedded Postgres did not start; its log is ${log}`, { cause });
   }
   return {

@@ -8,7 +8,6 @@ export { freePort } from "./free-port.ts";
 export { findNatsServer, type NatsServer, startNatsServer } from "./nats-server.ts";
 export {
   anyPorts,
-  defaultPorts,
   type Endpoints,
   type ServiceAddresses,
   type Stack,

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { newPepper } from "@gatehouse/keys";
+import { readIfThere } from "./read-if-there.ts";
 
 /** What services of one deployment share, kept between starts where only the owner reads it. */
 export interface Secrets {
@@ -9,15 +10,21 @@ export interface Secrets {
   readonly peppers: string;
 }
 
-export async function keepSecrets(directory: string): Promise<Secrets> {
-  await mkdir(directory, { recursive: true, mode: 0o755 });
-  const path = join(directory, "secrets.json");
-  try {
-    return JSON.parse(await readFile(path, "utf8"));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-  }
-  const secrets = { serviceSecret: randomBytes(32).toString("base64url"), peppers: newPepper("1") };
-  await writeFile(path, `${JSON.stringify(secrets, null, 2)}\n`, { mode: 0o600, flag: "wx" });
-  return secrets;
+/** Those of this directory; undefined before the first start. */
+export async function readSecrets(directory: string): Promise<Secrets | undefined> {
+  const text = await readIfThere(secretsPath(directory));
+  return text === undefined ? undefined : JSON.parse(text);
+}
+
+export function newSecrets(): Secrets {
+  return { serviceSecret: randomBytes(32).toString("base64url"), peppers: newPepper("1") };
+}
+
+export async function keepSecrets(secrets: Secrets, directory: string): Promise<void> {
+  const text = `${JSON.stringify(secrets, null, 2)}\n`;
+  await writeFile(secretsPath(directory), text, { mode: 0o600, flag: "wx", flush: true });
+}
+
+function secretsPath(directory: string): string {
+  return join(directory, "secrets.json");
 }

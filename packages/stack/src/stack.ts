@@ -1,35 +1,42 @@
 import { join } from "node:path";
-import { createAuthz, readAuthzConfig } from "@gatehouse/authz";
-import { createIdentity, keepRootKey, readIdentityConfig } from "@gatehouse/identity";
+import { createAuthz } from "@gatehouse/authz";
+import { createIdentity } from "@gatehouse/identity";
 import { redact } from "@gatehouse/keys";
-import { createMetering, readMeteringConfig } from "@gatehouse/metering";
+import { createMetering } from "@gatehouse/metering";
 import {
   type Address,
   type Bus,
   createLog,
   Disposables,
+  type Environment,
   type Log,
   type LogLevel,
   localBus,
   natsBus,
+  Secret,
   type ServeOptions,
   serve,
   sleep,
 } from "@gatehouse/service";
+import { openDeployment } from "./deployment.ts";
 import { startPostgres } from "./embedded-postgres.ts";
 import { findNatsServer, startNatsServer } from "./nats-server.ts";
-import { keepSecrets } from "./secrets.ts";
+import { settleRootKey } from "./root-key.ts";
 
 export interface StackOptions {
   /** Where everything that must survive a restart is kept. */
   readonly directory: string;
-  /** Where each service listens; default: the documented ports, on loopback. */
+  /** The services' own variables; what the stack makes itself (secrets, database, spool) is not taken from them. */
+  readonly environment?: Environment;
+  /** Where each service listens on loopback; default: as the environment says, else the documented ports. */
   readonly ports?: StackPorts;
   /** A running NATS; default: a `nats-server` from the PATH, else a bus inside the process. */
   readonly natsUrl?: string | undefined;
   readonly logLevel?: LogLevel;
   /** For tests: Postgres settings such as `fsync=off`. */
   readonly postgresSettings?: readonly string[];
+  /** Gives the start up: it rejects once everything that was started has stopped. */
+  readonly signal?: AbortSignal;
 }
 
 export interface StackPorts {
@@ -63,12 +70,6 @@ export interface Stack {
   close(): Promise<void>;
 }
 
-export const defaultPorts: StackPorts = {
-  identity: { grpc: 7101, http: 7201 },
-  authz: { grpc: 7102, http: 7202 },
-  metering: { grpc: 7103, http: 7203 },
-};
-
 export const anyPorts: StackPorts = {
   identity: { grpc: 0, http: 0 },
   authz: { grpc: 0, http: 0 },
@@ -77,43 +78,54 @@ export const anyPorts: StackPorts = {
 
 const READY_MS = 30_000;
 
-/** All three services in this process, over an embedded Postgres: development, tests, small deployments. */
+/**
+ * All three services in this process, over an embedded Postgres: development, tests, small deployments. Throws
+ * StartError or ConfigError, with nothing started, where a person has to put something right.
+ */
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { directory, ports = defaultPorts, logLevel = "warn" } = options;
-  const log = createLog({ name: "gatehouse", level: logLevel, redactText: (text) => redact(text) });
+  const { directory, logLevel = "warn", signal } = options;
+  const environment = { ...options.environment, ...(options.ports && variablesOf(options.ports)) };
+  const { configs, secrets, newRootKey, release } = await openDeployment(directory, environment);
+  const { keyPrefix } = configs.identity;
+  const log = createLog({
+    name: "gatehouse",
+    level: logLevel,
+    redactText: (text) => redact(text, keyPrefix),
+  });
   const opened = new Disposables(log);
+  opened.add("directory", release);
   try {
-    const secrets = await keepSecrets(directory);
+    signal?.throwIfAborted();
     const postgres = await startPostgres({
       directory: join(directory, "postgres"),
+      signal,
       ...(options.postgresSettings && { settings: options.postgresSettings }),
     });
     opened.add("postgres", () => postgres.stop());
+    const databaseUrl = new Secret(postgres.url);
     const { bus, name } = await openBus(options.natsUrl, log, opened);
 
-    const environment = {
-      GATEHOUSE_DATABASE_URL: postgres.url,
-      GATEHOUSE_SERVICE_SECRET: secrets.serviceSecret,
-      GATEHOUSE_PEPPERS: secrets.peppers,
-      GATEHOUSE_SPOOL_DIR: join(directory, "spool"),
-      GATEHOUSE_PRODUCER: "authz",
-    };
-    const identity = await createIdentity(readIdentityConfig(environment), log, { bus });
+    signal?.throwIfAborted();
+    const rootKeySetting = newRootKey === undefined ? undefined : new Secret(newRootKey);
+    const identityConfig = { ...configs.identity, databaseUrl, rootKey: rootKeySetting };
+    const identity = await createIdentity(identityConfig, log, { bus });
     opened.add("identity", () => identity.close());
-    const rootKey = identity.bootstrapped.rootKey;
-    const rootKeyPath =
-      rootKey === undefined ? join(directory, "root.key") : await keepRootKey(rootKey, directory);
-    const identityServer = await open("identity", ports.identity, identity, log, opened);
+    const { rootKey, rootKeyPath } = await settleRootKey(directory, newRootKey, identity.bootstrapped);
+    const identityServer = await open("identity", identityConfig, identity, log, opened);
 
-    const upstreams = { ...environment, GATEHOUSE_IDENTITY_ADDRESS: identityServer.grpcAddress };
-    const metering = await createMetering(readMeteringConfig(upstreams), log, { bus });
+    signal?.throwIfAborted();
+    const identityAddress = identityServer.grpcAddress;
+    const meteringConfig = { ...configs.metering, databaseUrl, identityAddress };
+    const metering = await createMetering(meteringConfig, log, { bus });
     opened.add("metering", () => metering.close());
-    const meteringServer = await open("metering", ports.metering, metering, log, opened);
+    const meteringServer = await open("metering", meteringConfig, metering, log, opened);
 
-    const addresses = { ...upstreams, GATEHOUSE_METERING_ADDRESS: meteringServer.grpcAddress };
-    const authz = await createAuthz(readAuthzConfig(addresses), log, { bus });
+    signal?.throwIfAborted();
+    const authzConfig = { ...configs.authz, identityAddress, meteringAddress: meteringServer.grpcAddress };
+    const authz = await createAuthz(authzConfig, log, { bus });
     opened.add("authz", () => authz.close());
-    const authzServer = await open("authz", ports.authz, authz, log, opened);
+    const authzServer = await open("authz", authzConfig, authz, log, opened);
+    signal?.throwIfAborted();
     return {
       identity: identityServer,
       authz: authzServer,
@@ -130,6 +142,15 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   }
 }
 
+function variablesOf(ports: StackPorts): Environment {
+  return Object.fromEntries(
+    Object.entries(ports).flatMap(([service, { grpc, http }]: [string, Endpoints]) => [
+      [`GATEHOUSE_${service.toUpperCase()}_GRPC`, `127.0.0.1:${grpc}`],
+      [`GATEHOUSE_${service.toUpperCase()}_HTTP`, `127.0.0.1:${http}`],
+    ]),
+  );
+}
+
 /** A service as its package makes it. */
 interface Service<P> {
   readonly routes: ServeOptions<P>["routes"];
@@ -137,22 +158,19 @@ interface Service<P> {
   ready(): Promise<void>;
 }
 
+interface Listening {
+  readonly grpc: Address;
+  readonly http: Address;
+}
+
 async function open<P>(
   name: string,
-  ports: Endpoints,
+  { grpc, http }: Listening,
   { routes, guard, ready }: Service<P>,
   log: Log,
   opened: Disposables,
 ): Promise<ServiceAddresses> {
-  const at = (port: number): Address => ({ host: "127.0.0.1", port });
-  const options = {
-    grpc: at(ports.grpc),
-    http: at(ports.http),
-    routes,
-    guard,
-    ready: { [name]: ready },
-    log,
-  };
+  const options = { grpc, http, routes, guard, ready: { [name]: ready }, log };
   const server = opened.use(`${name} server`, await serve(options), 6000);
   await untilReady(name, ready);
   server.setServing(true);
