@@ -192,7 +192,7 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
         group_by: ["GROUP_BY_ACCOUNT", 9],
         granularity: 9,
         time_zone: "Nowhere/City",
-        start: "2026-01-01T00:00:01Z",
+        start: "1969-12-31T23:59:59Z",
         end: "0001-01-01T00:00:00Z",
         page_size: 10001,
         page_token: "?",

@@ -78,12 +78,76 @@ test("days and hours are the zone's own, half-hour zones and changes of the cloc
   expect(await query(account, { ...time, granularity: Granularity.MINUTE })).toHaveLength(4);
 });
 
-test("without times it is the zone's day so far, and without a node the caller's own account", async () => {
+test("without times it is the last 24 hours from a full hour on, and without a node the caller's own account", async () => {
   const account = organization();
-  const now = new Date().toISOString().slice(0, 17);
-  await new Holder(metering, "today").ship(undefined, [row(account, `${now}00Z`, 3)]);
-  const own = await metering.usage(identity.key(account)).queryUsage({}, { timeoutMs });
-  expect(own.rows).toMatchObject([{ meter: "requests", units: 3n, accountId: "", outcome: "" }]);
+  metering.time.offsetMs = Date.parse("2027-06-02T00:01:30Z") - Date.now();
+  try {
+    await new Holder(metering, "today").ship(undefined, [
+      row(account, "2027-05-31T23:59:00Z", 1),
+      row(account, "2027-06-01T00:00:00Z", 2),
+      row(account, "2027-06-01T00:29:00Z", 4),
+      row(account, "2027-06-01T00:30:00Z", 8),
+      row(account, "2027-06-02T00:01:00Z", 16),
+    ]);
+    const own = await metering.usage(identity.key(account)).queryUsage({}, { timeoutMs });
+    expect(own.rows).toMatchObject([{ meter: "requests", units: 30n, accountId: "", outcome: "" }]);
+    expect(await query(account, {})).toEqual([["2027-06-01T00:00:00.000Z", 30]]);
+    // Hours of a half-hour zone.
+    expect(await query(account, { timeZone: "Asia/Kolkata" })).toEqual([["2027-05-31T23:30:00.000Z", 31]]);
+    const end = timestampFromMs(Date.parse("2027-06-02T00:30:00Z"));
+    expect(await query(account, { timeZone: "Asia/Kolkata", end })).toEqual([
+      ["2027-06-01T00:30:00.000Z", 24],
+    ]);
+  } finally {
+    metering.time.offsetMs = 0;
+  }
+});
+
+test("times are rounded outwards to the minute, and may begin in 1970 unless rows would be many", async () => {
+  const account = organization();
+  const at = "2026-05-01T12:00:00Z";
+  await new Holder(metering, "rounded").ship(undefined, [
+    row(account, "2026-05-01T11:59:00Z", 1),
+    row(account, at, 2),
+    row(account, "2026-05-01T12:01:00Z", 4),
+    row(account, "2026-05-01T12:02:00Z", 8),
+  ]);
+  const odd = between("2026-05-01T12:00:59.999Z", "2026-05-01T12:01:00.001Z");
+  expect(await query(account, odd)).toEqual([["2026-05-01T12:00:00.000Z", 6]]);
+  const late = between("1970-01-01T00:00:00Z", "2199-12-31T23:59:59Z");
+  expect(await query(account, late)).toEqual([["1970-01-01T00:00:00.000Z", 15]]);
+  const day = ["2026-05-01T00:00:00.000Z", 15];
+  expect(await query(account, { ...late, granularity: Granularity.DAY })).toEqual([day]);
+  expect(await query(account, { ...late, granularity: Granularity.MONTH })).toEqual([day]);
+  const fieldsOf = (more: object) =>
+    query(account, more).then(
+      () => [],
+      ({ violations }) => violations.map(({ field }: { field: string }) => field),
+    );
+  expect(await fieldsOf({ ...late, granularity: Granularity.HOUR })).toEqual(["end"]);
+  // 400 days as rounded, and a minute more.
+  const granularity = Granularity.MINUTE;
+  const year = between("2026-01-01T00:00:30Z", "2027-02-04T23:59:01Z");
+  expect(await fieldsOf({ ...year, granularity })).toEqual([]);
+  expect(await fieldsOf({ ...between("2025-12-31T23:59:59Z", "2027-02-04T23:59:01Z"), granularity })).toEqual(
+    ["end"],
+  );
+  // Nothing lies between, though the minute that they are in would.
+  expect(await fieldsOf(between("2026-05-01T12:00:30Z", "2026-05-01T12:00:30Z"))).toEqual(["start"]);
+});
+
+test("only a meter that exists can be asked for, known at once when it was made", async () => {
+  const account = organization();
+  const ask = (meter: string) => query(account, { meter });
+  const refused = {
+    code: "INVALID_ARGUMENT",
+    violations: [{ field: "meter", description: "no such meter" }],
+  };
+  await expect(ask("pages")).rejects.toMatchObject(refused);
+  await expect(ask("Not a name")).rejects.toMatchObject(refused);
+  identity.meter("pages");
+  expect(await ask("pages")).toEqual([]);
+  expect(await ask("requests")).toEqual([]);
 });
 
 test("refused calls are counted apart, and show only by outcome", async () => {
@@ -184,8 +248,8 @@ test("every bad field is named at once", async () => {
       groupBy: [99 as GroupBy],
       granularity: 99 as Granularity,
       timeZone: "Mars/Olympus",
-      start: timestampFromMs(1),
-      end: timestampFromMs(Date.UTC(2026, 0, 1)),
+      start: timestampFromMs(-1),
+      end: timestampFromMs(Date.UTC(2201, 0, 1)),
       meter: "m".repeat(101),
       pageSize: 10_001,
       pageToken: "x",
@@ -199,8 +263,8 @@ test("every bad field is named at once", async () => {
     "page_size",
     "meter",
     "time_zone",
-    "start",
     "end",
+    "start",
     "page_token",
   ]);
 });

@@ -1,4 +1,5 @@
 import type { KeyView } from "@gatehouse/access";
+import { isKnownMeter } from "./known-meter.ts";
 import type { NodeRef } from "./limit.ts";
 import type { Mirror } from "./mirror.ts";
 import { nodeInReach } from "./node-in-reach.ts";
@@ -51,7 +52,8 @@ export async function queryUsage(
   caller: KeyView,
   draft: UsageDraft,
 ): Promise<UsagePage> {
-  const query = readUsageDraft(draft, nowMs());
+  const known = draft.meter === "" || (await isKnownMeter(mirror, draft.meter));
+  const query = readUsageDraft(draft, known, nowMs());
   const { kind, id } = await nodeInReach(mirror, caller, draft.node);
   const rows = await store.sum({ kind, id, descendants: draft.descendants }, query, query.pageSize + 1);
   const page = rows.slice(0, query.pageSize);

@@ -2,6 +2,7 @@ import type { KeyView } from "@gatehouse/access";
 import { rate } from "@gatehouse/buckets";
 import { isId, mintId } from "@gatehouse/keys";
 import { Failure, invalid, notFound, type Violation } from "@gatehouse/service/failure";
+import { isKnownMeter } from "./known-meter.ts";
 import { type Limit, type LimitTerms, MAX_LIMITS_PER_NODE, REQUESTS } from "./limit.ts";
 import { type LimitDraft, readDraft } from "./limit-draft.ts";
 import type { Actor, LimitStore, LimitTx } from "./limit-store.ts";
@@ -15,15 +16,12 @@ import {
   type ReachedNode,
   requireCeilingOf,
 } from "./node-in-reach.ts";
-import { isStorable } from "./storable.ts";
 
 export interface LimitDependencies {
   /** Fresh: see FreshMirror. */
   readonly mirror: Mirror;
   readonly store: LimitStore;
 }
-
-const MAX_METER_LENGTH = 100;
 
 /**
  * Sets a limit; the same identity again changes it and keeps what was used. A changed zone or anchor moves no
@@ -76,10 +74,9 @@ async function checkedTerms(
   const { terms, violations } = readDraft(draft);
   const more: Violation[] = [...nodeViolations(named), ...violations];
   if (named === undefined) more.unshift({ field: "account", description: "an account or a key is required" });
-  const meter = draft.meter || REQUESTS;
-  const exists =
-    meter === REQUESTS || (isStorable(meter, MAX_METER_LENGTH) && (await mirror.hasMeter(meter)));
-  if (!exists) more.push({ field: "meter", description: "no such meter" });
+  if (!(await isKnownMeter(mirror, draft.meter || REQUESTS))) {
+    more.push({ field: "meter", description: "no such meter" });
+  }
   if (terms === undefined || more.length > 0) throw invalid(more);
   return terms;
 }

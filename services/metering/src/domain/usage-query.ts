@@ -1,8 +1,8 @@
-import { METER_NAME } from "@gatehouse/access";
 import { isTimeZone } from "@gatehouse/buckets";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import { type NodeName, nodeViolations } from "./node-in-reach.ts";
 import { isStorable } from "./storable.ts";
+import { isTime, readSpan, type Span } from "./usage-span.ts";
 
 export type Granularity = "MINUTE" | "HOUR" | "DAY" | "MONTH";
 
@@ -27,13 +27,10 @@ export interface UsageDraft {
   readonly pageToken: string;
 }
 
-export interface UsageQuery {
+export interface UsageQuery extends Span {
   readonly groups: readonly Group[];
   readonly granularity: Granularity | undefined;
   readonly timeZone: string;
-  /** Inclusive and exclusive, whole minutes. */
-  readonly startMs: number;
-  readonly endMs: number;
   readonly meter: string | undefined;
   readonly pageSize: number;
   readonly after: RowKey | undefined;
@@ -42,19 +39,13 @@ export interface UsageQuery {
 /** What a row is sorted by: its time, its meter, then its groups. */
 export type RowKey = readonly [startMs: number, meter: string, ...groups: string[]];
 
-const MINUTE_MS = 60_000;
-const DAY_MS = 86_400_000;
-/** Minutes are kept for weeks, quarters for years. */
-const MAX_MINUTE_SPAN_MS = 400 * DAY_MS;
-const MAX_SPAN_MS = 3660 * DAY_MS;
-const MAX_END_MS = Date.UTC(2200, 0, 1);
 const DEFAULT_PAGE_SIZE = 1000;
 const MAX_PAGE_SIZE = 10_000;
 const MAX_GROUPS = 16;
 const MAX_TOKEN_LENGTH = 4096;
 
-/** Throws Failure INVALID_ARGUMENT naming every bad field. */
-export function readUsageDraft(draft: UsageDraft, nowMs: number): UsageQuery {
+/** `meterKnown`: whether there is such a meter. Throws Failure INVALID_ARGUMENT naming every bad field. */
+export function readUsageDraft(draft: UsageDraft, meterKnown: boolean, nowMs: number): UsageQuery {
   const violations: Violation[] = nodeViolations(draft.node);
   const check = (holds: boolean, field: string, description: string) => {
     if (!holds) violations.push({ field, description });
@@ -66,18 +57,13 @@ export function readUsageDraft(draft: UsageDraft, nowMs: number): UsageQuery {
   }
   check(granularity !== "UNKNOWN", "granularity", "not known to this version");
   check(pageSize >= 0 && pageSize <= MAX_PAGE_SIZE, "page_size", `must be 1 to ${MAX_PAGE_SIZE}`);
-  check(meter === "" || METER_NAME.test(meter), "meter", "must be the name of a meter");
+  check(meterKnown, "meter", "no such meter");
   const zoned = draft.timeZone === "" || isTimeZone(draft.timeZone);
   check(zoned, "time_zone", "must be a time zone of the IANA database");
   const timeZone = zoned && draft.timeZone !== "" ? draft.timeZone : "UTC";
 
-  const endMs = draft.endMs ?? Math.floor(nowMs / MINUTE_MS + 1) * MINUTE_MS;
-  check(isMinute(endMs), "end", "must be a whole minute between the years 1970 and 2200");
-  const startMs = draft.startMs ?? (isMinute(endMs) ? startOfDay(endMs, timeZone) : endMs);
-  check(isMinute(startMs), "start", "must be a whole minute between the years 1970 and 2200");
-  check(startMs < endMs, "start", "must be before end");
-  const longestMs = granularity === "MINUTE" ? MAX_MINUTE_SPAN_MS : MAX_SPAN_MS;
-  check(endMs - startMs <= longestMs, "end", `must be at most ${longestMs / DAY_MS} days after start`);
+  const { span, violations: ofSpan } = readSpan(draft, timeZone, nowMs);
+  violations.push(...ofSpan);
 
   const groups = GROUPS.filter((group) => draft.groupBy.includes(group));
   const after = draft.pageToken === "" ? undefined : readPageToken(draft.pageToken, groups.length);
@@ -87,8 +73,7 @@ export function readUsageDraft(draft: UsageDraft, nowMs: number): UsageQuery {
     groups,
     granularity,
     timeZone,
-    startMs,
-    endMs,
+    ...span,
     meter: meter === "" ? undefined : meter,
     pageSize: pageSize || DEFAULT_PAGE_SIZE,
     after,
@@ -113,20 +98,8 @@ function isRowKey(key: unknown, groups: number): key is RowKey {
   if (!Array.isArray(key) || key.length !== groups + 2) return false;
   const [startMs, ...texts] = key as unknown[];
   return (
-    isTime(startMs) && texts.every((text) => typeof text === "string" && isStorable(text, MAX_TOKEN_LENGTH))
+    typeof startMs === "number" &&
+    isTime(startMs) &&
+    texts.every((text) => typeof text === "string" && isStorable(text, MAX_TOKEN_LENGTH))
   );
-}
-
-function isMinute(ms: number): boolean {
-  return isTime(ms) && ms % MINUTE_MS === 0;
-}
-
-function isTime(ms: unknown): ms is number {
-  return Number.isInteger(ms) && (ms as number) >= 0 && (ms as number) <= MAX_END_MS;
-}
-
-// Of the day that the last minute is in: an end at midnight ends the day before.
-function startOfDay(endMs: number, timeZone: string): number {
-  const last = Temporal.Instant.fromEpochMilliseconds(Math.max(0, endMs - MINUTE_MS));
-  return Math.max(0, last.toZonedDateTimeISO(timeZone).startOfDay().epochMilliseconds);
 }

@@ -71,21 +71,22 @@ export declare type QueryUsageRequest = Message<"gatehouse.metering.v1.QueryUsag
   timeZone: string;
 
   /**
-   * Inclusive; to the minute. Default: the start of the day of `end`, in the zone.
+   * Inclusive; rounded down to the minute. Default: 24 hours before `end`, rounded down to the hour in the zone.
    *
    * @generated from field: google.protobuf.Timestamp start = 7;
    */
   start?: Timestamp | undefined;
 
   /**
-   * Exclusive; to the minute. Default: the end of the running minute.
+   * Exclusive; rounded up to the minute. Default: the end of the running minute. At most 400 days after `start`
+   * by minute, 3660 by hour.
    *
    * @generated from field: google.protobuf.Timestamp end = 8;
    */
   end?: Timestamp | undefined;
 
   /**
-   * Only this meter.
+   * Only this meter, which must exist.
    *
    * @generated from field: string meter = 9;
    */
@@ -99,7 +100,7 @@ export declare type QueryUsageRequest = Message<"gatehouse.metering.v1.QueryUsag
   pageSize: number;
 
   /**
-   * The `next_page_token` of the page before.
+   * The `next_page_token` of the page before, with the same `start` and `end`.
    *
    * @generated from field: string page_token = 11;
    */
