@@ -1,3 +1,4 @@
+import { METER_NAME } from "@gatehouse/access";
 import { decodeFreshness, type Freshness } from "@gatehouse/changefeed";
 import type { VerifyRequest } from "@gatehouse/proto/authz";
 import { isResource } from "@gatehouse/scopes";
@@ -12,7 +13,7 @@ const MAX_TOKENS = 8;
 const MAX_REQUEST_ID_LENGTH = 100;
 /** A thousand such charges in one minute of one series still fit the 64 bits of a usage row. */
 const MAX_UNITS = 2 ** 48;
-const METER = /^[a-z][a-z0-9_]{0,62}$/;
+
 /** An account id, a slug, or the provider's `org/sub`. */
 const ACCOUNT = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)?$/;
 const ONE_REQUEST: readonly Need[] = [{ meter: "requests", units: 1 }];
@@ -43,7 +44,7 @@ export function verifyCall(request: VerifyRequest, at = ""): VerifyCall {
 function needsOf({ charges }: VerifyRequest, field: (name: string, description: string) => void): Need[] {
   if (charges.length > MAX_CHARGES) field("charges", `has more than ${MAX_CHARGES} entries`);
   const needs = charges.slice(0, MAX_CHARGES).map(({ meter, units }, i) => {
-    if (!METER.test(meter)) field(`charges[${i}].meter`, "must be the name of a meter");
+    if (!METER_NAME.test(meter)) field(`charges[${i}].meter`, "must be the name of a meter");
     if (units < 0n || units > BigInt(MAX_UNITS)) {
       field(`charges[${i}].units`, `must be from 0 to ${MAX_UNITS}`);
     }
