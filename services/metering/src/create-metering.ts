@@ -103,7 +103,7 @@ export async function createMetering(
     opened.add("acquires", () => acquires.close());
     const recalls = new Recalls();
     startLoops({ config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls });
-    const following = follow({ follower, source: "identity", bus, log });
+    const following = follow({ follower, source: "identity", bus, log, onBell: () => identity.doubt() });
     opened.add("follower", () => following.stop());
 
     const limits = { mirror, store: new PostgresLimitStore(work, changeLog, clockOffsetMs) };

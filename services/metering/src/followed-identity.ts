@@ -7,9 +7,17 @@ import type { MirrorChange } from "./storage/mirror-replica.ts";
 const PROVE_MS = 800;
 
 /** The follower as the domain sees it: a proof takes bounded time, and fails in one way. */
-export function followedIdentity(follower: Follower<MirrorChange>): FollowedIdentity {
+export function followedIdentity(
+  follower: Follower<MirrorChange>,
+): FollowedIdentity & { /** A bell rang: what is proven does not have what it tells of. */ doubt(): void } {
+  let doubtedAtProof = -1;
   return {
     ageMs: () => follower.ageMs(),
+    // A proof that was begun before the bell may have missed what it tells of, whenever that proof ends.
+    isDoubted: () => doubtedAtProof >= follower.provenProof,
+    doubt() {
+      doubtedAtProof = follower.proofsBegun;
+    },
     position: () => follower.position,
     readToken: decodeFreshness,
     async prove() {

@@ -111,6 +111,7 @@ export type TestKey = KeyNode & { readonly presented: string };
 /** metering on a database, with identity in the test's hands and time that can be moved. */
 export async function startMetering(url: string, identity: IdentityLog, overrides: MeteringOverrides = {}) {
   const time = { offsetMs: 0 };
+  const bus = overrides.bus ?? localBus({ log });
   const address = { host: "127.0.0.1", port: 0 };
   const metering = await createMetering(
     {
@@ -125,7 +126,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
       logLevel: "silent",
     },
     log,
-    { identity, bus: localBus({ log }), clockOffsetMs: () => time.offsetMs, ...overrides },
+    { identity, clockOffsetMs: () => time.offsetMs, ...overrides, bus },
   );
   await metering.follower.prove();
   const { routes, guard } = metering;
@@ -136,6 +137,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
   return {
     ...metering,
     time,
+    bus,
     httpAddress: server.httpAddress,
     limits: (key: TestKey) => as(LimitService, key.presented),
     usage: (key: TestKey) => as(UsageService, key.presented),

@@ -1,8 +1,9 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { bellSubject, encodeBell } from "@gatehouse/changefeed";
 import { Enforcement, type SetLimitRequestSchema, Window } from "@gatehouse/proto/metering";
 import type { Failure } from "@gatehouse/service/failure";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -236,6 +237,36 @@ test("a revoked key, a key without the scope and no key are refused", async () =
   await expect(set(developer, onAccount("team"))).rejects.toMatchObject({ reason: "SCOPE_DENIED" });
   const leases = metering.limits(root) as unknown as TestMetering["leases"];
   expect(leases.acquire).toBeUndefined();
+});
+
+test("a key is not believed after a bell until what it tells of is here", async () => {
+  const key = identity.key(organization);
+  await metering.limits(key).listLimits({}, { timeoutMs });
+  const answering = Promise.withResolvers<void>();
+  const head = vi.spyOn(identity, "head").mockImplementation(async () => {
+    await answering.promise;
+    return identity.position;
+  });
+  const prove = vi.spyOn(metering.follower, "prove");
+  try {
+    // The loop's own proof, begun before the revocation, does not count.
+    await expect.poll(() => head.mock.calls.length).toBe(1);
+    identity.revoke(key);
+    const heard = Promise.withResolvers<void>();
+    const bell = metering.bus.subscribe(bellSubject("identity"), () => heard.resolve());
+    metering.bus.publish(bellSubject("identity"), encodeBell({ entityIds: [key.id] }));
+    await heard.promise;
+    bell.unsubscribe();
+    const proofs = prove.mock.calls.length;
+    const call = metering.limits(key).listLimits({}, { timeoutMs });
+    const refused = expect(call).rejects.toMatchObject({ reason: "CREDENTIAL_INVALID" });
+    await expect.poll(() => prove.mock.calls.length).toBe(proofs + 1);
+    answering.resolve();
+    await refused;
+  } finally {
+    answering.resolve();
+    vi.restoreAllMocks();
+  }
 });
 
 test("with identity out of reach the control plane says so once the mirror is too old", async () => {

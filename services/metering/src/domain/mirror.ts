@@ -19,6 +19,8 @@ export interface Mirror {
 export interface Proof {
   /** Milliseconds since the last moment of which it is proven. */
   ageMs(): number;
+  /** Has identity told of a change since that may not be in the mirror yet? */
+  isDoubted(): boolean;
   /** Proves it as of now, in bounded time. Throws Failure SOURCE_UNAVAILABLE where identity does not answer. */
   prove(): Promise<void>;
 }
@@ -27,8 +29,8 @@ export interface Proof {
 const MAX_AGE_MS = 1000;
 
 /**
- * The mirror as the control plane reads it: never older than a second, and never "not there" for what was
- * made a moment ago. What it does not find it looks for again once it is proven fresh, so that undefined means
+ * The mirror as the control plane reads it: never older than a second, nor than a change that a bell told of, and
+ * never "not there" for what was made a moment ago. What it does not find it looks for again once it is proven fresh, so that undefined means
  * that there is no such thing.
  */
 export class FreshMirror implements Directory, Mirror {
@@ -53,7 +55,7 @@ export class FreshMirror implements Directory, Mirror {
   }
 
   async #find<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
-    if (this.#proof.ageMs() <= MAX_AGE_MS) {
+    if (this.#proof.ageMs() <= MAX_AGE_MS && !this.#proof.isDoubted()) {
       const found = await read();
       if (found !== undefined) return found;
     }

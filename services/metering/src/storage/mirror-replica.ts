@@ -67,7 +67,8 @@ export class MirrorReplica implements Replica<MirrorChange> {
     const { value } = await this.#log.commit(async ({ manager }) => {
       await manager.query(`SET LOCAL idle_in_transaction_session_timeout = ${SNAPSHOT_IDLE_MS}`);
       await manager.query("SELECT pg_advisory_xact_lock(hashtextextended('identity mirror', 0))");
-      const now = await readPosition(manager);
+      // Locked: a page of the history before, applied meanwhile by another replica, would outlive the DELETEs.
+      const now = await readPosition(manager, "FOR UPDATE");
       // Another replica has begun again meanwhile; the next proof tells whether that was enough.
       if (now !== undefined && !samePosition(now, before)) return now;
       return this.#replace(manager);
@@ -94,9 +95,12 @@ export class MirrorReplica implements Replica<MirrorChange> {
   }
 }
 
-async function readPosition(manager: EntityManager): Promise<Position | undefined> {
+async function readPosition(
+  manager: EntityManager,
+  lock: "" | "FOR UPDATE" = "",
+): Promise<Position | undefined> {
   const [row] = await manager.query<{ incarnation: string; revision: string }[]>(
-    "SELECT incarnation, revision FROM feed_position WHERE source = 'identity'",
+    `SELECT incarnation, revision FROM feed_position WHERE source = 'identity' ${lock}`,
   );
   return row && { incarnation: row.incarnation, revision: Number(row.revision) };
 }
