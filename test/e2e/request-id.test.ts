@@ -37,3 +37,12 @@ test("a retry of a call with a key that was revoked since is not VALID", async (
   };
   expect((await system().root.authz[0]!.verify(retry, timely)).code).not.toBe(DecisionCode.VALID);
 });
+
+test("the same call twice in one batch under one request id is charged once", async () => {
+  const { key, id } = made.subaccounts[1]!;
+  const request = { key: key.secret, requestId: "twice in one batch" };
+  const { responses } = await system().root.authz[0]!.batchVerify({ requests: [request, request] }, timely);
+  expect(responses.map(({ code }) => code)).toEqual([DecisionCode.VALID, DecisionCode.VALID]);
+  expect(new Set(responses.map(({ decisionId }) => decisionId)).size).toBe(1);
+  expect(id).toBe(responses[1]!.accountId);
+});

@@ -1,4 +1,5 @@
 import { Failure, unavailable } from "@gatehouse/service/failure";
+import { QueryFailedError } from "typeorm";
 import { sqlState } from "./change-log.ts";
 
 /**
@@ -21,6 +22,8 @@ const SOCKET = new Set([
 export function databaseFailure(error: unknown): unknown {
   if (error instanceof Failure) return error;
   const code = sqlState(error);
-  if (code === undefined || !(OUT_OF_REACH.test(code) || SOCKET.has(code))) return error;
-  return unavailable("the database did not answer", error);
+  // What the server says has a code; a statement that failed without one lost its connection.
+  const isLost =
+    code === undefined ? error instanceof QueryFailedError : OUT_OF_REACH.test(code) || SOCKET.has(code);
+  return isLost ? unavailable("the database did not answer", error) : error;
 }

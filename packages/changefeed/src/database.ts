@@ -1,3 +1,4 @@
+import { Socket } from "node:net";
 import pg from "pg";
 import { DataSource, type EntitySchema, type MigrationInterface } from "typeorm";
 
@@ -7,6 +8,11 @@ const IDLE_IN_TRANSACTION_MS = 1000;
 /** No statement of ours runs longer; exports and snapshots page. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 5000;
+/**
+ * A connection that says nothing for longer than any statement may take has no other end; TCP would find that out
+ * in a quarter of an hour. Idle ones are closed by the pool before.
+ */
+const SILENCE_MS = STATEMENT_TIMEOUT_MS + 5000;
 /** How long a replica waits while another one migrates. */
 const MIGRATIONS_TIMEOUT_MS = 60_000;
 
@@ -34,6 +40,7 @@ export async function openDatabase(options: DatabaseOptions): Promise<DataSource
     extra: {
       max: options.poolSize ?? 16,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+      stream: timedSocket,
       options: [
         `-c search_path=${options.schema},public`,
         `-c lock_timeout=${LOCK_TIMEOUT_MS}`,
@@ -68,4 +75,10 @@ async function migrate({ url, schema }: DatabaseOptions, dataSource: DataSource)
   } finally {
     await client.end();
   }
+}
+
+function timedSocket(): Socket {
+  const socket = new Socket();
+  socket.setTimeout(SILENCE_MS, () => socket.destroy(new Error("the database fell silent")));
+  return socket;
 }

@@ -5,7 +5,8 @@ import type { FeedName } from "./position.ts";
 
 /** How often the head is asked for: four times within the second that P1 promises. */
 const POLL_MS = 250;
-const BACKOFF = { minMs: 50, maxMs: 1000 };
+/** No longer than the poll: a source that is back is found in time for what it then revokes. */
+const BACKOFF = { minMs: 50, maxMs: POLL_MS };
 
 export interface FollowOptions {
   readonly follower: Follower<{ readonly revision: number | bigint }>;

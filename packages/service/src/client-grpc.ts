@@ -59,9 +59,9 @@ const CHANNEL_OPTIONS = {
   "grpc.max_receive_message_length": REPLY_BYTES_MAX,
   // grpc-js picks the first address otherwise, and the other replicas idle.
   "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
-  // grpc-js waits up to 2 min by default; a service that came back must be found within a second.
+  // grpc-js waits up to 2 min by default; a service that came back must be found well within a second.
   "grpc.initial_reconnect_backoff_ms": 50,
-  "grpc.max_reconnect_backoff_ms": 1000,
+  "grpc.max_reconnect_backoff_ms": 250,
   // A peer that vanished without a FIN is noticed within 15 s even while nothing is asked of it.
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 5000,

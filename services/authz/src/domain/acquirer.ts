@@ -1,5 +1,6 @@
 import { wantFor } from "@gatehouse/buckets";
 import type { Clock, Moment } from "@gatehouse/changefeed";
+import { unavailable } from "@gatehouse/service/failure";
 import type { Due } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
 import type { AcquireReply, Ask, AskResult, GrantedLease, LeaseSource, Need, Want } from "./lease-source.ts";
@@ -35,6 +36,8 @@ export interface AcquirerOptions {
   readonly clock: Clock;
   /** The state of identity that asks rely on. */
   readonly identityFreshness: () => string;
+  /** Sends what the journal has, now. */
+  readonly ship: () => void;
 }
 
 /** Seconds of demand that a lease is to last: long enough to refill behind it; a recall takes it back sooner. */
@@ -46,6 +49,9 @@ const MAX_ASKS = 1000;
 const REFUSAL_MS = 2000;
 /** While metering does not answer, calls that need it are not made to wait for that again and again. */
 const UNREACHABLE_MS = 200;
+/** Units given back are metering's again once the next segment is sealed and taken, about a second later. */
+const RETURNING_MS = 2000;
+const RETURNED_RETRY_MS = 50;
 
 interface Waiter {
   readonly ask: PendingAsk;
@@ -57,6 +63,8 @@ export class Acquirer {
   readonly #options: AcquirerOptions;
   #waiting: Waiter[] = [];
   #flushing = false;
+  #closed = false;
+  readonly #underWay = new Set<Promise<boolean>>();
   #unreachableUntilMs = 0;
   #lastError: unknown;
 
@@ -66,6 +74,7 @@ export class Acquirer {
 
   /** Rejects where metering does not answer. */
   acquire(ask: PendingAsk): Promise<Answer> {
+    if (this.#closed) return Promise.reject(unavailable("this replica is closing"));
     if (this.#options.clock.now().monotonicMs < this.#unreachableUntilMs)
       return Promise.reject(this.#lastError);
     return new Promise((settle, fail) => {
@@ -77,6 +86,13 @@ export class Acquirer {
   /** Sends what rate leases have spent, with whatever else there is to send. */
   report(): void {
     if (this.#options.rates.pending) this.#flushSoon();
+  }
+
+  /** Asks for nothing more; resolves once what was asked for is here, or the source's deadline has passed. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await new Promise((resolve) => setImmediate(resolve));
+    await Promise.all(this.#underWay);
   }
 
   /** Sends what rate leases have spent, until metering has it all or does not answer. */
@@ -93,7 +109,9 @@ export class Acquirer {
     setImmediate(() => {
       this.#flushing = false;
       do {
-        void this.#send(this.#waiting.splice(0, MAX_ASKS));
+        const sent = this.#send(this.#waiting.splice(0, MAX_ASKS));
+        this.#underWay.add(sent);
+        void sent.finally(() => this.#underWay.delete(sent));
       } while (this.#waiting.length > 0);
     });
   }
@@ -205,9 +223,19 @@ export class Acquirer {
     if (bucket !== undefined) {
       bucket.remaining = result.remaining;
       bucket.windowEndMs = result.windowEndMs ?? bucket.windowEndMs;
+      if (result.outcome === "EXHAUSTED" && this.#isReturning(bucket)) {
+        this.#options.ship();
+        settle({ ...result, outcome: "NOT_NOW", retryAfterMs: RETURNED_RETRY_MS, held });
+        return;
+      }
       if (result.outcome === "EXHAUSTED") this.#remember(bucket, result, ask, held);
     }
     settle({ ...result, remaining: result.remaining + held, held });
+  }
+
+  // Until metering hears that a lease was closed, it counts the lease's units as this replica's own.
+  #isReturning(bucket: LocalBucket): boolean {
+    return this.#options.clock.now().monotonicMs - bucket.returnedAtMs < RETURNING_MS;
   }
 
   #remember(bucket: LocalBucket, result: Exhausted, { needs }: PendingAsk, held: number): void {

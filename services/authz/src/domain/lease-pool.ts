@@ -132,6 +132,8 @@ export class LeasePool {
 
   /** Closes everything, for an orderly end; resolves when metering has the rates, and the journal the rest. */
   async drain(): Promise<void> {
+    // First: what is granted after the journal has ended would be nobody's to give back.
+    await this.#acquirer.close();
     this.sweep(0);
     this.#options.ship();
     await this.#acquirer.reportAll();

@@ -48,6 +48,8 @@ export class LocalBucket {
   spentSinceGrant = 0;
   grantedAtMs = 0;
   lastSpentAtMs = 0;
+  /** When units were last given back by the journal, of which metering may not have heard yet. */
+  returnedAtMs = Number.NEGATIVE_INFINITY;
   /** From then on, a bucket in use is refilled though it is not low: its newest lease is about to end. */
   renewAtMs = 0;
   #left = 0;
@@ -109,6 +111,7 @@ export class LocalBucket {
   /** Stops spending a lease and forgets it. */
   close(lease: LocalLease, now: Moment): void {
     this.leases = this.leases.filter((other) => other !== lease);
+    if (lease.ref !== undefined && lease.left > 0) this.returnedAtMs = now.monotonicMs;
     this.#recount(now);
   }
 

@@ -5,8 +5,10 @@ import { type GrpcClient, grpcClient } from "@gatehouse/service";
 import type { IdentityChange, ResolvedKeys, ResolvedTarget } from "../domain/identity-cache.ts";
 import type { IdentitySource } from "../domain/identity-reader.ts";
 
-/** A miss or a proof that takes longer counts as an identity that cannot be reached. */
+/** A miss that takes longer counts as an identity that cannot be reached. */
 const TIMEOUT_MS = 1000;
+/** A proof that hangs must leave time for another within the second of P1. */
+const HEAD_TIMEOUT_MS = 500;
 
 /** identity, over gRPC: what fills the cache, and the feed that keeps it true. */
 export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityChange> {
@@ -20,7 +22,7 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
   }
 
   async head(): Promise<Position> {
-    return positionOf((await this.#client.getHead({}, { timeoutMs: TIMEOUT_MS })).head);
+    return positionOf((await this.#client.getHead({}, { timeoutMs: HEAD_TIMEOUT_MS })).head);
   }
 
   async changes(after: Position): Promise<readonly IdentityChange[]> {

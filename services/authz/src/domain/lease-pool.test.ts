@@ -1,0 +1,97 @@
+import { systemClock } from "@gatehouse/changefeed";
+import { describe, expect, it } from "vitest";
+import type { Journal } from "./journal.ts";
+import { LeasePool } from "./lease-pool.ts";
+import type { AcquireReply, LeaseSource } from "./lease-source.ts";
+import type { Limit } from "./limit.ts";
+import { LimitBook } from "./limit-book.ts";
+
+const position = { incarnation: "one", revision: 1 };
+const limit: Limit = {
+  id: "lim_1",
+  nodeId: "acc_1",
+  meter: "requests",
+  pattern: "",
+  kind: "quota",
+  enforcement: "ENFORCE",
+};
+const granted: AcquireReply = {
+  position,
+  limits: [{ nodeId: "acc_1", limits: [limit] }],
+  results: [{ outcome: "GRANTED" }],
+  leases: [
+    { id: "lease_1", limitId: "lim_1", units: 20, ttlMs: 60_000, windowEndMs: undefined, remaining: 20 },
+  ],
+};
+const exhausted: AcquireReply = {
+  ...granted,
+  results: [
+    {
+      outcome: "EXHAUSTED",
+      limitId: "lim_1",
+      remaining: 20,
+      retryAfterMs: 86_400_000,
+      windowEndMs: undefined,
+    },
+  ],
+  leases: [],
+};
+
+/** A pool that holds 20 units of a quota; metering answers what `replies` says after that. */
+async function poolOf(replies: (AcquireReply | Promise<AcquireReply>)[]) {
+  const book = new LimitBook(100);
+  book.restart(position);
+  const closed: unknown[] = [];
+  const journal: Journal = {
+    series: () => ({}),
+    lease: (id) => ({ id }),
+    granted: () => {},
+    charge: () => {},
+    spend: () => {},
+    close: (lease) => closed.push(lease),
+    denied: () => {},
+    whenWritten: (callback) => setImmediate(callback),
+  };
+  let shipped = 0;
+  const source: LeaseSource = { acquire: async () => replies.shift()! };
+  replies.unshift(granted);
+  const options = { book, journal, source, clock: systemClock, identityFreshness: () => "" };
+  const pool = new LeasePool({ ...options, ship: () => shipped++ });
+  await pool.acquire({ nodeIds: ["acc_1"], resource: "", needs: [], due: [] });
+  const bucket = pool.bucket("lim_1")!;
+  const ask = {
+    nodeIds: ["acc_1"],
+    resource: "",
+    needs: [{ meter: "requests", units: 25 }],
+    due: [{ bucket, units: 25 }],
+  };
+  return { pool, bucket, ask, closed, shipped: () => shipped };
+}
+
+describe("a lease pool", () => {
+  it("does not take for used up what it has just given back", async () => {
+    const { pool, bucket, ask, shipped } = await poolOf([exhausted]);
+    pool.sweep(0);
+    expect((await pool.acquire(ask)).outcome).toBe("NOT_NOW");
+    expect([bucket.refusal, shipped()]).toEqual([undefined, 1]);
+  });
+
+  it("remembers a refusal of a bucket of which it gave nothing back", async () => {
+    const { pool, bucket, ask } = await poolOf([exhausted]);
+    expect(await pool.acquire(ask)).toMatchObject({ outcome: "EXHAUSTED", remaining: 40, held: 20 });
+    expect(bucket.refusal).toMatchObject({ units: 25, held: 20, remaining: 40 });
+  });
+
+  it("waits at its end for what it asked for, to give it back", async () => {
+    const late = Promise.withResolvers<AcquireReply>();
+    const lateLease = { ...granted.leases[0]!, id: "late" };
+    const { pool, ask, closed } = await poolOf([late.promise]);
+    const asked = pool.acquire(ask);
+    const drained = pool.drain();
+    await new Promise((resolve) => setImmediate(resolve));
+    late.resolve({ ...granted, leases: [lateLease] });
+    await Promise.all([asked, drained]);
+    expect(closed).toEqual([{ id: "lease_1" }, { id: "late" }]);
+    await expect(pool.acquire(ask)).rejects.toMatchObject({ code: "UNAVAILABLE" });
+  });
+});
