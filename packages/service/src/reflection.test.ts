@@ -56,7 +56,7 @@ it("health says what the service says, for each service and for the whole", asyn
   health.close();
 });
 
-it("reflection lists the services and gives every file that they import", async () => {
+it("reflection lists the services and gives every file that they import, and the details of errors", async () => {
   const root = dirname(createRequire(import.meta.url).resolve("@grpc/reflection/package.json"));
   const proto = join(root, "build/proto/grpc/reflection/v1/reflection.proto");
   const reflection = stranger(proto, ["grpc", "reflection", "v1", "ServerReflection"]);
@@ -83,6 +83,8 @@ it("reflection lists the services and gives every file that they import", async 
   }
   expect([...seen]).toContain("google/protobuf/timestamp.proto");
   expect([...seen]).toContain("gatehouse/common/v1/access.proto");
+  const details = await ask({ fileContainingSymbol: "google.rpc.BadRequest" });
+  expect(details).toMatchObject({ fileDescriptorResponse: {} });
   // Go's clients refuse a file whose map entries are not named after their fields.
   const answer = await ask({ fileContainingSymbol: "grpc.health.v1.Health" });
   const [file] = (answer.fileDescriptorResponse as { fileDescriptorProto: Buffer[] }).fileDescriptorProto;

@@ -1,14 +1,18 @@
 import { type DescFile, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type FileDescriptorProto, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { file_google_rpc_error_details } from "@gatehouse/proto/rpc";
 import type { Server } from "@grpc/grpc-js";
 import { ReflectionService } from "@grpc/reflection";
 import { service as healthService } from "grpc-health-check";
 
 type LoadedPackage = ConstructorParameters<typeof ReflectionService>[0];
 
-/** Serves reflection (v1 and v1alpha) of `services`, everything that their files import, and health. */
+/**
+ * Serves reflection (v1 and v1alpha) of `services`, everything that their files import, health, and the details of
+ * errors: no file imports those, and without them grpcurl prints bytes.
+ */
 export function addReflection(server: Server, services: readonly DescService[]): void {
-  const files = services.map(({ file }) => file);
+  const files = [...services.map(({ file }) => file), file_google_rpc_error_details];
   const own = [...withImports(files)].map((file) =>
     Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto)),
   );
