@@ -5,6 +5,8 @@ import { collectDefaultMetrics, type Metric, Registry } from "prom-client";
 // Upper bounds in milliseconds: from a warm Verify (tens of microseconds) to the longest deadlines in use.
 const BOUNDS_MS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 1000, 2500, 10_000];
 const CODES = 17;
+const REQUESTS = "gatehouse_rpc_requests_total";
+const DURATIONS = "gatehouse_rpc_duration_seconds";
 
 /** A registry whose metrics carry the service's name, with those of the process: memory, CPU, event loop, GC. */
 export function createRegistry(service: string): Registry {
@@ -18,9 +20,9 @@ export function createRegistry(service: string): Registry {
 export type ObserveCall = (code: number, elapsedMs: number) => void;
 
 /**
- * `rpc_requests_total{method,code}` and `rpc_duration_seconds{method}`. prom-client hashes label objects on
- * every observation, about a microsecond each, which a warm Verify would feel; here an observation is two
- * additions into typed arrays, and labels are made when somebody scrapes.
+ * `gatehouse_rpc_requests_total{method,code}` and `gatehouse_rpc_duration_seconds{method}`. prom-client hashes
+ * label objects on every observation, about a microsecond each, which a warm Verify would feel; here an
+ * observation is two additions into typed arrays, and labels are made when somebody scrapes.
  */
 export class RpcMetrics {
   readonly registry: Registry;
@@ -31,8 +33,8 @@ export class RpcMetrics {
     this.registry = registry;
     const requests = () => [...this.#methods].flatMap(([method, counts]) => counts.requests(method));
     const durations = () => [...this.#methods].flatMap(([method, counts]) => counts.durations(method));
-    register(registry, "rpc_requests_total", "Finished calls, by gRPC status code.", "counter", requests);
-    register(registry, "rpc_duration_seconds", "How long calls took.", "histogram", durations);
+    register(registry, REQUESTS, "Finished calls, by gRPC status code.", "counter", requests);
+    register(registry, DURATIONS, "How long calls took.", "histogram", durations);
   }
 
   /** The counter of one RPC; the same for both transports. */
@@ -76,10 +78,10 @@ class MethodCounts {
     const samples: Sample[] = [...this.#buckets].map((inBucket, index) => {
       count += inBucket;
       const le = index < BOUNDS_MS.length ? BOUNDS_MS[index]! / 1000 : "+Inf";
-      return { metricName: "rpc_duration_seconds_bucket", labels: { method, le }, value: count };
+      return { metricName: `${DURATIONS}_bucket`, labels: { method, le }, value: count };
     });
-    samples.push({ metricName: "rpc_duration_seconds_sum", labels: { method }, value: this.#sumMs / 1000 });
-    samples.push({ metricName: "rpc_duration_seconds_count", labels: { method }, value: count });
+    samples.push({ metricName: `${DURATIONS}_sum`, labels: { method }, value: this.#sumMs / 1000 });
+    samples.push({ metricName: `${DURATIONS}_count`, labels: { method }, value: count });
     return samples;
   }
 }

@@ -325,10 +325,10 @@ describe("the plain HTTP endpoints", () => {
     await client.verify({ key: "x" }, { timeoutMs });
     const metrics = await (await get("/metrics")).text();
     expect(metrics).toMatch(
-      /rpc_requests_total\{method="gatehouse.authz.v1.AuthzService\/Verify",code="OK",service="test"\} \d/,
+      /^gatehouse_rpc_requests_total\{method="gatehouse.authz.v1.AuthzService\/Verify",code="OK",service="test"\} \d/m,
     );
     expect(metrics).toMatch(
-      /rpc_duration_seconds_bucket\{method="[^"]*Verify",le="\+Inf",service="test"\} \d/,
+      /^gatehouse_rpc_duration_seconds_bucket\{method="[^"]*Verify",le="\+Inf",service="test"\} \d/m,
     );
     expect(metrics).toContain("nodejs_eventloop_lag_seconds");
     expect(await (await get("/extra")).text()).toBe("extra");
