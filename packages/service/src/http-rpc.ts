@@ -20,7 +20,7 @@ import { plainAddress } from "./call.ts";
 import { answerable, connectError } from "./error-wire.ts";
 import { guardedStream, guardedUnary, type OpenCall, type Route } from "./handlers.ts";
 import { sendJson } from "./http-json.ts";
-import { dressParseError } from "./http-parse-error.ts";
+import { dressParseError, recordRequest } from "./http-parse-error.ts";
 import { REQUEST_BYTES_MAX } from "./limits.ts";
 import type { TransportOptions } from "./transport.ts";
 
@@ -71,9 +71,26 @@ async function serveRpc(handler: UniversalHandler, request: IncomingMessage, res
   // Any answer may hold a secret or somebody's usage; none is for a cache.
   response.setHeader("cache-control", "no-store");
   const values = createContextValues().set(peerKey, plainAddress(request.socket.remoteAddress));
-  const reply = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
-  await universalResponseToNodeResponse(await dressParseError(reply), response);
+  const came = universalRequestFromNodeRequest(request, response, undefined, values);
+  const { request: recorded, sent } = recordRequest(came, handler.method.input);
+  const reply = await handler(recorded);
+  const refusal = PROTOCOL_REFUSALS[reply.status];
+  if (refusal !== undefined && reply.body === undefined) {
+    response.setHeader("allow", "POST");
+    sendJson(response, reply.status, refusal);
+    return;
+  }
+  await universalResponseToNodeResponse(await dressParseError(reply, sent), response);
 }
+
+/** What Connect answers with a bare status. */
+const PROTOCOL_REFUSALS: Readonly<Record<number, { code: string; message: string }>> = {
+  405: { code: "unimplemented", message: "an RPC is called with POST and a JSON object as its body" },
+  415: {
+    code: "invalid_argument",
+    message: "send a JSON object with the header content-type: application/json",
+  },
+};
 
 function mount<P>(
   router: ConnectRouter,

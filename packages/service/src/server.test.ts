@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
+import { gzipSync } from "node:zlib";
 import { create, createFileRegistry, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, createClient } from "@connectrpc/connect";
@@ -302,7 +303,47 @@ describe("a request that cannot be understood", () => {
     await expect(client.verify({ resource }, { timeoutMs })).rejects.toMatchObject({
       code: "RESOURCE_EXHAUSTED",
     });
-    expect((await post(VERIFY, { resource })).status).toBe(429);
+    const refused = await post(VERIFY, { resource });
+    expect(refused.status).toBe(429);
+    const message = "the request is larger than 4194304 bytes";
+    expect(await refused.json()).toEqual({ code: "resource_exhausted", message });
+  });
+
+  it.each(["", "{", "[]", "7", "null", '"text"'])(
+    "is refused when its body is %j, naming no field",
+    async (body) => {
+      const refused = await post(VERIFY, body);
+      expect(refused.status).toBe(400);
+      const error = (await refused.json()) as { message: string; details: { type: string }[] };
+      expect(error.message).toBe("the body is not a JSON object of gatehouse.authz.v1.VerifyRequest");
+      expect(error.details.map(({ type }) => type)).toEqual(["google.rpc.ErrorInfo"]);
+    },
+  );
+
+  it("is refused naming a nested field, also when compressed, and a key that stands twice", async () => {
+    const bad = JSON.stringify({ key: "x", charges: [{ units: 1 }, { units: 1.5 }] });
+    const packed = await fetch(`http://${server.httpAddress}${VERIFY}`, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json", "content-encoding": "gzip" },
+      body: gzipSync(bad),
+    });
+    for (const refused of [await post(VERIFY, bad), packed]) {
+      expect(await refused.json()).toMatchObject({
+        message: expect.stringMatching(/^charges\[1\]\.units: /),
+      });
+    }
+    const twice = await post(VERIFY, '{"key": "x", "key": "y"}');
+    expect(await twice.json()).toMatchObject({ message: "key: is set twice" });
+  });
+
+  it("is refused with what to do where its method or content type is none of an RPC", async () => {
+    const url = `http://${server.httpAddress}${VERIFY}`;
+    const got = await fetch(url);
+    expect([got.status, got.headers.get("allow")]).toEqual([405, "POST"]);
+    expect(await got.json()).toMatchObject({ message: expect.stringContaining("POST") });
+    const untyped = await fetch(url, { method: "POST", body: new Uint8Array([123, 125]) });
+    expect(untyped.status).toBe(415);
+    expect(await untyped.json()).toMatchObject({ message: expect.stringContaining("application/json") });
   });
 
   it("is refused, and the process lives, when the Host header makes no URL", async () => {
