@@ -1,4 +1,4 @@
-import { AskResult_Outcome as Outcome, Window } from "@gatehouse/proto/metering";
+import { Enforcement, AskResult_Outcome as Outcome, Window } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
@@ -187,6 +187,23 @@ test("a limit that only warns gives what is needed, below zero", async () => {
   expect(leases[0]).toMatchObject({ units: 3n, remaining: -2n });
 });
 
+test("a limit that only warns lends no more than can be counted, and harms nobody else", async () => {
+  const warned = await organization();
+  const other = await organization();
+  await quota(warned.account.id, 10, { enforcement: Enforcement.WARN });
+  await quota(other.account.id, 10);
+  const most = BigInt(Number.MAX_SAFE_INTEGER);
+  const ask = (nodeIds: string[], units: bigint) => ({ nodeIds, needs: [{ meter: "requests", units }] });
+  const acquire = (asks: ReturnType<typeof ask>[]) =>
+    metering.leases.acquire({ holder: "greedy/1", asks }, { timeoutMs });
+  for (let i = 0; i < 3; i++) await acquire([ask(warned.nodeIds, most)]);
+  const { results } = await acquire([ask(warned.nodeIds, most), ask(other.nodeIds, 1n)]);
+  expect(results[1]!.outcome).toBe(Outcome.GRANTED);
+  const node = { case: "account" as const, value: warned.account.id };
+  const { allowances } = await metering.limits(root).getAllowance({ node }, { timeoutMs });
+  expect(allowances[0]!.leased).toBe(most);
+});
+
 test("a pattern counts what it matches, and no call without a resource", async () => {
   const { account, nodeIds } = await organization();
   await quota(account.id, 5, { resource: "orders.**" });
@@ -339,10 +356,10 @@ test("lowering calls leases back and raising keeps what was used", async () => {
   for (let i = 0; i < 4; i++) expect(await one.use(nodeIds, [limitId], 10)).toBe(true);
   expect(await quota(account.id, 2)).toBe(limitId);
   await expect.poll(() => one.recalled).toContain(limitId);
-  expect((await one.acquire(nodeIds, { requests: 1 })).results[0]).toMatchObject({
-    outcome: Outcome.EXHAUSTED,
-    remaining: -2n,
-  });
+  // What it gives back is there once its batch is taken.
+  await expect
+    .poll(async () => (await one.acquire(nodeIds, { requests: 1 })).results[0])
+    .toMatchObject({ outcome: Outcome.EXHAUSTED, remaining: -2n });
   await quota(account.id, 5);
   expect(await one.use(nodeIds, [limitId])).toBe(true);
   expect(await one.use(nodeIds, [limitId])).toBe(false);

@@ -1,4 +1,4 @@
-import { failedPrecondition, overloaded, unavailable } from "@gatehouse/service/failure";
+import { Failure, failedPrecondition, overloaded, unavailable } from "@gatehouse/service/failure";
 import type { AcquireAnswer, AcquireRequest, AskResult, Grant, LeaseStore } from "./lease.ts";
 import type { Share } from "./ledger.ts";
 import { type Applicant, lend, type Round } from "./lend.ts";
@@ -78,14 +78,20 @@ export class AcquireLoop {
   async #round(acquires: readonly Acquire[]): Promise<void> {
     if (acquires.length === 0) return;
     try {
-      const applicants = acquires.map((acquire) => acquire.applicant());
-      const round = await this.#store.transact((tx) => lend(tx, applicants));
-      const nowMs = performance.now();
-      for (const [i, acquire] of acquires.entries()) acquire.take(round, round.shares[i]!, nowMs);
+      await this.#lend(acquires);
     } catch (error) {
-      for (const acquire of acquires) acquire.fail(error);
+      if (acquires.length === 1 || isPassing(error)) for (const acquire of acquires) acquire.fail(error);
+      // One request that cannot be served must not take the others with it.
+      else for (const acquire of acquires) await this.#lend([acquire]).catch((alone) => acquire.fail(alone));
     }
     this.#waiting = this.#closed ? [] : acquires.filter(({ done }) => !done);
+  }
+
+  async #lend(acquires: readonly Acquire[]): Promise<void> {
+    const applicants = acquires.map((acquire) => acquire.applicant());
+    const round = await this.#store.transact((tx) => lend(tx, applicants));
+    const nowMs = performance.now();
+    for (const [i, acquire] of acquires.entries()) acquire.take(round, round.shares[i]!, nowMs);
   }
 
   #armTimer(): void {
@@ -93,6 +99,11 @@ export class AcquireLoop {
     if (first === undefined || this.#closed) return;
     this.#timer = setTimeout(() => this.#start(), Math.max(0, first.deadlineMs - performance.now()));
   }
+}
+
+// The database is out of reach or busy: it would be for each alone, too.
+function isPassing(error: unknown): boolean {
+  return error instanceof Failure && (error.code === "UNAVAILABLE" || error.code === "ABORTED");
 }
 
 /** P2 promises an answer within what a caller of Verify can wait: a recall takes a few milliseconds. */

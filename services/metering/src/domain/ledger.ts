@@ -94,7 +94,9 @@ export class Ledger {
   #warnedUnits({ bucket, need, want }: Claim["needs"][number]): number {
     const shelf = this.#shelves.get(bucket)!;
     const holders = shelf.held.size + 1;
-    return leaseSize({ available: Math.max(shelf.available, need), need, want, holders });
+    const units = leaseSize({ available: Math.max(shelf.available, need), need, want, holders });
+    // A limit that only warns lends without end, but not beyond what can be counted.
+    return shelf.leased + units <= Number.MAX_SAFE_INTEGER ? units : 0;
   }
 
   #refusal(outcome: "EXHAUSTED" | "NOT_NOW", limitId: string, claim: AskClaim): AskResult {

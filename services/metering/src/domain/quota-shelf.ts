@@ -35,6 +35,10 @@ export class QuotaShelf {
     return this.#row;
   }
 
+  get leased(): number {
+    return this.#row.leased;
+  }
+
   get available(): number {
     const { spent, leased } = this.#row;
     return quota.available({ units: this.allowance.units, spent, leased });

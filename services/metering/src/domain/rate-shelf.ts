@@ -50,6 +50,10 @@ export class RateShelf {
     return this.#state.available;
   }
 
+  get leased(): number {
+    return this.#state.leased;
+  }
+
   get leaseIds(): readonly string[] {
     return [...this.#leases.keys()];
   }
