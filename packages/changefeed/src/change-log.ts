@@ -2,7 +2,7 @@ import { withDeadline } from "@gatehouse/service";
 import { Failure, unavailable } from "@gatehouse/service/failure";
 import type { PoolClient } from "pg";
 import type { DataSource, EntityManager } from "typeorm";
-import { encodeFreshness, type FeedName, type Position } from "./position.ts";
+import { encodeFreshness, type FeedName, type Position, positionOf } from "./position.ts";
 import { SharedRead } from "./shared-read.ts";
 import { Tx } from "./tx.ts";
 
@@ -192,10 +192,6 @@ async function commitAndReadRevision(client: PoolClient): Promise<Position> {
     "SET CONSTRAINTS ALL IMMEDIATE; SELECT incarnation, revision FROM feed_head; COMMIT",
   )) as unknown as { rows: { incarnation: string; revision: string }[] }[];
   return positionOf(results[1]!.rows[0]!);
-}
-
-function positionOf(row: { incarnation: string; revision: string }): Position {
-  return { incarnation: row.incarnation, revision: Number(row.revision) };
 }
 
 function isContention(error: unknown): boolean {

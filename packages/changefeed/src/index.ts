@@ -21,6 +21,7 @@ export {
   type FeedName,
   type Freshness,
   type Position,
+  positionOf,
 } from "./position.ts";
 export { SharedRead } from "./shared-read.ts";
 export { translatedGuard, translatedRoute } from "./translated.ts";

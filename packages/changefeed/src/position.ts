@@ -4,6 +4,17 @@ export interface Position {
   readonly revision: number;
 }
 
+/** A position as a feed's messages, or the database's driver, carry it. Throws where an answer left it out. */
+export function positionOf(carried: CarriedPosition | undefined): Position {
+  if (carried === undefined) throw new Error("a feed answered without its position");
+  return { incarnation: carried.incarnation, revision: Number(carried.revision) };
+}
+
+export interface CarriedPosition {
+  readonly incarnation: string;
+  readonly revision: bigint | string;
+}
+
 export type FeedName = "identity" | "metering";
 
 /** A position together with the log it is of: what a freshness token says. */

@@ -1,6 +1,6 @@
 import { accountNode, keyNode } from "@gatehouse/access/wire";
-import type { FeedSource } from "@gatehouse/changefeed";
-import { type Change, FeedService, type Position } from "@gatehouse/proto/identity";
+import { type FeedSource, positionOf } from "@gatehouse/changefeed";
+import { type Change, FeedService } from "@gatehouse/proto/identity";
 import { type GrpcClient, grpcClient } from "@gatehouse/service";
 import type { MirrorChange, MirrorEntity, MirrorSnapshot } from "./storage/mirror-replica.ts";
 
@@ -51,9 +51,4 @@ function entityOf({ entity }: Change): MirrorEntity | undefined {
     default:
       return undefined;
   }
-}
-
-function positionOf(position: Position | undefined) {
-  if (position === undefined) throw new Error("identity answered without a position");
-  return { incarnation: position.incarnation, revision: Number(position.revision) };
 }

@@ -1,5 +1,5 @@
 import { accountNode, keyNode } from "@gatehouse/access/wire";
-import type { FeedSource, Position } from "@gatehouse/changefeed";
+import { type FeedSource, type Position, positionOf } from "@gatehouse/changefeed";
 import { FeedService } from "@gatehouse/proto/identity";
 import { type GrpcClient, grpcClient } from "@gatehouse/service";
 import type { IdentityChange, ResolvedKeys, ResolvedTarget } from "../domain/identity-cache.ts";
@@ -64,9 +64,4 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
   close(): void {
     this.#client.close();
   }
-}
-
-function positionOf(position: { incarnation: string; revision: bigint } | undefined): Position {
-  if (position === undefined) throw new Error("identity answered without a position");
-  return { incarnation: position.incarnation, revision: Number(position.revision) };
 }

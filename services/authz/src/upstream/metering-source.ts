@@ -1,5 +1,5 @@
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
-import { decodeFreshness, type FeedSource, type Position } from "@gatehouse/changefeed";
+import { decodeFreshness, type FeedSource, type Position, positionOf } from "@gatehouse/changefeed";
 import {
   type AcquireResponse,
   AskResult_Outcome,
@@ -156,9 +156,4 @@ function resultOf(result: AcquireResponse["results"][number]): AskResult {
     default:
       return { outcome: "UNKNOWN_NODE" };
   }
-}
-
-function positionOf(position: { incarnation: string; revision: bigint } | undefined): Position {
-  if (position === undefined) throw new Error("metering answered without a position");
-  return { incarnation: position.incarnation, revision: Number(position.revision) };
 }
