@@ -182,6 +182,7 @@ export class Acquirer {
         bucket.remaining = lease.remaining;
         bucket.windowEndMs = lease.windowEndMs;
         bucket.grant(this.#localLease(bucket, lease, sentAt), now);
+        book.lent(bucket);
       }
     }
   }

@@ -119,14 +119,14 @@ export class LeasePool {
   /** Closes what is over, used up or idle for `idleMs`, and reports what rate leases spent. Called on a timer. */
   sweep(idleMs: number): void {
     const now = this.#options.clock.now();
-    for (const bucket of this.#options.book.buckets()) {
+    for (const bucket of this.#options.book.leased()) {
       const idle = now.monotonicMs - Math.max(bucket.lastSpentAtMs, bucket.grantedAtMs) >= idleMs;
       for (const lease of [...bucket.leases]) {
         if (idle || lease.left === 0 || isOver(lease, now)) this.#close(bucket, lease, now);
         else if (lease.spends.length > 0) this.#rates.note(lease, false);
       }
     }
-    this.#options.book.sweep();
+    this.#options.book.sweepIfGrown();
     this.#acquirer.report();
   }
 

@@ -104,6 +104,18 @@ describe("the book of limits", () => {
     for (const { limit } of left) expect(idsOn(limit.nodeId)).toEqual([limit.id]);
   });
 
+  it("lists the buckets that hold leases, as long as they do", () => {
+    const { book } = setUp();
+    book.fill("key_1", [limitOf("lim_1"), limitOf("lim_2")], at(10));
+    const bucket = book.bucket("lim_1")!;
+    const lease = leaseOf("lease_1");
+    bucket.grant(lease, now);
+    book.lent(bucket);
+    expect([...book.leased()]).toEqual([bucket]);
+    bucket.close(lease, now);
+    expect([...book.leased()]).toEqual([]);
+  });
+
   it("forgets a bucket whose limit was deleted", () => {
     const { book, change } = setUp();
     book.fill("key_1", [limitOf("lim_1"), limitOf("lim_2")], at(10));

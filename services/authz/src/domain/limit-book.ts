@@ -23,10 +23,14 @@ export interface NodeLimits {
 }
 
 const RING_CAPACITY = 65_536;
+/** Buckets that may lie about unused before they are looked for. */
+const SPARE_BUCKETS = 1000;
 
 export class LimitBook implements Replica<LimitChange> {
   readonly #nodes: S3Fifo<NodeLimits>;
   readonly #buckets = new Map<string, LocalBucket>();
+  readonly #leased = new Set<LocalBucket>();
+  #sweepAtSize = SPARE_BUCKETS;
   #ring = new ChangeRing(RING_CAPACITY, 0);
   #position: Position | undefined;
 
@@ -46,6 +50,19 @@ export class LimitBook implements Replica<LimitChange> {
     return this.#buckets.get(limitId);
   }
 
+  /** A bucket holds a lease from now on. */
+  lent(bucket: LocalBucket): void {
+    this.#leased.add(bucket);
+  }
+
+  /** The buckets that hold leases; those that hold none any more leave it here. */
+  *leased(): Iterable<LocalBucket> {
+    for (const bucket of this.#leased) {
+      if (bucket.leases.length === 0) this.#leased.delete(bucket);
+      else yield bucket;
+    }
+  }
+
   /** Every bucket that holds leases or is on a known node. */
   buckets(): Iterable<LocalBucket> {
     return this.#buckets.values();
@@ -63,6 +80,13 @@ export class LimitBook implements Replica<LimitChange> {
     if (known !== undefined && sameLimits(known.buckets, limits)) return true;
     this.#nodes.set(nodeId, { buckets: limits.map((limit) => this.#open(limit)), isCurrent: true });
     return true;
+  }
+
+  /** Sweeps when there are twice as many buckets as the last sweep left: looking at all must not stall a turn. */
+  sweepIfGrown(): void {
+    if (this.#buckets.size < this.#sweepAtSize) return;
+    this.sweep();
+    this.#sweepAtSize = 2 * this.#buckets.size + SPARE_BUCKETS;
   }
 
   /** Forgets buckets that hold nothing and are on no known node. */
