@@ -24,6 +24,7 @@ export { lockDirectory } from "./lock-directory.ts";
 export { createLog, type Log, type LogLevel, type LogOptions } from "./log.ts";
 export { type Loop, type LoopLog, type LoopOptions, runLoop } from "./loop.ts";
 export { createRegistry, RpcMetrics } from "./metrics.ts";
+export { type OpenBusOptions, openBus } from "./open-bus.ts";
 export type { ReadinessChecks } from "./readiness.ts";
 export { type ServeOptions, type ServingService, serve } from "./server.ts";
 export { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";

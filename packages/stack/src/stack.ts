@@ -11,8 +11,7 @@ import {
   type Environment,
   type Log,
   type LogLevel,
-  localBus,
-  natsBus,
+  openBus,
   Secret,
   type ServeOptions,
   serve,
@@ -103,7 +102,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     });
     opened.add("postgres", () => postgres.stop());
     const databaseUrl = new Secret(postgres.url);
-    const { bus, name } = await openBus(options.natsUrl, log, opened);
+    const { bus, name } = await openNamedBus(options.natsUrl, log, opened);
 
     signal?.throwIfAborted();
     const rootKeySetting = newRootKey === undefined ? undefined : new Secret(newRootKey);
@@ -188,14 +187,13 @@ async function untilReady(name: string, ready: () => Promise<void>): Promise<voi
   }
 }
 
-async function openBus(
+async function openNamedBus(
   natsUrl: string | undefined,
   log: Log,
   opened: Disposables,
 ): Promise<{ bus: Bus; name: string }> {
   const url = natsUrl ?? (await ownNats(opened));
-  const bus = url === undefined ? localBus({ log }) : natsBus({ urls: [url], name: "gatehouse", log });
-  opened.add("bus", () => bus.close());
+  const bus = openBus({ urls: url === undefined ? undefined : [url], name: "gatehouse", log, opened });
   return { bus, name: url ?? "in process (no nats-server on the PATH)" };
 }
 

@@ -8,8 +8,7 @@ import {
   Disposables,
   type Guard,
   type Log,
-  localBus,
-  natsBus,
+  openBus,
   type Route,
   route,
   runLoop,
@@ -71,7 +70,7 @@ export async function createAuthz(
   const clock = systemClock;
   const secret = config.serviceSecret.reveal();
   try {
-    const bus = overrides.bus ?? openBus(config, log, opened);
+    const bus = overrides.bus ?? openBus({ urls: config.natsUrls, name: "authz", log, opened });
     const identity = new GrpcIdentitySource(config.identityAddress, secret);
     opened.add("identity client", () => identity.close());
     const spool = await Spool.open({ ...config.spool, log });
@@ -166,12 +165,6 @@ export async function createAuthz(
     await opened.close();
     throw error;
   }
-}
-
-function openBus({ natsUrls }: AuthzConfig, log: Log, opened: Disposables): Bus {
-  const bus = natsUrls ? natsBus({ urls: natsUrls, name: "authz", log }) : localBus({ log });
-  opened.add("bus", () => bus.close());
-  return bus;
 }
 
 function watchRecalls(metering: GrpcMeteringSource, pool: LeasePool, log: Log) {

@@ -17,8 +17,7 @@ import {
   type Guard,
   type Log,
   type Loop,
-  localBus,
-  natsBus,
+  openBus,
   type Route,
   runLoop,
 } from "@gatehouse/service";
@@ -90,7 +89,7 @@ export async function createIdentity(
   try {
     const dataSource = await open(config, opened, CHANGE_CONNECTIONS);
     const followed = await open(config, opened, FEED_CONNECTIONS);
-    const bus = overrides.bus ?? openBus(config, log, opened);
+    const bus = overrides.bus ?? openBus({ urls: config.natsUrls, name: "identity", log, opened });
     const ring = (entityIds: readonly string[]) =>
       bus.publish(bellSubject("identity"), encodeBell({ entityIds }));
     const changeLog = new ChangeLog({ dataSource, source: "identity", ring });
@@ -130,13 +129,6 @@ async function open(config: IdentityConfig, opened: Disposables, poolSize: numbe
   });
   opened.add("database", () => dataSource.destroy());
   return dataSource;
-}
-
-function openBus(config: IdentityConfig, log: Log, opened: Disposables): Bus {
-  const { natsUrls } = config;
-  const bus = natsUrls ? natsBus({ urls: natsUrls, name: "identity", log }) : localBus({ log });
-  opened.add("bus", () => bus.close());
-  return bus;
 }
 
 function trimLoop(dataSource: DataSource, log: Log): Loop {

@@ -12,15 +12,7 @@ import {
   translatedRoute,
 } from "@gatehouse/changefeed";
 import { KeyFormat } from "@gatehouse/keys";
-import {
-  type Bus,
-  Disposables,
-  type Guard,
-  type Log,
-  localBus,
-  natsBus,
-  type Route,
-} from "@gatehouse/service";
+import { type Bus, Disposables, type Guard, type Log, openBus, type Route } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import type { MeteringConfig } from "./config.ts";
 import { AcquireLoop } from "./domain/acquire-loop.ts";
@@ -86,7 +78,7 @@ export async function createMetering(
   try {
     const work = await open(config, opened, WORK_CONNECTIONS);
     const quick = await open(config, opened, QUICK_CONNECTIONS);
-    const bus = overrides.bus ?? openBus(config, log, opened);
+    const bus = overrides.bus ?? openBus({ urls: config.natsUrls, name: "metering", log, opened });
     const ring = (entityIds: readonly string[]) =>
       bus.publish(bellSubject("metering"), encodeBell({ entityIds }));
     const changeLog = new ChangeLog({ dataSource: work, source: "metering", ring });
@@ -144,11 +136,4 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
   });
   opened.add("database", () => dataSource.destroy());
   return dataSource;
-}
-
-function openBus(config: MeteringConfig, log: Log, opened: Disposables): Bus {
-  const { natsUrls } = config;
-  const bus = natsUrls ? natsBus({ urls: natsUrls, name: "metering", log }) : localBus({ log });
-  opened.add("bus", () => bus.close());
-  return bus;
 }

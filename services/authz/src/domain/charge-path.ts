@@ -35,7 +35,7 @@ export class ChargePath {
   constructor(entry: KeyEntry, target: readonly AccountEntry[], resource: string) {
     this.target = target;
     this.resource = resource;
-    this.isAllowed = resource === "" || entry.allows(resource);
+    this.isAllowed = resource === "" || entry.grant.allows(resource);
     const keyIds = entry.parent === undefined ? [entry.key.id] : [entry.key.id, entry.parent.key.id];
     this.nodeIds = [...keyIds, ...target.map((account) => account.id)];
   }

@@ -1,4 +1,10 @@
-import { type AccountNode, type AccountStatus, grantOf, type KeyNode, type KeyView } from "@gatehouse/access";
+import {
+  type AccountNode,
+  type AccountStatus,
+  effectiveGrant,
+  type KeyNode,
+  type KeyView,
+} from "@gatehouse/access";
 import type { Grant } from "@gatehouse/scopes";
 import type { ChargePath } from "./charge-path.ts";
 
@@ -48,7 +54,6 @@ export class KeyEntry {
   readonly view: KeyView;
   /** What the key and its parent key allow together. */
   readonly grant: Grant;
-  readonly parentGrant: Grant | undefined;
   readonly parent: KeyEntry | undefined;
   /** Own account first, root last. */
   readonly accounts: readonly AccountEntry[];
@@ -68,8 +73,7 @@ export class KeyEntry {
     expiresAtMs: number,
   ) {
     this.view = { key, parent: parent?.view.key, chain: accounts };
-    this.grant = grantOf(key);
-    this.parentGrant = parent && grantOf(parent.view.key);
+    this.grant = effectiveGrant(this.view);
     this.parent = parent;
     this.accounts = accounts;
     this.revision = revision;
@@ -78,12 +82,6 @@ export class KeyEntry {
 
   get key(): KeyNode {
     return this.view.key;
-  }
-
-  allows(resource: string): boolean {
-    return (
-      this.grant.allows(resource) && (this.parentGrant === undefined || this.parentGrant.allows(resource))
-    );
   }
 }
 

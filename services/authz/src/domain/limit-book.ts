@@ -63,11 +63,6 @@ export class LimitBook implements Replica<LimitChange> {
     }
   }
 
-  /** Every bucket that holds leases or is on a known node. */
-  buckets(): Iterable<LocalBucket> {
-    return this.#buckets.values();
-  }
-
   /** Stores a node's limits as read at a position. False: the read came too late to be believed. */
   fill(nodeId: string, limits: readonly Limit[], position: Position): boolean {
     if (
