@@ -1,32 +1,108 @@
-import { compileGrant, type Grant, intersect, ScopeSyntaxError } from "@gatehouse/scopes";
-import type { KeyNode, KeyView } from "./node.ts";
-import { builtInRoles } from "./role.ts";
+import {
+  compileGrant,
+  type Grant,
+  intersect,
+  parseScopeList,
+  type ScopeList,
+  ScopeSyntaxError,
+} from "@gatehouse/scopes";
+import type { AccountNode, EndpointNode, KeyNode, KeyView } from "./node.ts";
+import { providerRulesOf } from "./node.ts";
+import { builtInRoles, scopesOfRole } from "./role.ts";
 
-const compiled = new WeakMap<KeyNode, Grant>();
+/*
+ * Nodes are immutable, and so are the lists in them: what one of them compiles to is kept beside it. What hangs on
+ * several nodes, the roles that accounts define, is compiled by whoever asks, who can tell when one of them changed.
+ */
+const grantsOfKeys = new WeakMap<KeyNode, Grant>();
+const grantsOfLists = new WeakMap<readonly string[], Grant>();
+const grantsOfEndpoints = new WeakMap<readonly EndpointNode[], Grant>();
+const listsOfRoles = new WeakMap<readonly string[], ScopeList | undefined>();
+
+type Chain = readonly AccountNode[];
+
+/** What a key may do: its own grant within its endpoints, its parent key's, and every ceiling of its accounts. */
+export function effectiveGrant({ key, parent, chain }: KeyView): Grant {
+  const grants = [...grantsOf(key, chain)];
+  if (parent !== undefined) grants.push(...grantsOf(parent, chain));
+  return intersect([...grants, ...ceilingsOf(chain)]);
+}
 
 /**
- * What a key's own roles and scopes allow, before its parent key subtracts. Compiled once for each node;
- * nodes are immutable. A role that no longer exists allows nothing, nor does a key with a scope that this
- * version cannot read: it may be a deny.
+ * What a key's own roles and scopes allow, before anything else subtracts. A role that no longer exists allows
+ * nothing, nor does a key with a scope that this version cannot read: it may be a deny.
  */
-export function grantOf(key: KeyNode): Grant {
-  let grant = compiled.get(key);
+export function grantOf(key: KeyNode, chain: Chain): Grant {
+  if (!key.roles.every((role) => builtInRoles.has(role))) return compileOrNothing(key, chain);
+  let grant = grantsOfKeys.get(key);
   if (grant === undefined) {
-    grant = compileOrNothing(key);
-    compiled.set(key, grant);
+    grant = compileOrNothing(key, chain);
+    grantsOfKeys.set(key, grant);
   }
   return grant;
 }
 
-/** What a key may do: its own grant within its parent key's. */
-export function effectiveGrant(view: KeyView): Grant {
-  return view.parent === undefined ? grantOf(view.key) : intersect([grantOf(view.key), grantOf(view.parent)]);
+/**
+ * What the accounts of a chain and their types let through. A ceiling that this version cannot read lets nothing
+ * through.
+ */
+export function ceilingsOf(chain: Chain): Grant[] {
+  const types = providerRulesOf(chain)?.types;
+  const grants: Grant[] = [];
+  for (const { scopeCeiling, type } of chain) {
+    if (scopeCeiling.length > 0) grants.push(grantOfList(scopeCeiling));
+    const ceiling = types?.get(type);
+    if (ceiling !== undefined && ceiling.length > 0) grants.push(grantOfList(ceiling));
+  }
+  return grants;
+}
+
+function grantsOf(key: KeyNode, chain: Chain): Grant[] {
+  const own = grantOf(key, chain);
+  return key.endpoints.length === 0 ? [own] : [own, grantOfEndpoints(key.endpoints)];
 }
 
 // Not thrown: nodes come by the feed, and one that a newer version wrote must stop its key, not the follower.
-function compileOrNothing({ roles, scopes }: KeyNode): Grant {
+function compileOrNothing({ roles, scopes }: KeyNode, chain: Chain): Grant {
+  return orNothing(() =>
+    compileGrant({ roles: roles.map((role) => listOfRole(scopesOfRole(role, chain) ?? NOTHING)), scopes }),
+  );
+}
+
+function listOfRole(scopes: readonly string[]): ScopeList {
+  let list = listsOfRoles.get(scopes);
+  if (list === undefined) {
+    list = parseScopeList(scopes);
+    listsOfRoles.set(scopes, list);
+  }
+  return list;
+}
+
+/** A scope list that is shared by many keys. */
+export function grantOfList(scopes: readonly string[]): Grant {
+  let grant = grantsOfLists.get(scopes);
+  if (grant === undefined) {
+    grant = orNothing(() => compileGrant({ roles: [], scopes }));
+    grantsOfLists.set(scopes, grant);
+  }
+  return grant;
+}
+
+function grantOfEndpoints(endpoints: readonly EndpointNode[]): Grant {
+  let grant = grantsOfEndpoints.get(endpoints);
+  if (grant === undefined) {
+    const scopes = endpoints.map(({ resource }) => resource);
+    grant = orNothing(() => compileGrant({ roles: [], scopes }));
+    grantsOfEndpoints.set(endpoints, grant);
+  }
+  return grant;
+}
+
+const NOTHING: readonly string[] = [];
+
+function orNothing(compile: () => Grant): Grant {
   try {
-    return compileGrant({ roles: roles.map((role) => builtInRoles.get(role) ?? []), scopes });
+    return compile();
   } catch (error) {
     if (!(error instanceof ScopeSyntaxError)) throw error;
     return compileGrant({ roles: [], scopes: [] });

@@ -3,8 +3,10 @@ import type { KeyFormat } from "@gatehouse/keys";
 import { type Access, Caller } from "@gatehouse/proto/common";
 import type { Call, Guard } from "@gatehouse/service";
 import { denied, unauthenticated } from "@gatehouse/service/failure";
+import { isAddressAllowed } from "./address.ts";
 import { authenticate, type Directory, type Principal } from "./principal.ts";
 import { isProvider } from "./reach.ts";
+import { termsRequired } from "./terms.ts";
 
 /** Short enough to guess is as good as none. */
 const MIN_SECRET_LENGTH = 32;
@@ -15,6 +17,8 @@ export interface AccessGuardOptions {
   /** What Gatehouse's own services present to each other; at least 32 characters. */
   readonly serviceSecret: string;
   readonly nowMs?: () => number;
+  /** Where a call comes from; by default from the other end of its connection. */
+  readonly addressOf?: (call: Pick<Call, "header" | "peerAddress">) => string | undefined;
 }
 
 /**
@@ -23,6 +27,7 @@ export interface AccessGuardOptions {
  */
 export function accessGuard(options: AccessGuardOptions): Guard<Principal> {
   const { directory, format, serviceSecret, nowMs = Date.now } = options;
+  const { addressOf = ({ peerAddress }) => peerAddress } = options;
   const service = serviceGuard(serviceSecret);
   return (_method, rule) => {
     switch (rule.caller) {
@@ -33,9 +38,12 @@ export function accessGuard(options: AccessGuardOptions): Guard<Principal> {
         return (call) => {
           const principal = authenticate(presentedKey(call), format, directory, nowMs);
           return principal instanceof Promise
-            ? principal.then((known) => permit(known, rule))
-            : permit(principal, rule);
+            ? principal.then((known) => permit(known, rule, addressOf(call)))
+            : permit(principal, rule, addressOf(call));
         };
+      case Caller.ANYONE:
+        // What the request holds is the credential, and the handler's to check; there is no principal.
+        return () => undefined as never;
       default:
         throw new Error(`no guard for caller ${rule.caller}`);
     }
@@ -55,7 +63,17 @@ export function presentedKey(call: Pick<Call, "header">): string {
   return key;
 }
 
-function permit(principal: Principal, rule: Access): Principal {
+// In the order of the decision codes.
+function permit(principal: Principal, rule: Access, address: string | undefined): Principal {
+  if (!rule.beforeTerms) {
+    const terms = termsRequired(principal.view.chain, rule.scope);
+    if (terms !== undefined) {
+      throw denied("TERMS_REQUIRED", `the organization has yet to accept ${terms.document} ${terms.version}`);
+    }
+  }
+  if (!isAddressAllowed(principal.view, address)) {
+    throw denied("ADDRESS_DENIED", "the key may not be used from this address");
+  }
   if (rule.scope !== "" && !principal.grant.allows(rule.scope)) {
     throw denied("SCOPE_DENIED", `the key does not hold the scope ${rule.scope}`);
   }

@@ -1,7 +1,24 @@
-export { effectiveGrant, grantOf } from "./grant.ts";
+export { AddressList, canonicalRange, isAddressAllowed, isAddressBound } from "./address.ts";
+export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
 export { METER_NAME } from "./meter.ts";
-export type { AccountNode, AccountStatus, KeyKind, KeyNode, KeyStatus, KeyView } from "./node.ts";
+export {
+  type AccountNode,
+  type AccountStatus,
+  type EndpointNode,
+  type KeyKind,
+  type KeyNode,
+  type KeyStatus,
+  type KeyView,
+  type ProviderRules,
+  providerRulesOf,
+  type RetiringHash,
+  type SigningAlgorithm,
+  type SigningNode,
+  type TermsNode,
+  type VerificationKey,
+} from "./node.ts";
 export { authenticate, type Directory, type Principal, principalOf, secretMatches } from "./principal.ts";
-export { isProvider, isStrictAncestor, reaches } from "./reach.ts";
-export { builtInRoles } from "./role.ts";
+export { isInSubtree, isProvider, isStrictAncestor, reaches } from "./reach.ts";
+export { builtInRoles, scopesOfRole } from "./role.ts";
 export { type KeyState, stateOf, stateOfChain } from "./state.ts";
+export { termsRequired } from "./terms.ts";

@@ -14,6 +14,8 @@ export interface Directory {
   warm?(keyId: string): KeyView | undefined;
   /** Undefined: no such key. Throws Failure SOURCE_UNAVAILABLE where that cannot be known now. */
   findKey(keyId: string): KeyView | undefined | Promise<KeyView | undefined>;
+  /** Finds an imported key by the hash of what was presented; undefined for what begins like none. Throws as findKey. */
+  findImported?(presented: string): KeyView | undefined | Promise<KeyView | undefined>;
 }
 
 /** Who is calling: a living key. */
@@ -33,21 +35,19 @@ export function authenticate(
   nowMs: () => number,
 ): Principal | Promise<Principal> {
   const parsed = format.parse(presented);
-  if (parsed === undefined) throw refused("NOT_FOUND");
+  if (parsed === undefined) return admitLater(directory.findImported?.(presented), presented, nowMs);
   const warm = directory.warm?.(parsed.keyId);
   if (warm !== undefined) return admit(warm, presented, nowMs());
   // Before the look-up: mistyped and forged keys cost no I/O.
   if (!format.authentic(presented)) throw refused("NOT_FOUND");
-  const found = directory.findKey(parsed.keyId);
-  return found instanceof Promise
-    ? found.then((view) => admit(view, presented, nowMs()))
-    : admit(found, presented, nowMs());
+  return admitLater(directory.findKey(parsed.keyId), presented, nowMs);
 }
 
 /** Is `presented` one of the credentials that are valid for the key now? */
-export function secretMatches(view: KeyView, presented: string): boolean {
+export function secretMatches({ key }: KeyView, presented: string, nowMs: number): boolean {
   const hash = hashSecret(presented);
-  return view.key.secretHashes.some((valid) => hashesEqual(valid, hash));
+  if (key.secretHashes.some((valid) => hashesEqual(valid, hash))) return true;
+  return key.retiringHashes.some(({ hash: valid, untilMs }) => nowMs < untilMs && hashesEqual(valid, hash));
 }
 
 /** The principal that a key is, undefined if it is gone. Throws Failure UNAUTHENTICATED where it does not work now. */
@@ -58,8 +58,18 @@ export function principalOf(view: KeyView | undefined, nowMs: number): Principal
   return { view, grant: effectiveGrant(view) };
 }
 
+function admitLater(
+  found: KeyView | undefined | Promise<KeyView | undefined>,
+  presented: string,
+  nowMs: () => number,
+): Principal | Promise<Principal> {
+  return found instanceof Promise
+    ? found.then((view) => admit(view, presented, nowMs()))
+    : admit(found, presented, nowMs());
+}
+
 function admit(view: KeyView | undefined, presented: string, nowMs: number): Principal {
-  if (view === undefined || !secretMatches(view, presented)) throw refused("NOT_FOUND");
+  if (view === undefined || !secretMatches(view, presented, nowMs)) throw refused("NOT_FOUND");
   return principalOf(view, nowMs);
 }
 

@@ -18,6 +18,8 @@ const labels = fc.dictionary(id, fc.string({ maxLength: 5 }), { maxKeys: 3, noNu
 const timeMs = fc.option(fc.nat({ max: 4_102_444_800_000 }), { nil: undefined });
 const texts = fc.array(id, { maxLength: 3 });
 
+const lists = fc.array(fc.tuple(id, texts), { maxLength: 2 }).map((entries) => new Map(entries));
+
 const keys: fc.Arbitrary<KeyNode> = fc.record({
   id,
   accountId: id,
@@ -27,8 +29,21 @@ const keys: fc.Arbitrary<KeyNode> = fc.record({
   name: fc.string({ maxLength: 5 }),
   labels,
   secretHashes: texts,
+  retiringHashes: fc.array(fc.record({ hash: id, untilMs: fc.nat() }), { maxLength: 2 }),
   roles: texts,
   scopes: texts,
+  endpoints: fc.array(fc.record({ name: id, resource: id }), { maxLength: 2 }),
+  ipAllow: texts,
+  ipDeny: texts,
+  deniedIntegrations: texts,
+  signing: fc.option(
+    fc.record({
+      algorithm: fc.constantFrom("HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512", "ED25519"),
+      keys: fc.array(fc.record({ value: id, untilMs: timeMs }), { maxLength: 2 }),
+      strictReplay: fc.boolean(),
+    }),
+    { nil: undefined },
+  ),
   notBeforeMs: timeMs,
   expiresAtMs: timeMs,
 });
@@ -38,8 +53,24 @@ const accounts: fc.Arbitrary<AccountNode> = fc.record({
   parentId: fc.option(id, { nil: undefined }),
   organizationId: fc.option(id, { nil: undefined }),
   slug: id,
+  formerSlugs: texts,
   status: fc.constantFrom("ACTIVE" as const, "SUSPENDED" as const, "CLOSED" as const),
   labels,
+  type: id,
+  scopeCeiling: texts,
+  isolated: fc.boolean(),
+  roles: lists,
+  acceptedTerms: fc.array(fc.tuple(id, id), { maxLength: 2 }).map((entries) => new Map(entries)),
+  plan: id,
+  upstreamCredential: id,
+  providerRules: fc.option(
+    fc.record({
+      types: lists,
+      terms: fc.array(fc.record({ document: id, version: id, gates: texts }), { maxLength: 2 }),
+      importPrefixes: texts,
+    }),
+    { nil: undefined },
+  ),
 });
 
 describe("a node on the wire", () => {

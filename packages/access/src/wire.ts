@@ -1,17 +1,41 @@
+import { create } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import type { AccountState, KeyState } from "@gatehouse/proto/identity";
 import {
+  type AccountState,
+  AccountStateSchema,
+  type KeyState,
+  KeyStateSchema,
+  type SigningState,
   AccountStatus as WireAccountStatus,
   KeyKind as WireKeyKind,
   KeyStatus as WireKeyStatus,
+  type ProviderRules as WireProviderRules,
+  SigningAlgorithm as WireSigningAlgorithm,
 } from "@gatehouse/proto/identity";
-import type { AccountNode, AccountStatus, KeyKind, KeyNode, KeyStatus } from "./node.ts";
+import type {
+  AccountNode,
+  AccountStatus,
+  EndpointNode,
+  KeyKind,
+  KeyNode,
+  KeyStatus,
+  ProviderRules,
+  RetiringHash,
+  SigningAlgorithm,
+  SigningNode,
+} from "./node.ts";
 
 /** Nodes to and from the messages of identity's feed. A state this version does not know stops the key. */
 
 const keyKinds: readonly KeyKind[] = ["MASTER", "ACCOUNT", "SUB"];
 const keyStatuses: readonly KeyStatus[] = ["ENABLED", "DISABLED", "REVOKED"];
 const accountStatuses: readonly AccountStatus[] = ["ACTIVE", "SUSPENDED", "CLOSED"];
+const algorithms: readonly SigningAlgorithm[] = ["HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512", "ED25519"];
+
+// Most nodes have nothing in most lists, and there may be a million of them.
+const NONE: readonly never[] = Object.freeze([]);
+const NO_ENTRIES: ReadonlyMap<string, never> = new Map<string, never>();
 
 export function keyNode(state: KeyState): KeyNode {
   return {
@@ -23,10 +47,22 @@ export function keyNode(state: KeyState): KeyNode {
     name: state.name,
     labels: state.labels,
     secretHashes: state.secretHashes,
-    roles: state.roles,
-    scopes: state.scopes,
-    notBeforeMs: state.notBefore && timestampDate(state.notBefore).getTime(),
-    expiresAtMs: state.expiresAt && timestampDate(state.expiresAt).getTime(),
+    retiringHashes: listOf(
+      state.retiringHashes,
+      ({ hash, expiresAt }): RetiringHash => ({
+        hash,
+        untilMs: unixMs(expiresAt) ?? 0,
+      }),
+    ),
+    roles: listOf(state.roles, (role) => role),
+    scopes: listOf(state.scopes, (scope) => scope),
+    endpoints: listOf(state.endpoints, ({ name, resource }): EndpointNode => ({ name, resource })),
+    ipAllow: listOf(state.ipAllow, (range) => range),
+    ipDeny: listOf(state.ipDeny, (range) => range),
+    deniedIntegrations: listOf(state.deniedIntegrations, (integration) => integration),
+    signing: state.signing && signingNode(state.signing),
+    notBeforeMs: unixMs(state.notBefore),
+    expiresAtMs: unixMs(state.expiresAt),
   };
 }
 
@@ -36,14 +72,22 @@ export function accountNode(state: AccountState): AccountNode {
     parentId: state.parentId || undefined,
     organizationId: state.organizationId || undefined,
     slug: state.slug,
+    formerSlugs: listOf(state.formerSlugs, (slug) => slug),
     status: accountStatuses.find((status) => WireAccountStatus[status] === state.status) ?? "SUSPENDED",
     labels: state.labels,
+    type: state.type,
+    scopeCeiling: listOf(state.scopeCeiling, (scope) => scope),
+    isolated: state.isolated,
+    roles: mapOf(state.roles, ({ name, scopes }) => [name, scopes]),
+    acceptedTerms: mapOf(state.acceptedTerms, ({ document, version }) => [document, version]),
+    plan: state.plan,
+    upstreamCredential: state.upstreamCredential,
+    providerRules: state.providerRules && providerRules(state.providerRules),
   };
 }
 
 export function keyState(node: KeyNode): KeyState {
-  return {
-    $typeName: "gatehouse.identity.v1.KeyState",
+  return create(KeyStateSchema, {
     id: node.id,
     accountId: node.accountId,
     parentKeyId: node.parentKeyId ?? "",
@@ -52,21 +96,90 @@ export function keyState(node: KeyNode): KeyState {
     name: node.name,
     labels: { ...node.labels },
     secretHashes: [...node.secretHashes],
+    retiringHashes: node.retiringHashes.map(({ hash, untilMs }) => ({
+      hash,
+      expiresAt: timestampFromMs(untilMs),
+    })),
     roles: [...node.roles],
     scopes: [...node.scopes],
+    endpoints: node.endpoints.map(({ name, resource }) => ({ name, resource })),
+    ipAllow: [...node.ipAllow],
+    ipDeny: [...node.ipDeny],
+    deniedIntegrations: [...node.deniedIntegrations],
+    ...(node.signing !== undefined && { signing: signingState(node.signing) }),
     ...(node.notBeforeMs !== undefined && { notBefore: timestampFromMs(node.notBeforeMs) }),
     ...(node.expiresAtMs !== undefined && { expiresAt: timestampFromMs(node.expiresAtMs) }),
-  };
+  });
 }
 
 export function accountState(node: AccountNode): AccountState {
-  return {
-    $typeName: "gatehouse.identity.v1.AccountState",
+  return create(AccountStateSchema, {
     id: node.id,
     parentId: node.parentId ?? "",
     organizationId: node.organizationId ?? "",
     slug: node.slug,
+    formerSlugs: [...node.formerSlugs],
     status: WireAccountStatus[node.status],
     labels: { ...node.labels },
+    type: node.type,
+    scopeCeiling: [...node.scopeCeiling],
+    isolated: node.isolated,
+    roles: [...node.roles].map(([name, scopes]) => ({ name, scopes: [...scopes] })),
+    acceptedTerms: [...node.acceptedTerms].map(([document, version]) => ({ document, version })),
+    plan: node.plan,
+    upstreamCredential: node.upstreamCredential,
+    ...(node.providerRules !== undefined && { providerRules: providerRulesState(node.providerRules) }),
+  });
+}
+
+function signingNode({ algorithm, keys, strictReplay }: SigningState): SigningNode {
+  const known = algorithms.find((each) => WireSigningAlgorithm[each] === algorithm);
+  return {
+    // Without keys no signature holds, which is what an algorithm that this version does not know comes to.
+    algorithm: known ?? "ED25519",
+    keys:
+      known === undefined
+        ? NONE
+        : keys.map(({ value, expiresAt }) => ({ value, untilMs: unixMs(expiresAt) })),
+    strictReplay,
   };
+}
+
+function signingState({ algorithm, keys, strictReplay }: SigningNode) {
+  return {
+    algorithm: WireSigningAlgorithm[algorithm],
+    keys: keys.map(({ value, untilMs }) => ({
+      value,
+      ...(untilMs !== undefined && { expiresAt: timestampFromMs(untilMs) }),
+    })),
+    strictReplay,
+  };
+}
+
+function providerRules({ types, terms, importPrefixes }: WireProviderRules): ProviderRules {
+  return {
+    types: mapOf(types, ({ name, scopeCeiling }) => [name, scopeCeiling]),
+    terms: terms.map(({ document, version, gates }) => ({ document, version, gates })),
+    importPrefixes,
+  };
+}
+
+function providerRulesState({ types, terms, importPrefixes }: ProviderRules) {
+  return {
+    types: [...types].map(([name, scopeCeiling]) => ({ name, scopeCeiling: [...scopeCeiling] })),
+    terms: terms.map(({ document, version, gates }) => ({ document, version, gates: [...gates] })),
+    importPrefixes: [...importPrefixes],
+  };
+}
+
+function listOf<T, R>(list: readonly T[], convert: (item: T) => R): readonly R[] {
+  return list.length === 0 ? NONE : list.map(convert);
+}
+
+function mapOf<T, V>(list: readonly T[], entry: (item: T) => [string, V]): ReadonlyMap<string, V> {
+  return list.length === 0 ? NO_ENTRIES : new Map(list.map(entry));
+}
+
+function unixMs(timestamp: Timestamp | undefined): number | undefined {
+  return timestamp && timestampDate(timestamp).getTime();
 }

@@ -53,6 +53,14 @@ export const REASONS = [
   "LOG_TRUNCATED",
   "OVERLOADED",
   "INTERNAL",
+  "PLAN_FEATURE",
+  "TYPE_NOT_ENABLED",
+  "TERMS_REQUIRED",
+  "ADDRESS_DENIED",
+  "ACCOUNT_HOLDS",
+  "IN_USE",
+  "ALREADY_MEMBER",
+  "CREDENTIAL_TAKEN",
 ] as const;
 
 /** Why a call failed; clients branch on it. */

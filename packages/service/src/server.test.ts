@@ -79,6 +79,10 @@ const feed = route<typeof FeedService, string>(FeedService, {
   resolveKeys: () => ({}),
   resolveAccounts: () => ({}),
   resolveMeters: () => ({}),
+  resolveHashes: () => ({}),
+  resolveCatalog: () => ({}),
+  recordActivity: () => ({}),
+  claimNonce: () => ({}),
   async *snapshot(_request, call) {
     for (let revision = 1n; revision <= 3n; revision++) {
       yield { position: { incarnation: call.principal, revision } };

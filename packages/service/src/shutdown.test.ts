@@ -24,6 +24,10 @@ function start(
     resolveKeys: () => ({}),
     resolveAccounts: () => ({}),
     resolveMeters: () => ({}),
+    resolveHashes: () => ({}),
+    resolveCatalog: () => ({}),
+    recordActivity: () => ({}),
+    claimNonce: () => ({}),
     async *snapshot(_request, call) {
       yield {};
       if (!call.draining.aborted) await once(call.draining, "abort");

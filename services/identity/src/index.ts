@@ -24,18 +24,17 @@ import {
 import type { DataSource } from "typeorm";
 import type { IdentityConfig } from "./config.ts";
 import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
+import type { Plan } from "./domain/definition.ts";
 import type { Domain } from "./domain/domain.ts";
-import { DEFAULT_PLAN, type Plan } from "./domain/plan.ts";
+import { DEFAULT_PLAN } from "./domain/plan.ts";
 import type { Store } from "./domain/store.ts";
-import { accountService } from "./rpc/account-service.ts";
 import { auditedGuard } from "./rpc/audited-guard.ts";
-import { feedService } from "./rpc/feed-service.ts";
-import { keyService } from "./rpc/key-service.ts";
-import { meterService } from "./rpc/meter-service.ts";
+import { routes } from "./rpc/routes.ts";
 import { accountRows } from "./storage/account-row.ts";
 import { auditRows } from "./storage/audit-row.ts";
 import { DatabaseFeed } from "./storage/database-feed.ts";
 import { DatabaseStore } from "./storage/database-store.ts";
+import { definitionRows } from "./storage/definition-row.ts";
 import { keyRows } from "./storage/key-row.ts";
 import { meterRows } from "./storage/meter-row.ts";
 import { migrations } from "./storage/migrations/index.ts";
@@ -43,7 +42,8 @@ import { replayRows } from "./storage/replay-row.ts";
 
 export { type IdentityConfig, readIdentityConfig } from "./config.ts";
 export type { Bootstrapped } from "./domain/bootstrap.ts";
-export { DEFAULT_PLAN, type Plan } from "./domain/plan.ts";
+export type { Plan } from "./domain/definition.ts";
+export { DEFAULT_PLAN } from "./domain/plan.ts";
 export { keepRootKey } from "./keep-root-key.ts";
 
 /** What tests and the stack put in the place of what the configuration would give. */
@@ -51,6 +51,7 @@ export interface IdentityOverrides {
   /** Shared with other services of the process; left open by `close`. */
   readonly bus?: Bus;
   readonly nowMs?: () => number;
+  /** What the first start makes of the plan `default`. */
   readonly plan?: Plan;
   /** Wraps the store; for tests that take a mechanism away. */
   readonly wrapStore?: (store: Store) => Store;
@@ -94,17 +95,16 @@ export async function createIdentity(
       bus.publish(bellSubject("identity"), encodeBell({ entityIds }));
     const changeLog = new ChangeLog({ dataSource, source: "identity", ring });
     const store = wrapStore(new DatabaseStore(dataSource, changeLog));
-    const domain: Domain = { store, format, plan, nowMs };
-    const bootstrapped = await bootstrap(domain, config.rootKey?.reveal());
+    const domain: Domain = { store, format, nowMs };
+    const bootstrapped = await bootstrap(domain, plan, config.rootKey?.reveal());
     const trimming = trimLoop(dataSource, log);
     opened.add("trimming", () => trimming.stop());
     const directory: Directory = { findKey: (keyId) => store.keys.find(keyId) };
     const guard = accessGuard({ directory, format, serviceSecret: config.serviceSecret.reveal(), nowMs });
     const feedLog = new ChangeLog({ dataSource: followed, source: "identity" });
     const feed = new DatabaseFeed(feedLog);
-    const routes = [accountService(domain), keyService(domain), meterService(domain), feedService(feed)];
     return {
-      routes: routes.map((route) => translatedRoute(route, databaseFailure)),
+      routes: routes(domain, feed).map((route) => translatedRoute(route, databaseFailure)),
       guard: translatedGuard(auditedGuard(guard, domain, directory), databaseFailure),
       changeLog,
       bootstrapped,
@@ -123,7 +123,7 @@ async function open(config: IdentityConfig, opened: Disposables, poolSize: numbe
   const dataSource = await openDatabase({
     url: config.databaseUrl.reveal(),
     schema: "identity",
-    entities: [accountRows, keyRows, meterRows, auditRows, replayRows],
+    entities: [accountRows, keyRows, definitionRows, meterRows, auditRows, replayRows],
     migrations,
     poolSize,
   });

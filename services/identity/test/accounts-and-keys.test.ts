@@ -1,12 +1,13 @@
 import { KeyKind, KeyStatus } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { DEFAULT_PLAN } from "../src/index.ts";
 import { reasonOf, type System, startSystem, timely } from "./system.ts";
 
 let system: System;
 
 beforeAll(async () => {
   system = await startSystem({
-    plan: { name: "default", depth: 1, accounts: 4, keysPerAccount: 3, subKeysPerAccount: 2 },
+    plan: { ...DEFAULT_PLAN, depth: 1, accounts: 4, keysPerAccount: 3, subKeysPerAccount: 2 },
   });
 });
 afterAll(() => system?.stop());

@@ -4,6 +4,7 @@ import {
   effectiveGrant,
   type KeyNode,
   type KeyView,
+  type ProviderRules,
 } from "@gatehouse/access";
 import type { Grant } from "@gatehouse/scopes";
 import type { ChargePath } from "./charge-path.ts";
@@ -17,8 +18,17 @@ export class AccountEntry implements AccountNode {
   readonly parentId: string | undefined;
   readonly organizationId: string | undefined;
   slug: string;
+  formerSlugs: readonly string[];
   status: AccountStatus;
   labels: Readonly<Record<string, string>>;
+  type: string;
+  scopeCeiling: readonly string[];
+  isolated: boolean;
+  roles: ReadonlyMap<string, readonly string[]>;
+  acceptedTerms: ReadonlyMap<string, string>;
+  plan: string;
+  upstreamCredential: string;
+  providerRules: ProviderRules | undefined;
   /** The revision that this state is true at, or later. */
   revision: number;
   /** The proof that was the newest begun when a bell cast doubt on this entry; -1 for none. */
@@ -31,8 +41,17 @@ export class AccountEntry implements AccountNode {
     this.parentId = node.parentId;
     this.organizationId = node.organizationId;
     this.slug = node.slug;
+    this.formerSlugs = node.formerSlugs;
     this.status = node.status;
     this.labels = node.labels;
+    this.type = node.type;
+    this.scopeCeiling = node.scopeCeiling;
+    this.isolated = node.isolated;
+    this.roles = node.roles;
+    this.acceptedTerms = node.acceptedTerms;
+    this.plan = node.plan;
+    this.upstreamCredential = node.upstreamCredential;
+    this.providerRules = node.providerRules;
     this.revision = revision;
   }
 
@@ -40,8 +59,17 @@ export class AccountEntry implements AccountNode {
   update(node: AccountNode, revision: number): void {
     if (revision < this.revision || this.status === "CLOSED") return;
     this.slug = node.slug;
+    this.formerSlugs = node.formerSlugs;
     this.status = node.status;
     this.labels = node.labels;
+    this.type = node.type;
+    this.scopeCeiling = node.scopeCeiling;
+    this.isolated = node.isolated;
+    this.roles = node.roles;
+    this.acceptedTerms = node.acceptedTerms;
+    this.plan = node.plan;
+    this.upstreamCredential = node.upstreamCredential;
+    this.providerRules = node.providerRules;
     this.revision = revision;
   }
 }

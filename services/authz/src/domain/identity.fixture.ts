@@ -55,17 +55,32 @@ const newKey: KeyNode = {
   name: "key",
   labels: {},
   secretHashes: [],
+  retiringHashes: [],
   roles: [],
   scopes: ["**"],
+  endpoints: [],
+  ipAllow: [],
+  ipDeny: [],
+  deniedIntegrations: [],
+  signing: undefined,
   notBeforeMs: undefined,
   expiresAtMs: undefined,
 };
 
-const newAccount: AccountNode = {
+export const newAccount: AccountNode = {
   id: "",
   parentId: "acc_root",
   organizationId: "acc_org",
   slug: "acme",
+  formerSlugs: [],
   status: "ACTIVE",
   labels: {},
+  type: "",
+  scopeCeiling: [],
+  isolated: false,
+  roles: new Map(),
+  acceptedTerms: new Map(),
+  plan: "",
+  upstreamCredential: "",
+  providerRules: undefined,
 };

@@ -124,7 +124,7 @@ export class Verifier {
       if (identityGate.unreachable) return this.#decision(undecidable, call);
       return () => this.#readOr(this.#options.identity.readKey(parsed.keyId));
     }
-    if (!secretMatches(entry.view, call.presented) || !sees(verifier, entry.accounts)) {
+    if (!secretMatches(entry.view, call.presented, now.wallMs) || !sees(verifier, entry.accounts)) {
       return this.#decision({ code: "NOT_FOUND" }, call);
     }
     const state = stateOf(entry.view, now.wallMs);

@@ -5,18 +5,48 @@ export const PROFILE_FIELDS = ["company", "vat", "country", "address", "city", "
 export type ProfileField = (typeof PROFILE_FIELDS)[number];
 export type Profile = Readonly<Partial<Record<ProfileField, string>>>;
 
+export const LEAK_POLICIES = ["DISABLE", "REVOKE", "NOTIFY"] as const;
+export type LeakPolicy = (typeof LEAK_POLICIES)[number];
+
+/** Terms that an organization has accepted. */
+export interface AcceptedTerms {
+  readonly document: string;
+  readonly version: string;
+  readonly at: Date;
+  readonly keyId: string;
+}
+
 /** A node of the tree, with all that its owner sees of it. */
 export interface Account extends AccountNode {
   /** The ids from the root down to this account. An account never moves, so neither does its path. */
   readonly path: readonly string[];
   readonly name: string;
   readonly suspensionReason: string;
-  /** The organization's plan; empty for the root, which has none. */
-  readonly plan: string;
   readonly profile: Profile;
+  /** The types that are enabled for its subtree, besides the open ones and those of the accounts above. */
+  readonly enabledTypes: readonly string[];
+  /** What happens to leaked keys; undefined for what the account above says. */
+  readonly leakPolicy: LeakPolicy | undefined;
+  /** The terms that the organization has accepted. */
+  readonly terms: readonly AcceptedTerms[];
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }
+
+/** What a new account has of everything that is set later. */
+export const NOTHING_SET = {
+  formerSlugs: [],
+  type: "",
+  scopeCeiling: [],
+  enabledTypes: [],
+  isolated: false,
+  leakPolicy: undefined,
+  terms: [],
+  acceptedTerms: new Map<string, string>(),
+  upstreamCredential: "",
+  roles: new Map<string, readonly string[]>(),
+  providerRules: undefined,
+} as const satisfies Partial<Account>;
 
 /** An account and its ancestors: own account first, root last; never empty. */
 export type Chain = readonly [Account, ...Account[]];

@@ -19,6 +19,8 @@ export interface AuditEvent {
   readonly outcome: string;
   readonly before: unknown;
   readonly after: unknown;
+  /** The account that it concerns: the target's; for a refused attempt the actor's. Then those above, root first. */
+  readonly accountPath: readonly string[];
 }
 
 /** What an attempt is, before it is known how it ends. */
@@ -33,9 +35,10 @@ export interface Attempt {
 export function done(
   attempt: Attempt,
   at: Date,
-  change: { target: string; before?: unknown; after: unknown },
+  change: { target: string; account: Pick<Account, "path">; before?: unknown; after: unknown },
 ): AuditEvent {
-  return { ...eventOf(attempt, at), outcome: "OK", before: null, ...change };
+  const { target, account, before = null, after } = change;
+  return { ...eventOf(attempt, at), outcome: "OK", target, accountPath: account.path, before, after };
 }
 
 /** Runs an attempt; where it is refused, the refusal is on record before the caller hears of it. */
@@ -51,20 +54,42 @@ export async function audited<T>(domain: Domain, attempt: Attempt, run: () => Pr
 /** Puts a refusal on record. It stands as a refusal where that fails too. */
 export async function recordRefusal(domain: Domain, attempt: Attempt, refusal: Failure): Promise<void> {
   const event = eventOf(attempt, new Date(domain.nowMs()));
-  const refused = { ...event, outcome: refusal.reason, before: null, after: null };
+  const accountPath = attempt.actor.view.chain.map(({ id }) => id).reverse();
+  const refused = { ...event, accountPath, outcome: refusal.reason, before: null, after: null };
   await domain.store.recordRefusal(refused).catch(() => {});
 }
 
 /** An account as the audit shows it. */
 export function auditedAccount(account: Account): unknown {
-  const { slug, name, status, suspensionReason, plan, profile, labels, parentId } = account;
-  return { parentId, slug, name, status, suspensionReason, plan, profile, labels };
+  const { slug, name, type, status, suspensionReason, plan, profile, labels, parentId } = account;
+  const { scopeCeiling, enabledTypes, isolated, leakPolicy, terms, upstreamCredential } = account;
+  return {
+    parentId,
+    slug,
+    name,
+    type,
+    status,
+    suspensionReason,
+    plan,
+    profile,
+    labels,
+    scopeCeiling,
+    enabledTypes,
+    isolated,
+    leakPolicy,
+    terms,
+    hasUpstreamCredential: upstreamCredential !== "",
+  };
 }
 
 /** A key as the audit shows it. */
 export function auditedKey(key: Key): unknown {
-  const { secretHashes: _, id: __, createdAt: ___, updatedAt: ____, ...shown } = key;
-  return shown;
+  const { secretHashes: _, retiringHashes, signing, id: __, createdAt: ___, updatedAt: ____, ...shown } = key;
+  return {
+    ...shown,
+    signing: signing && { algorithm: signing.algorithm, strictReplay: signing.strictReplay },
+    graceEndsAt: retiringHashes.map(({ untilMs }) => new Date(untilMs)),
+  };
 }
 
 function eventOf({ actor, action, target }: Attempt, at: Date) {

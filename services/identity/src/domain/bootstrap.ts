@@ -1,11 +1,13 @@
 import { hashSecret, type KeyFormat, maskKey, mintId } from "@gatehouse/keys";
-import type { Account } from "./account.ts";
+import { type Account, NOTHING_SET } from "./account.ts";
 import type { AuditEvent } from "./audit.ts";
 import { auditedAccount, auditedKey } from "./audit.ts";
+import type { Definition, Plan } from "./definition.ts";
 import type { Domain } from "./domain.ts";
 import type { Key } from "./key.ts";
 import { REQUESTS } from "./meter.ts";
 import { mintKey } from "./new-key.ts";
+import { DEFAULT_PLAN_NAME } from "./plan.ts";
 
 /** What the first start made; nothing on every later one. */
 export interface Bootstrapped {
@@ -17,10 +19,14 @@ export interface Bootstrapped {
 const GATE = "bootstrap";
 
 /**
- * Makes the root account, its key and the meter `requests` where there is no account yet.
+ * Makes the root account, its key, the plan `default` and the meter `requests` where there is no account yet.
  * `rootKey` is a whole master key of this deployment's format. Throws an Error where it is not.
  */
-export async function bootstrap(domain: Domain, rootKey: string | undefined): Promise<Bootstrapped> {
+export async function bootstrap(
+  domain: Domain,
+  plan: Plan,
+  rootKey: string | undefined,
+): Promise<Bootstrapped> {
   const at = new Date(domain.nowMs());
   const account = rootAccount(at);
   const handedIn = rootKey === undefined ? undefined : handedInKey(domain.format, account.id, rootKey, at);
@@ -30,6 +36,7 @@ export async function bootstrap(domain: Domain, rootKey: string | undefined): Pr
     const { key, secret } = handedIn ?? mintKey(domain.format, rootKeyWish(account.id), at);
     await change.accounts.insert(account);
     await change.keys.insert(key);
+    await change.definitions.put(defaultPlan(account.id, plan, at));
     await change.meters.insert({ ...REQUESTS, createdAt: at });
     await change.audit(firstEvent(account, key, at));
     return secret;
@@ -51,9 +58,16 @@ function rootAccount(at: Date): Account {
     plan: "",
     profile: {},
     labels: {},
+    ...NOTHING_SET,
+    providerRules: { types: new Map(), terms: [], importPrefixes: [] },
     createdAt: at,
     updatedAt: at,
   };
+}
+
+function defaultPlan(accountId: string, body: Plan, at: Date): Definition<"plan"> {
+  const name = DEFAULT_PLAN_NAME;
+  return { kind: "plan", accountId, name, id: mintId("pln"), body, createdAt: at, updatedAt: at };
 }
 
 function rootKeyWish(accountId: string) {
@@ -80,6 +94,7 @@ function firstEvent(account: Account, key: Key, at: Date): AuditEvent {
     action: "gatehouse.bootstrap",
     target: account.id,
     outcome: "OK",
+    accountPath: account.path,
     before: null,
     after: { account: auditedAccount(account), firstKey: auditedKey(key) },
   };

@@ -73,7 +73,7 @@ function changeStatus(
       const at = new Date(domain.nowMs());
       await change.accounts.setStatus(id, status, reason, at);
       const account: Account = { ...before, status, suspensionReason: reason, updatedAt: at };
-      const audit = { target: id, before: auditedAccount(before), after: auditedAccount(account) };
+      const audit = { target: id, account, before: auditedAccount(before), after: auditedAccount(account) };
       await change.audit(done(attempt, at, audit));
       return account;
     });

@@ -61,9 +61,10 @@ function changeStatus(
       if (before.key.status === status) return before.key;
       if (before.key.status === "REVOKED") throw failedPrecondition("FINAL_STATE", "the key is revoked");
       const at = new Date(domain.nowMs());
-      await apply(domain, change, before, status, at);
+      await apply(change, before, status, at);
       const { key } = (await change.keys.find(keyId))!;
-      const audit = { target: keyId, before: auditedKey(before.key), after: auditedKey(key) };
+      const account = before.chain[0];
+      const audit = { target: keyId, account, before: auditedKey(before.key), after: auditedKey(key) };
       await change.audit(done(attempt, at, audit));
       return key;
     });
@@ -84,8 +85,8 @@ function requireNotStoodOn(actor: Principal, key: Key): void {
   }
 }
 
-async function apply(domain: Domain, change: Change, { key, chain }: KeyInTree, status: KeyStatus, at: Date) {
+async function apply(change: Change, { key, chain }: KeyInTree, status: KeyStatus, at: Date) {
   if (status === "REVOKED") return change.keys.revoke(key.id, at);
-  if (status === "ENABLED") await requireRoomForKey(domain, change, chain[0], key.kind);
+  if (status === "ENABLED") await requireRoomForKey(change, chain, key.kind);
   return change.keys.setStatus(key.id, status, at);
 }

@@ -1,15 +1,24 @@
 import { builtInRoles, type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
 import { denied, failedPrecondition } from "@gatehouse/service/failure";
-import { type Account, type Chain, PROFILE_FIELDS, type Profile, slugSpaceBelow } from "./account.ts";
+import {
+  type Account,
+  type Chain,
+  NOTHING_SET,
+  PROFILE_FIELDS,
+  type Profile,
+  rootOf,
+  slugSpaceBelow,
+} from "./account.ts";
 import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
 import { audited, auditedAccount, auditedKey, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount } from "./find-in-reach.ts";
-import { coveredRoles, requireCovered } from "./grant-rule.ts";
+import { coveredRoles, requireCovered, requireRoles } from "./grant-rule.ts";
 import type { Key } from "./key.ts";
 import { type KeyWish, mintKey } from "./new-key.ts";
+import { DEFAULT_PLAN_NAME } from "./plan.ts";
 import { accountsGate, requireRoomForAccount } from "./plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "./replay-rule.ts";
 import { deriveSlug, SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
@@ -49,7 +58,7 @@ export function createAccount(
   actor: Principal,
   request: CreateAccountRequest,
 ): Promise<CreatedAccount> {
-  const wanted = check(domain, request);
+  const wanted = check(request);
   const attempt = { actor, action: "gatehouse.accounts.create", target: wanted.parent ?? "" };
   return audited(domain, attempt, async () => {
     requireManager(actor);
@@ -68,22 +77,25 @@ export function createAccount(
       const below = (await change.accounts.find(parent[0].id))!;
       requireActive(below);
       const at = new Date(domain.nowMs());
-      const unnamed = newAccount(domain, below[0], wanted, at);
+      const unnamed = newAccount(below[0], wanted, at);
       const { key, secret } = mintKey(domain.format, firstKeyOf(creator, unnamed, wanted.firstKey), at);
-      requireCovered(creator, key, undefined);
+      const chain: Chain = [{ ...unnamed, slug: "" }, ...below];
+      await requirePlan(change, chain);
+      requireRoles(chain, "first_key.roles", key.roles);
+      requireCovered(creator, { key, parent: undefined, chain });
       await remember(change, create, { accountId: unnamed.id, keyId: key.id }, at);
 
       // Every account of an organization is made behind this gate, one after the other: only what counts or names
       // accounts, and what writes, comes after it.
       await change.gate({ reliedOn: [], changed: [accountsGate(below[0])] });
-      await requireRoomForAccount(domain, change, below);
+      await requireRoomForAccount(change, below);
       const space = slugSpaceBelow(below[0]);
       const slug = wanted.slug || (await deriveSlug(change.accounts, space, wanted.name, unnamed.id));
       const account: Account = { ...unnamed, slug };
       await change.accounts.insert(account);
       await change.keys.insert(key);
       const after = { account: auditedAccount(account), firstKey: auditedKey(key) };
-      await change.audit(done(attempt, at, { target: account.id, after }));
+      await change.audit(done(attempt, at, { target: account.id, account, after }));
       return { account, key, secret, replayed: false };
     });
     return { ...value, freshness };
@@ -92,14 +104,14 @@ export function createAccount(
 
 type Wanted = ReturnType<typeof check>;
 
-function check(domain: Domain, request: CreateAccountRequest) {
+function check(request: CreateAccountRequest) {
   const fields = new Fields();
   const { firstKey } = request;
   const wanted = {
     parent: fields.reference("parent", request.parent),
     name: fields.text("name", request.name, { min: 1, max: 100 }),
     slug: request.slug && fields.pattern("slug", request.slug, SLUG_PATTERN, SLUG_RULE),
-    plan: request.plan,
+    plan: request.plan && fields.pattern("plan", request.plan, SLUG_PATTERN, SLUG_RULE),
     profile: request.profile,
     labels: fields.labels("labels", request.labels),
     firstKey: {
@@ -110,7 +122,6 @@ function check(domain: Domain, request: CreateAccountRequest) {
     },
     idempotencyKey: fields.idempotencyKey("idempotency_key", request.idempotencyKey),
   };
-  if (request.plan !== "" && request.plan !== domain.plan.name) fields.wrong("plan", "is no plan");
   for (const field of PROFILE_FIELDS) {
     fields.text(`profile.${snakeCase(field)}`, request.profile[field] ?? "", { max: 200 });
   }
@@ -129,12 +140,21 @@ function requirePlanFits(wanted: Wanted, [parent]: Chain): void {
   fields.check();
 }
 
+/** Throws Failure INVALID_ARGUMENT where an organization is to have a plan that is not there. */
+async function requirePlan(change: Change, chain: Chain): Promise<void> {
+  const fields = new Fields();
+  const { plan } = chain[0];
+  const found = await change.definitions.find("plan", rootOf(chain).id, plan);
+  if (found === undefined) fields.wrong("plan", "is no plan");
+  fields.check();
+}
+
 function requireActive(chain: Chain): void {
   if (stateOfChain(chain) === "VALID") return;
   throw failedPrecondition("ACCOUNT_INACTIVE", "the account above, or one above that, is not active");
 }
 
-function newAccount(domain: Domain, parent: Account, wanted: Wanted, at: Date): Omit<Account, "slug"> {
+function newAccount(parent: Account, wanted: Wanted, at: Date): Omit<Account, "slug"> {
   const id = mintId("acc");
   return {
     id,
@@ -144,9 +164,10 @@ function newAccount(domain: Domain, parent: Account, wanted: Wanted, at: Date): 
     name: wanted.name,
     status: "ACTIVE",
     suspensionReason: "",
-    plan: parent.plan || domain.plan.name,
+    plan: parent.plan || wanted.plan || DEFAULT_PLAN_NAME,
     profile: wanted.profile,
     labels: wanted.labels,
+    ...NOTHING_SET,
     createdAt: at,
     updatedAt: at,
   };

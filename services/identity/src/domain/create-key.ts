@@ -6,7 +6,7 @@ import { audited, auditedKey, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount, findKey } from "./find-in-reach.ts";
-import { requireCovered } from "./grant-rule.ts";
+import { requireCovered, requireRoles } from "./grant-rule.ts";
 import type { Key, KeyInTree } from "./key.ts";
 import { mintKey } from "./new-key.ts";
 import { keysGate, requireRoomForKey } from "./plan-rule.ts";
@@ -69,14 +69,15 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
       const parentKey = parent && (await change.keys.find(parent.key.id))!.key;
       if (parentKey?.status === "REVOKED")
         throw failedPrecondition("FINAL_STATE", "the parent key is revoked");
-      await requireRoomForKey(domain, change, owner[0], wanted.kind);
+      await requireRoomForKey(change, owner, wanted.kind);
       const at = new Date(domain.nowMs());
       const wish = { ...wanted, accountId, parentKeyId: parentKey?.id };
       const { key, secret } = mintKey(domain.format, wish, at);
-      requireCovered(creator, key, parentKey);
+      requireRoles(owner, "roles", key.roles);
+      requireCovered(creator, { key, parent: parentKey, chain: owner });
       await change.keys.insert(key);
       await remember(change, create, { accountId, keyId: key.id }, at);
-      await change.audit(done(attempt, at, { target: key.id, after: auditedKey(key) }));
+      await change.audit(done(attempt, at, { target: key.id, account: owner[0], after: auditedKey(key) }));
       return { key, secret, replayed: false };
     });
     return { ...value, freshness };

@@ -1,4 +1,5 @@
 import type { AccountNode, KeyNode } from "@gatehouse/access";
+import type { Endpoint } from "./definition.ts";
 import type { AccountName } from "./store.ts";
 
 /** A position in the change log. */
@@ -11,7 +12,10 @@ export interface Position {
 export type Entity =
   | { readonly kind: "account"; readonly account: AccountNode }
   | { readonly kind: "key"; readonly key: KeyNode }
-  | { readonly kind: "meter"; readonly meter: { readonly name: string } };
+  | { readonly kind: "meter"; readonly meter: { readonly name: string } }
+  | { readonly kind: "api"; readonly name: string; readonly endpoints: readonly Endpoint[] }
+  /** What has nothing but a name any more. */
+  | { readonly kind: "gone"; readonly of: "meter" | "api"; readonly name: string };
 
 export interface FeedChange {
   readonly revision: number;
@@ -29,6 +33,8 @@ export interface Feed {
   resolveAccounts(
     names: readonly AccountName[],
   ): Promise<{ position: Position; accountIds: (string | undefined)[]; accounts: AccountNode[] }>;
+  /** Every API of the catalog. */
+  catalog(): Promise<{ position: Position; apis: { name: string; endpoints: readonly Endpoint[] }[] }>;
   meters(): Promise<{ position: Position; names: string[] }>;
   /** Everything, accounts before what hangs below them. */
   snapshot(): AsyncIterable<{ position: Position; entities: Entity[] }>;

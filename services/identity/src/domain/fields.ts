@@ -1,7 +1,7 @@
-import { builtInRoles } from "@gatehouse/access";
 import { MAX_SCOPES, scopeListErrors } from "@gatehouse/scopes";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import { decodePageToken } from "./page-token.ts";
+import { SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
 import type { Page } from "./store.ts";
 
 export const MAX_LABELS = 32;
@@ -13,6 +13,8 @@ const DEFAULT_PAGE_SIZE = 100;
 /** Longer than any id, slug or `org/sub`. */
 const MAX_REFERENCE = 130;
 const MAX_IDEMPOTENCY_KEY = 100;
+/** More than any message has fields. */
+const MAX_MASK = 50;
 /** The last millisecond that fits a Timestamp. */
 const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
@@ -79,10 +81,11 @@ export class Fields {
     return value;
   }
 
+  /** Whether they are roles is known once it is known of which account; see `requireRoles`. */
   roles(field: string, value: readonly string[]): readonly string[] {
     if (value.length > MAX_ROLES_OF_A_KEY) this.wrong(field, `must have at most ${MAX_ROLES_OF_A_KEY} roles`);
     for (const [index, role] of value.slice(0, MAX_ROLES_OF_A_KEY).entries()) {
-      if (!builtInRoles.has(role)) this.wrong(`${field}[${index}]`, "is no role");
+      this.pattern(`${field}[${index}]`, role, SLUG_PATTERN, SLUG_RULE);
     }
     return [...new Set(value)];
   }
@@ -100,6 +103,20 @@ export class Fields {
       this.wrong(field, "must be a time from 1970 to 9999");
     }
     return value;
+  }
+
+  /**
+   * What an update changes: what its mask names, or without one what is given.
+   * `known` are the fields that can be changed, as the proto names them.
+   */
+  mask(paths: readonly string[], known: readonly string[], given: readonly string[]): ReadonlySet<string> {
+    for (const path of paths.slice(0, MAX_MASK)) {
+      if (!known.includes(path)) this.wrong("update_mask", `can name ${known.join(", ")}`);
+    }
+    if (paths.length > MAX_MASK) this.wrong("update_mask", `must name at most ${MAX_MASK} fields`);
+    const changed = new Set(paths.length === 0 ? given : paths);
+    if (changed.size === 0) this.wrong("update_mask", "and the fields that it names leave nothing to change");
+    return changed;
   }
 
   idempotencyKey(field: string, value: string): string | undefined {

@@ -4,6 +4,12 @@ import type { Chain } from "./account.ts";
 /** A credential, with all that its owner sees of it, and the hashes that nobody is shown. */
 export interface Key extends KeyNode {
   readonly masked: string;
+  /** Its secret was made elsewhere. */
+  readonly imported: boolean;
+  /** The member whose personal key it is; undefined for a service key. */
+  readonly userId: string | undefined;
+  /** How long it may be silent; undefined where that is nobody's business. */
+  readonly heartbeatTimeoutMs: number | undefined;
   readonly createdAt: Date;
   readonly updatedAt: Date;
 }

@@ -29,9 +29,12 @@ export function createMeter(
       const existing = await change.meters.find(request.name);
       if (existing !== undefined) return same(existing, request);
       if ((await change.meters.list()).length >= MAX_METERS) throw tooMany();
+      const root = { path: actor.view.chain.slice(-1).map(({ id }) => id) };
       const meter = { ...request, createdAt: new Date(domain.nowMs()) };
       await change.meters.insert(meter);
-      await change.audit(done(attempt, meter.createdAt, { target: meter.name, after: request }));
+      await change.audit(
+        done(attempt, meter.createdAt, { target: meter.name, account: root, after: request }),
+      );
       return meter;
     });
     return { meter: value, freshness };

@@ -1,4 +1,4 @@
-import type { KeyKind } from "@gatehouse/access";
+import type { EndpointNode, KeyKind } from "@gatehouse/access";
 import { type KeyFormat, maskKey } from "@gatehouse/keys";
 import type { Key } from "./key.ts";
 
@@ -13,6 +13,12 @@ export interface KeyWish {
   readonly labels?: Readonly<Record<string, string>>;
   readonly notBeforeMs?: number | undefined;
   readonly expiresAtMs?: number | undefined;
+  readonly endpoints?: readonly EndpointNode[];
+  readonly ipAllow?: readonly string[];
+  readonly ipDeny?: readonly string[];
+  readonly deniedIntegrations?: readonly string[];
+  readonly heartbeatTimeoutMs?: number | undefined;
+  readonly userId?: string | undefined;
 }
 
 /** A key and the only copy of its credential. */
@@ -34,11 +40,20 @@ export function mintKey(format: KeyFormat, wish: KeyWish, at: Date): NewKey {
     name: wish.name,
     labels: wish.labels ?? {},
     secretHashes: [hash],
+    retiringHashes: [],
     roles: wish.roles,
     scopes: inheritsAll ? ["**"] : wish.scopes,
+    endpoints: wish.endpoints ?? [],
+    ipAllow: wish.ipAllow ?? [],
+    ipDeny: wish.ipDeny ?? [],
+    deniedIntegrations: wish.deniedIntegrations ?? [],
+    signing: undefined,
     notBeforeMs: wish.notBeforeMs,
     expiresAtMs: wish.expiresAtMs,
     masked: maskKey(presented),
+    imported: false,
+    userId: wish.userId,
+    heartbeatTimeoutMs: wish.heartbeatTimeoutMs,
     createdAt: at,
     updatedAt: at,
   };

@@ -1,7 +1,7 @@
 import type { KeyKind } from "@gatehouse/access";
 import { Failure, failedPrecondition } from "@gatehouse/service/failure";
 import type { Account, Chain } from "./account.ts";
-import type { Domain } from "./domain.ts";
+import { planOf } from "./plan.ts";
 import type { Change } from "./store.ts";
 
 /** Whoever creates an account below an organization, or an organization, holds this exclusively. */
@@ -18,10 +18,10 @@ export function keysGate(accountId: string): string {
 }
 
 /** Throws Failure PLAN_DEPTH or PLAN_LIMIT where the plan has no room for an account below `parent`. */
-export async function requireRoomForAccount(domain: Domain, change: Change, parent: Chain): Promise<void> {
+export async function requireRoomForAccount(change: Change, parent: Chain): Promise<void> {
   const { organizationId } = parent[0];
   if (organizationId === undefined) return;
-  const { plan } = domain;
+  const plan = (await planOf(change, parent))!;
   // The chain counts the root and the organization too; the new account is one further down.
   if (parent.length - 1 > plan.depth) {
     throw failedPrecondition("PLAN_DEPTH", `plan ${plan.name} nests accounts ${plan.depth} deep`);
@@ -32,14 +32,10 @@ export async function requireRoomForAccount(domain: Domain, change: Change, pare
 }
 
 /** Throws Failure PLAN_LIMIT where the plan has no room for one more enabled key of the kind. */
-export async function requireRoomForKey(
-  domain: Domain,
-  change: Change,
-  account: Account,
-  kind: KeyKind,
-): Promise<void> {
-  if (account.organizationId === undefined) return;
-  const { plan } = domain;
+export async function requireRoomForKey(change: Change, owner: Chain, kind: KeyKind): Promise<void> {
+  const plan = await planOf(change, owner);
+  if (plan === undefined) return;
+  const [account] = owner;
   const enabled = await change.keys.countEnabled(account.id);
   if (kind === "SUB" && enabled.subKeys >= plan.subKeysPerAccount) {
     throw used(account.id, `plan ${plan.name} has ${plan.subKeysPerAccount} enabled sub-keys per account`);

@@ -1,6 +1,7 @@
 import type { AccountStatus, KeyKind, KeyStatus } from "@gatehouse/access";
 import type { Account, Chain } from "./account.ts";
 import type { AuditEvent } from "./audit.ts";
+import type { Definition, DefinitionKind } from "./definition.ts";
 import type { Key, KeyInTree } from "./key.ts";
 import type { Meter } from "./meter.ts";
 
@@ -23,6 +24,7 @@ export interface Committed<T> {
 export interface Reads {
   readonly accounts: AccountReads;
   readonly keys: KeyReads;
+  readonly definitions: DefinitionReads;
   readonly meters: MeterReads;
 }
 
@@ -35,6 +37,7 @@ export interface Change {
   gate(gates: { reliedOn: readonly string[]; changed: readonly string[] }): Promise<void>;
   readonly accounts: AccountWrites;
   readonly keys: KeyWrites;
+  readonly definitions: DefinitionWrites;
   readonly meters: MeterWrites;
   readonly replays: Replays;
   audit(event: AuditEvent): Promise<void>;
@@ -100,6 +103,22 @@ export interface KeyWrites extends KeyReads {
   revoke(keyId: string, at: Date): Promise<void>;
   /** The enabled keys of an account. */
   countEnabled(accountId: string): Promise<{ keys: number; subKeys: number }>;
+}
+
+export interface DefinitionReads {
+  find<K extends DefinitionKind>(
+    kind: K,
+    accountId: string,
+    name: string,
+  ): Promise<Definition<K> | undefined>;
+  /** All of a kind that an account lays down, by name. */
+  list<K extends DefinitionKind>(kind: K, accountId: string): Promise<Definition<K>[]>;
+}
+
+export interface DefinitionWrites extends DefinitionReads {
+  /** Inserts it, or puts it in the place of the one of its kind, account and name. */
+  put<K extends DefinitionKind>(definition: Definition<K>): Promise<void>;
+  delete(kind: DefinitionKind, accountId: string, name: string): Promise<void>;
 }
 
 export interface MeterReads {

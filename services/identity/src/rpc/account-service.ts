@@ -9,9 +9,20 @@ import { listAccounts } from "../domain/list.ts";
 import { accountStatusName, kindName, profileOf } from "./convert-in.ts";
 import { accountMessage, keyMessage, reasonWithheld } from "./convert-out.ts";
 import { neverStored } from "./never-stored.ts";
+import { notYet } from "./not-yet.ts";
 
 export function accountService(domain: Domain): Route<Principal> {
   return route<typeof AccountService, Principal>(AccountService, {
+    updateAccount: notYet,
+    renameAccount: notYet,
+    closeAccount: notYet,
+    acceptTerms: notYet,
+    getPlanUsage: notYet,
+    setScopeCeiling: notYet,
+    enableType: notYet,
+    disableType: notYet,
+    updateSettings: notYet,
+    setUpstreamCredential: notYet,
     async createAccount(request, call) {
       const { parent, name, slug, plan, labels, firstKey, idempotencyKey } = request;
       const created = await createAccount(domain, call.principal, {

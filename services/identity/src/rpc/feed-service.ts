@@ -3,8 +3,10 @@ import type { Principal } from "@gatehouse/access";
 import { accountState, keyState } from "@gatehouse/access/wire";
 import { type ChangeSchema, FeedService, type PositionSchema } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
+import type { Endpoint } from "../domain/definition.ts";
 import type { Entity, Feed, Position } from "../domain/feed.ts";
 import { Fields } from "../domain/fields.ts";
+import { notYet } from "./not-yet.ts";
 
 /** Names, ids or changes in one answer: with what hangs on them, as much as one message should hold. */
 const MAX_BATCH = 1000;
@@ -13,6 +15,9 @@ const MAX_NAME = 130;
 
 export function feedService(feed: Feed): Route<Principal> {
   return route<typeof FeedService, Principal>(FeedService, {
+    resolveHashes: notYet,
+    recordActivity: notYet,
+    claimNonce: notYet,
     async getHead() {
       return { head: positionMessage(await feed.head()) };
     },
@@ -50,6 +55,11 @@ export function feedService(feed: Feed): Route<Principal> {
         keys: keys.map(keyState),
         accounts: accounts.map(accountState),
       };
+    },
+
+    async resolveCatalog() {
+      const { position, apis } = await feed.catalog();
+      return { position: positionMessage(position), apis: apis.map(apiState) };
     },
 
     async resolveMeters() {
@@ -93,12 +103,17 @@ function checkNames(fields: Fields, names: readonly string[], fieldAt: (index: n
   for (const [index, name] of names.entries()) fields.text(fieldAt(index), name, { min: 1, max: MAX_NAME });
 }
 
+function apiState({ name, endpoints }: { name: string; endpoints: readonly Endpoint[] }) {
+  const templates = endpoints.map(({ name, method, path, resource }) => ({ name, method, path, resource }));
+  return { name, endpoints: templates };
+}
+
 function positionMessage({ incarnation, revision }: Position): MessageInitShape<typeof PositionSchema> {
   return { incarnation, revision: BigInt(revision) };
 }
 
 function changeMessage(revision: number, entity: Entity): MessageInitShape<typeof ChangeSchema> {
-  return { revision: BigInt(revision), entity: entityMessage(entity) };
+  return { revision: BigInt(revision), entity: entityMessage(entity), deleted: entity.kind === "gone" };
 }
 
 function entityMessage(entity: Entity): NonNullable<MessageInitShape<typeof ChangeSchema>["entity"]> {
@@ -109,5 +124,9 @@ function entityMessage(entity: Entity): NonNullable<MessageInitShape<typeof Chan
       return { case: "key", value: keyState(entity.key) };
     case "meter":
       return { case: "meter", value: { name: entity.meter.name } };
+    case "api":
+      return { case: "api", value: apiState(entity) };
+    case "gone":
+      return { case: entity.of, value: { name: entity.name } };
   }
 }

@@ -9,9 +9,14 @@ import { listKeys } from "../domain/list.ts";
 import { keyStatusName, kindName, unixMs } from "./convert-in.ts";
 import { keyMessage, reasonWithheld } from "./convert-out.ts";
 import { neverStored } from "./never-stored.ts";
+import { notYet } from "./not-yet.ts";
 
 export function keyService(domain: Domain): Route<Principal> {
   return route<typeof KeyService, Principal>(KeyService, {
+    updateKey: notYet,
+    rotateKey: notYet,
+    importKeys: notYet,
+    reportLeak: notYet,
     async createKey(request, call) {
       const { account, parentKey, name, roles, scopes, labels, idempotencyKey } = request;
       const created = await createKey(domain, call.principal, {

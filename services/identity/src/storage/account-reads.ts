@@ -25,11 +25,12 @@ export class AccountReader implements AccountReads {
       `SELECT coalesce(
          (SELECT id FROM account WHERE id = asked),
          CASE WHEN organization IS NOT NULL THEN coalesce(
-           (SELECT id FROM account WHERE slug_space = organization AND slug = asked),
-           (SELECT id FROM account WHERE id = organization AND slug = asked)
+           (SELECT account_id FROM account_slug WHERE slug_space = organization AND slug = asked),
+           (SELECT account_id FROM account_slug WHERE account_id = organization AND slug = asked)
          ) ELSE coalesce(
-           (SELECT o.id FROM account o WHERE o.slug_space = root.id AND o.slug = asked),
-           (SELECT s.id FROM account o JOIN account s ON s.slug_space = o.id AND s.slug = split_part(asked, '/', 2)
+           (SELECT o.account_id FROM account_slug o WHERE o.slug_space = root.id AND o.slug = asked),
+           (SELECT s.account_id FROM account_slug o
+            JOIN account_slug s ON s.slug_space = o.account_id AND s.slug = split_part(asked, '/', 2)
             WHERE o.slug_space = root.id AND o.slug = split_part(asked, '/', 1)
               AND asked = o.slug || '/' || s.slug),
            (SELECT root.id WHERE root.slug = asked)

@@ -1,6 +1,6 @@
-import type { AccountStatus } from "@gatehouse/access";
+import type { AccountStatus, ProviderRules, TermsNode } from "@gatehouse/access";
 import { EntitySchema } from "typeorm";
-import { type Account, type Chain, type Profile, rootOf } from "../domain/account.ts";
+import { type Account, type Chain, type LeakPolicy, type Profile, rootOf } from "../domain/account.ts";
 
 /** A row of `account`, or the same as JSON, where times are text. */
 export interface AccountRow {
@@ -16,9 +16,27 @@ export interface AccountRow {
   suspension_reason: string;
   plan: string;
   profile: Profile;
+  type: string;
+  scope_ceiling: string[];
+  enabled_types: string[];
+  former_slugs: string[];
+  isolated: boolean;
+  leak_policy: LeakPolicy | null;
+  accepted_terms: { document: string; version: string; at: string; key_id: string }[];
+  upstream_credential: string;
+  import_prefixes: string[];
+  /** What it lays down for its subtree, out of `definition`: kept by whoever writes there. */
+  rules: Rules;
   labels: Readonly<Record<string, string>>;
   created_at: Date | string;
   updated_at: Date | string;
+}
+
+/** The definitions that decisions need. Only the root has types and terms. */
+export interface Rules {
+  readonly roles?: Readonly<Record<string, readonly string[]>>;
+  readonly types?: Readonly<Record<string, readonly string[]>>;
+  readonly terms?: readonly TermsNode[];
 }
 
 export const accountRows = new EntitySchema<AccountRow>({
@@ -35,6 +53,16 @@ export const accountRows = new EntitySchema<AccountRow>({
     suspension_reason: { type: "text" },
     plan: { type: "text" },
     profile: { type: "jsonb" },
+    type: { type: "text" },
+    scope_ceiling: { type: "text", array: true },
+    enabled_types: { type: "text", array: true },
+    former_slugs: { type: "text", array: true },
+    isolated: { type: "boolean" },
+    leak_policy: { type: "text", nullable: true },
+    accepted_terms: { type: "jsonb" },
+    upstream_credential: { type: "text" },
+    import_prefixes: { type: "text", array: true },
+    rules: { type: "jsonb" },
     labels: { type: "jsonb" },
     created_at: { type: "timestamptz" },
     updated_at: { type: "timestamptz" },
@@ -54,6 +82,22 @@ export function accountOf(row: AccountRow): Account {
     plan: row.plan,
     profile: row.profile,
     labels: row.labels,
+    type: row.type,
+    scopeCeiling: row.scope_ceiling,
+    enabledTypes: row.enabled_types,
+    formerSlugs: row.former_slugs,
+    isolated: row.isolated,
+    leakPolicy: row.leak_policy ?? undefined,
+    terms: row.accepted_terms.map(({ document, version, at, key_id }) => ({
+      document,
+      version,
+      at: new Date(at),
+      keyId: key_id,
+    })),
+    acceptedTerms: new Map(row.accepted_terms.map(({ document, version }) => [document, version])),
+    upstreamCredential: row.upstream_credential,
+    roles: new Map(Object.entries(row.rules.roles ?? {})),
+    providerRules: row.parent_id === null ? providerRulesOf(row) : undefined,
     createdAt: new Date(row.created_at),
     updatedAt: new Date(row.updated_at),
   };
@@ -74,8 +118,31 @@ export function accountRow(account: Account): AccountRow {
     plan: account.plan,
     profile: account.profile,
     labels: account.labels,
+    type: account.type,
+    scope_ceiling: [...account.scopeCeiling],
+    enabled_types: [...account.enabledTypes],
+    former_slugs: [...account.formerSlugs],
+    isolated: account.isolated,
+    leak_policy: account.leakPolicy ?? null,
+    accepted_terms: account.terms.map(({ document, version, at, keyId }) => ({
+      document,
+      version,
+      at: at.toISOString(),
+      key_id: keyId,
+    })),
+    upstream_credential: account.upstreamCredential,
+    import_prefixes: [...(account.providerRules?.importPrefixes ?? [])],
+    rules: {},
     created_at: account.createdAt,
     updated_at: account.updatedAt,
+  };
+}
+
+function providerRulesOf({ rules, import_prefixes }: AccountRow): ProviderRules {
+  return {
+    types: new Map(Object.entries(rules.types ?? {})),
+    terms: rules.terms ?? [],
+    importPrefixes: import_prefixes,
   };
 }
 

@@ -18,10 +18,20 @@ export class AccountWriter extends AccountReader implements AccountWrites {
 
   async insert(account: Account): Promise<void> {
     this.#tx.changed("account", account.id);
+    const row = accountRow(account);
+    await this.manager.insert(accountRows, row);
+    await this.#reserve(row.slug_space, account.slug, account.id);
+  }
+
+  /** Throws Failure SLUG_TAKEN, also where an account had it before. */
+  async #reserve(space: string, slug: string, accountId: string): Promise<void> {
     try {
-      await this.manager.insert(accountRows, accountRow(account));
+      await this.manager.query(
+        "INSERT INTO account_slug (slug_space, slug, account_id) VALUES ($1, $2, $3)",
+        [space, slug, accountId],
+      );
     } catch (error) {
-      if (violatedUnique(error) !== "account_slug_key") throw error;
+      if (violatedUnique(error) !== "account_slug_pkey") throw error;
       throw alreadyExists("SLUG_TAKEN", "the slug is taken");
     }
   }
@@ -45,7 +55,7 @@ export class AccountWriter extends AccountReader implements AccountWrites {
       `SELECT candidate.slug
        FROM generate_series(1, $3::int) AS n,
             LATERAL (SELECT CASE n WHEN 1 THEN $2 ELSE $2 || '-' || n END COLLATE "C" AS slug) AS candidate
-       WHERE NOT EXISTS (SELECT FROM account a WHERE a.slug_space = $1 AND a.slug = candidate.slug)
+       WHERE NOT EXISTS (SELECT FROM account_slug a WHERE a.slug_space = $1 AND a.slug = candidate.slug)
        ORDER BY n LIMIT 1`,
       [space, base, attempts],
     );

@@ -12,6 +12,8 @@ export interface AuditRow {
   outcome: string;
   before: object | null;
   after: object | null;
+  account_id: string;
+  account_path: string[];
 }
 
 export const auditRows = new EntitySchema<AuditRow>({
@@ -26,6 +28,8 @@ export const auditRows = new EntitySchema<AuditRow>({
     outcome: { type: "text" },
     before: { type: "jsonb", nullable: true },
     after: { type: "jsonb", nullable: true },
+    account_id: { type: "text" },
+    account_path: { type: "text", array: true },
   },
 });
 
@@ -40,5 +44,7 @@ export function auditRow(event: AuditEvent): AuditRow {
     outcome: event.outcome,
     before: event.before as object | null,
     after: event.after as object | null,
+    account_id: event.accountPath.at(-1) ?? "",
+    account_path: [...event.accountPath],
   };
 }

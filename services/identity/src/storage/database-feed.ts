@@ -6,6 +6,7 @@ import { withinBytes } from "../domain/page-size.ts";
 import type { AccountName } from "../domain/store.ts";
 import { AccountReader } from "./account-reads.ts";
 import { type AccountRow, accountOf, accountRows } from "./account-row.ts";
+import { definitionOf, definitionRows } from "./definition-row.ts";
 import { type KeyRow, keyOf, keyRows } from "./key-row.ts";
 import { meterOf, meterRows } from "./meter-row.ts";
 import { streamSnapshot } from "./snapshot.ts";
@@ -33,7 +34,7 @@ export class DatabaseFeed implements Feed {
       // An entity that changed twice is there twice: it costs bytes, and spares followers a special case.
       const changes = rows.map(({ revision, kind, entityId }) => ({
         revision,
-        entity: entities.get(entityName(kind, entityId))!,
+        entity: entities.get(entityName(kind, entityId)) ?? gone(kind, entityId),
       }));
       return { changes: withinBytes(changes), head };
     });
@@ -61,6 +62,14 @@ export class DatabaseFeed implements Feed {
       const accountIds = await new AccountReader(manager).resolve(names);
       const found = accountIds.filter((id) => id !== undefined);
       return { position, accountIds, accounts: await readChains(manager, found) };
+    });
+  }
+
+  catalog() {
+    return this.#changeLog.snapshot(async (manager, position) => {
+      const rows = await manager.findBy(definitionRows, { kind: "api" });
+      const apis = rows.map((row) => definitionOf(row, "api"));
+      return { position, apis: apis.map(({ name, body }) => ({ name, endpoints: body.endpoints })) };
     });
   }
 
@@ -107,7 +116,18 @@ async function readEntities(
   for (const row of await manager.findBy(meterRows, { name: idsOf("meter") })) {
     entities.set(entityName("meter", row.name), { kind: "meter", meter: meterOf(row) });
   }
+  for (const row of await manager.findBy(definitionRows, { kind: "api", name: idsOf("api") })) {
+    const { name, body } = definitionOf(row, "api");
+    entities.set(entityName("api", name), { kind: "api", name, endpoints: body.endpoints });
+  }
   return entities;
+}
+
+// Accounts and keys stay for good; of these there may be none any more.
+function gone(kind: string, name: string): Entity {
+  if (kind !== "meter" && kind !== "api")
+    throw new Error(`the ${kind} ${name} is on the log and nowhere else`);
+  return { kind: "gone", of: kind, name };
 }
 
 function entityName(kind: string, entityId: string): string {

@@ -6,6 +6,7 @@ import type { Change, Committed, Store } from "../domain/store.ts";
 import { AccountReader } from "./account-reads.ts";
 import { AccountWriter } from "./account-writes.ts";
 import { auditRow, auditRows } from "./audit-row.ts";
+import { DefinitionReader, DefinitionWriter } from "./definition-store.ts";
 import { KeyReader } from "./key-reads.ts";
 import { KeyWriter } from "./key-writes.ts";
 import { MeterReader, MeterWriter } from "./meter-store.ts";
@@ -21,6 +22,7 @@ const MAX_CHANGES = 500;
 export class DatabaseStore implements Store {
   readonly accounts: AccountReader;
   readonly keys: KeyReader;
+  readonly definitions: DefinitionReader;
   readonly meters: MeterReader;
   readonly #manager: EntityManager;
   readonly #changeLog: ChangeLog;
@@ -31,6 +33,7 @@ export class DatabaseStore implements Store {
     this.#changeLog = changeLog;
     this.accounts = new AccountReader(this.#manager);
     this.keys = new KeyReader(this.#manager);
+    this.definitions = new DefinitionReader(this.#manager);
     this.meters = new MeterReader(this.#manager);
   }
 
@@ -55,6 +58,7 @@ function changeIn(tx: Tx): Change {
     gate: (gates) => tx.gate(gates),
     accounts: new AccountWriter(tx),
     keys: new KeyWriter(tx),
+    definitions: new DefinitionWriter(tx),
     meters: new MeterWriter(tx),
     replays: new ReplayStore(tx.manager),
     audit: (event) => writeAudit(tx.manager, event),

@@ -3,6 +3,7 @@ import type { EntityManager } from "typeorm";
 import type { Entity, Position } from "../domain/feed.ts";
 import { withinBytes } from "../domain/page-size.ts";
 import { type AccountRow, accountOf, accountRows } from "./account-row.ts";
+import { definitionOf, definitionRows } from "./definition-row.ts";
 import { type KeyRow, keyOf, keyRows } from "./key-row.ts";
 import { meterOf, meterRows } from "./meter-row.ts";
 
@@ -49,6 +50,10 @@ async function* pages(manager: EntityManager): AsyncGenerator<Entity[]> {
   const meters = await manager.find(meterRows);
   // Even an empty system has one part, so that a follower learns the position.
   yield meters.map((row): Entity => ({ kind: "meter", meter: meterOf(row) }));
+  for (const row of await manager.findBy(definitionRows, { kind: "api" })) {
+    const { name, body } = definitionOf(row, "api");
+    yield [{ kind: "api", name, endpoints: body.endpoints }];
+  }
   for (let depth = 1, more = true; more; depth++) {
     more = false;
     for await (const page of accountsAt(manager, depth)) {

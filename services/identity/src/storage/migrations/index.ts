@@ -1,5 +1,9 @@
 import type { MigrationInterface } from "typeorm";
 import { AccountsKeysMeters1763700000000 } from "./1763700000000-accounts-keys-meters.ts";
+import { CeilingsDefinitions1763800000000 } from "./1763800000000-ceilings-definitions.ts";
 
 /** In the order in which they run. */
-export const migrations: (new () => MigrationInterface)[] = [AccountsKeysMeters1763700000000];
+export const migrations: (new () => MigrationInterface)[] = [
+  AccountsKeysMeters1763700000000,
+  CeilingsDefinitions1763800000000,
+];

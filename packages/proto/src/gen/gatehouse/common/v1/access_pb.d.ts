@@ -28,11 +28,18 @@ export declare type Access = Message<"gatehouse.common.v1.Access"> & {
 
   /**
    * The control-plane scope that the key must hold, such as `gatehouse.keys.create`. Empty where a living
-   * key is enough, and for CALLER_SERVICE.
+   * key is enough, and for CALLER_SERVICE and CALLER_ANYONE.
    *
    * @generated from field: string scope = 2;
    */
   scope: string;
+
+  /**
+   * The RPC is open to keys of organizations that have yet to accept terms.
+   *
+   * @generated from field: bool before_terms = 3;
+   */
+  beforeTerms: boolean;
 };
 
 /**
@@ -74,6 +81,13 @@ export enum Caller {
    * @generated from enum value: CALLER_SERVICE = 3;
    */
   SERVICE = 3,
+
+  /**
+   * Anyone: what the request holds, such as an invitation's token, is the credential.
+   *
+   * @generated from enum value: CALLER_ANYONE = 4;
+   */
+  ANYONE = 4,
 }
 
 /**

@@ -240,6 +240,62 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_INTERNAL = 31;
    */
   INTERNAL = 31,
+
+  /**
+   * FAILED_PRECONDITION: the plan does not have the feature.
+   *
+   * @generated from enum value: ERROR_REASON_PLAN_FEATURE = 32;
+   */
+  PLAN_FEATURE = 32,
+
+  /**
+   * FAILED_PRECONDITION: the account type is not enabled for the account or one above it.
+   *
+   * @generated from enum value: ERROR_REASON_TYPE_NOT_ENABLED = 33;
+   */
+  TYPE_NOT_ENABLED = 33,
+
+  /**
+   * PERMISSION_DENIED: the organization has yet to accept terms that gate this.
+   *
+   * @generated from enum value: ERROR_REASON_TERMS_REQUIRED = 34;
+   */
+  TERMS_REQUIRED = 34,
+
+  /**
+   * PERMISSION_DENIED: the key may not be used from the caller's address.
+   *
+   * @generated from enum value: ERROR_REASON_ADDRESS_DENIED = 35;
+   */
+  ADDRESS_DENIED = 35,
+
+  /**
+   * FAILED_PRECONDITION: money or reservations are left in the account or below it.
+   *
+   * @generated from enum value: ERROR_REASON_ACCOUNT_HOLDS = 36;
+   */
+  ACCOUNT_HOLDS = 36,
+
+  /**
+   * FAILED_PRECONDITION: something still refers to it.
+   *
+   * @generated from enum value: ERROR_REASON_IN_USE = 37;
+   */
+  IN_USE = 37,
+
+  /**
+   * ALREADY_EXISTS: the person is a member of the account already.
+   *
+   * @generated from enum value: ERROR_REASON_ALREADY_MEMBER = 38;
+   */
+  ALREADY_MEMBER = 38,
+
+  /**
+   * ALREADY_EXISTS: another key has the credential.
+   *
+   * @generated from enum value: ERROR_REASON_CREDENTIAL_TAKEN = 39;
+   */
+  CREDENTIAL_TAKEN = 39,
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Key, KeyKind } from "./key_pb.js";
 import type { ErrorReason } from "../../common/v1/error_reason_pb.js";
 
@@ -104,6 +104,55 @@ export declare type Account = Message<"gatehouse.identity.v1.Account"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 12;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * The name of its account type; empty for none.
+   *
+   * @generated from field: string type = 13;
+   */
+  type: string;
+
+  /**
+   * What no key of it or below can pass, within what the accounts above it set; empty for no ceiling of its own.
+   *
+   * @generated from field: repeated string scope_ceiling = 14;
+   */
+  scopeCeiling: string[];
+
+  /**
+   * The account types that are enabled for its subtree, besides the open ones and those of the accounts above.
+   *
+   * @generated from field: repeated string enabled_types = 15;
+   */
+  enabledTypes: string[];
+
+  /**
+   * Slugs that it had before. They still name it.
+   *
+   * @generated from field: repeated string former_slugs = 16;
+   */
+  formerSlugs: string[];
+
+  /**
+   * Its settings.
+   *
+   * @generated from field: gatehouse.identity.v1.AccountSettings settings = 17;
+   */
+  settings?: AccountSettings | undefined;
+
+  /**
+   * The terms that the organization has accepted.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.AcceptedTerms accepted_terms = 18;
+   */
+  acceptedTerms: AcceptedTerms[];
+
+  /**
+   * Whether it has a credential to send upstream.
+   *
+   * @generated from field: bool has_upstream_credential = 19;
+   */
+  hasUpstreamCredential: boolean;
 };
 
 /**
@@ -111,6 +160,84 @@ export declare type Account = Message<"gatehouse.identity.v1.Account"> & {
  * Use `create(AccountSchema)` to create a new message.
  */
 export declare const AccountSchema: GenMessage<Account>;
+
+/**
+ * How an account is run.
+ *
+ * @generated from message gatehouse.identity.v1.AccountSettings
+ */
+export declare type AccountSettings = Message<"gatehouse.identity.v1.AccountSettings"> & {
+  /**
+   * What happens to leaked keys of the account's subtree, where no account between sets its own. Unspecified: as the
+   * account above.
+   *
+   * @generated from field: gatehouse.identity.v1.LeakPolicy leak_policy = 1;
+   */
+  leakPolicy: LeakPolicy;
+
+  /**
+   * Whether the account's keys reach only the account itself: those below are seen by their own keys and by keys
+   * further above.
+   *
+   * @generated from field: bool isolated = 2;
+   */
+  isolated: boolean;
+
+  /**
+   * For the provider's account: what imported keys may begin with, each 2 to 20 of letters, digits, `_` and `-`; at
+   * most 20.
+   *
+   * @generated from field: repeated string import_prefixes = 3;
+   */
+  importPrefixes: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.AccountSettings.
+ * Use `create(AccountSettingsSchema)` to create a new message.
+ */
+export declare const AccountSettingsSchema: GenMessage<AccountSettings>;
+
+/**
+ * Terms that an organization has accepted.
+ *
+ * @generated from message gatehouse.identity.v1.AcceptedTerms
+ */
+export declare type AcceptedTerms = Message<"gatehouse.identity.v1.AcceptedTerms"> & {
+  /**
+   * The document.
+   *
+   * @generated from field: string document = 1;
+   */
+  document: string;
+
+  /**
+   * Its version.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * When.
+   *
+   * @generated from field: google.protobuf.Timestamp accepted_at = 3;
+   */
+  acceptedAt?: Timestamp | undefined;
+
+  /**
+   * The key that did.
+   *
+   * @generated from field: string key_id = 4;
+   */
+  keyId: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.AcceptedTerms.
+ * Use `create(AcceptedTermsSchema)` to create a new message.
+ */
+export declare const AcceptedTermsSchema: GenMessage<AcceptedTerms>;
 
 /**
  * Who stands behind an account: all optional, each up to 200 characters.
@@ -278,6 +405,13 @@ export declare type CreateAccountRequest = Message<"gatehouse.identity.v1.Create
    * @generated from field: string idempotency_key = 8;
    */
   idempotencyKey: string;
+
+  /**
+   * The name of an account type that is open, or enabled for an account above. Default: none.
+   *
+   * @generated from field: string type = 9;
+   */
+  type: string;
 };
 
 /**
@@ -429,6 +563,13 @@ export declare type ListAccountsRequest = Message<"gatehouse.identity.v1.ListAcc
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * Only accounts of this type.
+   *
+   * @generated from field: string type = 7;
+   */
+  type: string;
 };
 
 /**
@@ -566,6 +707,643 @@ export declare type ResumeAccountResponse = Message<"gatehouse.identity.v1.Resum
 export declare const ResumeAccountResponseSchema: GenMessage<ResumeAccountResponse>;
 
 /**
+ * What UpdateAccount takes.
+ *
+ * @generated from message gatehouse.identity.v1.UpdateAccountRequest
+ */
+export declare type UpdateAccountRequest = Message<"gatehouse.identity.v1.UpdateAccountRequest"> & {
+  /**
+   * Id or slug. Required.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * The organization's plan; from the provider. What is in use stays, even above what the new plan has.
+   *
+   * @generated from field: string plan = 2;
+   */
+  plan: string;
+
+  /**
+   * Who stands behind the account; replaces the whole profile.
+   *
+   * @generated from field: gatehouse.identity.v1.Profile profile = 3;
+   */
+  profile?: Profile | undefined;
+
+  /**
+   * Replaces all labels.
+   *
+   * @generated from field: map<string, string> labels = 4;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Which of `plan`, `profile` and `labels` to change. Default: those that are given.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 5;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateAccountRequest.
+ * Use `create(UpdateAccountRequestSchema)` to create a new message.
+ */
+export declare const UpdateAccountRequestSchema: GenMessage<UpdateAccountRequest>;
+
+/**
+ * What UpdateAccount answers.
+ *
+ * @generated from message gatehouse.identity.v1.UpdateAccountResponse
+ */
+export declare type UpdateAccountResponse = Message<"gatehouse.identity.v1.UpdateAccountResponse"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateAccountResponse.
+ * Use `create(UpdateAccountResponseSchema)` to create a new message.
+ */
+export declare const UpdateAccountResponseSchema: GenMessage<UpdateAccountResponse>;
+
+/**
+ * What RenameAccount takes: a name, a slug, or both.
+ *
+ * @generated from message gatehouse.identity.v1.RenameAccountRequest
+ */
+export declare type RenameAccountRequest = Message<"gatehouse.identity.v1.RenameAccountRequest"> & {
+  /**
+   * Id or slug. Required.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * 1 to 100 characters. Default: stays. The slug stays too, unless one is given.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Kebab-case, 1 to 63 characters. Default: stays.
+   *
+   * @generated from field: string slug = 3;
+   */
+  slug: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RenameAccountRequest.
+ * Use `create(RenameAccountRequestSchema)` to create a new message.
+ */
+export declare const RenameAccountRequestSchema: GenMessage<RenameAccountRequest>;
+
+/**
+ * What RenameAccount answers.
+ *
+ * @generated from message gatehouse.identity.v1.RenameAccountResponse
+ */
+export declare type RenameAccountResponse = Message<"gatehouse.identity.v1.RenameAccountResponse"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RenameAccountResponse.
+ * Use `create(RenameAccountResponseSchema)` to create a new message.
+ */
+export declare const RenameAccountResponseSchema: GenMessage<RenameAccountResponse>;
+
+/**
+ * What CloseAccount takes.
+ *
+ * @generated from message gatehouse.identity.v1.CloseAccountRequest
+ */
+export declare type CloseAccountRequest = Message<"gatehouse.identity.v1.CloseAccountRequest"> & {
+  /**
+   * Id or slug. Required.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.CloseAccountRequest.
+ * Use `create(CloseAccountRequestSchema)` to create a new message.
+ */
+export declare const CloseAccountRequestSchema: GenMessage<CloseAccountRequest>;
+
+/**
+ * What CloseAccount answers.
+ *
+ * @generated from message gatehouse.identity.v1.CloseAccountResponse
+ */
+export declare type CloseAccountResponse = Message<"gatehouse.identity.v1.CloseAccountResponse"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.CloseAccountResponse.
+ * Use `create(CloseAccountResponseSchema)` to create a new message.
+ */
+export declare const CloseAccountResponseSchema: GenMessage<CloseAccountResponse>;
+
+/**
+ * What AcceptTerms takes.
+ *
+ * @generated from message gatehouse.identity.v1.AcceptTermsRequest
+ */
+export declare type AcceptTermsRequest = Message<"gatehouse.identity.v1.AcceptTermsRequest"> & {
+  /**
+   * The document. Required.
+   *
+   * @generated from field: string document = 1;
+   */
+  document: string;
+
+  /**
+   * Its current version. Required.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * Id or slug of the organization, or of an account in it. Default: the caller's own.
+   *
+   * @generated from field: string account = 3;
+   */
+  account: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.AcceptTermsRequest.
+ * Use `create(AcceptTermsRequestSchema)` to create a new message.
+ */
+export declare const AcceptTermsRequestSchema: GenMessage<AcceptTermsRequest>;
+
+/**
+ * What AcceptTerms answers.
+ *
+ * @generated from message gatehouse.identity.v1.AcceptTermsResponse
+ */
+export declare type AcceptTermsResponse = Message<"gatehouse.identity.v1.AcceptTermsResponse"> & {
+  /**
+   * The organization as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.AcceptTermsResponse.
+ * Use `create(AcceptTermsResponseSchema)` to create a new message.
+ */
+export declare const AcceptTermsResponseSchema: GenMessage<AcceptTermsResponse>;
+
+/**
+ * What GetPlanUsage takes.
+ *
+ * @generated from message gatehouse.identity.v1.GetPlanUsageRequest
+ */
+export declare type GetPlanUsageRequest = Message<"gatehouse.identity.v1.GetPlanUsageRequest"> & {
+  /**
+   * Id or slug. Default: the caller's own.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.GetPlanUsageRequest.
+ * Use `create(GetPlanUsageRequestSchema)` to create a new message.
+ */
+export declare const GetPlanUsageRequestSchema: GenMessage<GetPlanUsageRequest>;
+
+/**
+ * How much of something a plan allows, and how much is used. Used is above the maximum after a downgrade.
+ *
+ * @generated from message gatehouse.identity.v1.PlanCount
+ */
+export declare type PlanCount = Message<"gatehouse.identity.v1.PlanCount"> & {
+  /**
+   * What is in use.
+   *
+   * @generated from field: int64 used = 1;
+   */
+  used: bigint;
+
+  /**
+   * What the plan allows.
+   *
+   * @generated from field: int64 maximum = 2;
+   */
+  maximum: bigint;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.PlanCount.
+ * Use `create(PlanCountSchema)` to create a new message.
+ */
+export declare const PlanCountSchema: GenMessage<PlanCount>;
+
+/**
+ * What GetPlanUsage answers.
+ *
+ * @generated from message gatehouse.identity.v1.GetPlanUsageResponse
+ */
+export declare type GetPlanUsageResponse = Message<"gatehouse.identity.v1.GetPlanUsageResponse"> & {
+  /**
+   * The plan of the organization.
+   *
+   * @generated from field: string plan = 1;
+   */
+  plan: string;
+
+  /**
+   * Accounts below the organization, closed ones not counted.
+   *
+   * @generated from field: gatehouse.identity.v1.PlanCount accounts = 2;
+   */
+  accounts?: PlanCount | undefined;
+
+  /**
+   * Enabled master and account keys of the account.
+   *
+   * @generated from field: gatehouse.identity.v1.PlanCount keys = 3;
+   */
+  keys?: PlanCount | undefined;
+
+  /**
+   * Enabled sub-keys of the account.
+   *
+   * @generated from field: gatehouse.identity.v1.PlanCount sub_keys = 4;
+   */
+  subKeys?: PlanCount | undefined;
+
+  /**
+   * How deep below the organization the account is, and may be.
+   *
+   * @generated from field: gatehouse.identity.v1.PlanCount depth = 5;
+   */
+  depth?: PlanCount | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.GetPlanUsageResponse.
+ * Use `create(GetPlanUsageResponseSchema)` to create a new message.
+ */
+export declare const GetPlanUsageResponseSchema: GenMessage<GetPlanUsageResponse>;
+
+/**
+ * What SetScopeCeiling takes.
+ *
+ * @generated from message gatehouse.identity.v1.SetScopeCeilingRequest
+ */
+export declare type SetScopeCeilingRequest = Message<"gatehouse.identity.v1.SetScopeCeilingRequest"> & {
+  /**
+   * Id or slug. Required.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * Up to 200 scopes; none for no ceiling.
+   *
+   * @generated from field: repeated string scopes = 2;
+   */
+  scopes: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.SetScopeCeilingRequest.
+ * Use `create(SetScopeCeilingRequestSchema)` to create a new message.
+ */
+export declare const SetScopeCeilingRequestSchema: GenMessage<SetScopeCeilingRequest>;
+
+/**
+ * What SetScopeCeiling answers.
+ *
+ * @generated from message gatehouse.identity.v1.SetScopeCeilingResponse
+ */
+export declare type SetScopeCeilingResponse = Message<"gatehouse.identity.v1.SetScopeCeilingResponse"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.SetScopeCeilingResponse.
+ * Use `create(SetScopeCeilingResponseSchema)` to create a new message.
+ */
+export declare const SetScopeCeilingResponseSchema: GenMessage<SetScopeCeilingResponse>;
+
+/**
+ * What EnableType takes.
+ *
+ * @generated from message gatehouse.identity.v1.EnableTypeRequest
+ */
+export declare type EnableTypeRequest = Message<"gatehouse.identity.v1.EnableTypeRequest"> & {
+  /**
+   * Id or slug. Required.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * The account type's name. Required.
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.EnableTypeRequest.
+ * Use `create(EnableTypeRequestSchema)` to create a new message.
+ */
+export declare const EnableTypeRequestSchema: GenMessage<EnableTypeRequest>;
+
+/**
+ * What EnableType answers.
+ *
+ * @generated from message gatehouse.identity.v1.EnableTypeResponse
+ */
+export declare type EnableTypeResponse = Message<"gatehouse.identity.v1.EnableTypeResponse"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.EnableTypeResponse.
+ * Use `create(EnableTypeResponseSchema)` to create a new message.
+ */
+export declare const EnableTypeResponseSchema: GenMessage<EnableTypeResponse>;
+
+/**
+ * What DisableType takes.
+ *
+ * @generated from message gatehouse.identity.v1.DisableTypeRequest
+ */
+export declare type DisableTypeRequest = Message<"gatehouse.identity.v1.DisableTypeRequest"> & {
+  /**
+   * Id or slug. Required.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * The account type's name. Required.
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.DisableTypeRequest.
+ * Use `create(DisableTypeRequestSchema)` to create a new message.
+ */
+export declare const DisableTypeRequestSchema: GenMessage<DisableTypeRequest>;
+
+/**
+ * What DisableType answers.
+ *
+ * @generated from message gatehouse.identity.v1.DisableTypeResponse
+ */
+export declare type DisableTypeResponse = Message<"gatehouse.identity.v1.DisableTypeResponse"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.DisableTypeResponse.
+ * Use `create(DisableTypeResponseSchema)` to create a new message.
+ */
+export declare const DisableTypeResponseSchema: GenMessage<DisableTypeResponse>;
+
+/**
+ * What UpdateSettings takes.
+ *
+ * @generated from message gatehouse.identity.v1.UpdateSettingsRequest
+ */
+export declare type UpdateSettingsRequest = Message<"gatehouse.identity.v1.UpdateSettingsRequest"> & {
+  /**
+   * Id or slug. Default: the caller's own.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * What happens to leaked keys.
+   *
+   * @generated from field: gatehouse.identity.v1.LeakPolicy leak_policy = 2;
+   */
+  leakPolicy: LeakPolicy;
+
+  /**
+   * Whether the account's keys reach only the account itself; from a strict ancestor.
+   *
+   * @generated from field: bool isolated = 3;
+   */
+  isolated: boolean;
+
+  /**
+   * For the provider's account: replaces all import prefixes.
+   *
+   * @generated from field: repeated string import_prefixes = 4;
+   */
+  importPrefixes: string[];
+
+  /**
+   * Which of the fields above to change. Default: those that are given.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 5;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateSettingsRequest.
+ * Use `create(UpdateSettingsRequestSchema)` to create a new message.
+ */
+export declare const UpdateSettingsRequestSchema: GenMessage<UpdateSettingsRequest>;
+
+/**
+ * What UpdateSettings answers.
+ *
+ * @generated from message gatehouse.identity.v1.UpdateSettingsResponse
+ */
+export declare type UpdateSettingsResponse = Message<"gatehouse.identity.v1.UpdateSettingsResponse"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateSettingsResponse.
+ * Use `create(UpdateSettingsResponseSchema)` to create a new message.
+ */
+export declare const UpdateSettingsResponseSchema: GenMessage<UpdateSettingsResponse>;
+
+/**
+ * What SetUpstreamCredential takes.
+ *
+ * @generated from message gatehouse.identity.v1.SetUpstreamCredentialRequest
+ */
+export declare type SetUpstreamCredentialRequest = Message<"gatehouse.identity.v1.SetUpstreamCredentialRequest"> & {
+  /**
+   * Id or slug. Default: the caller's own.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * The name of the header, such as `authorization`. Required, unless the credential is taken away.
+   *
+   * @generated from field: string header = 2;
+   */
+  header: string;
+
+  /**
+   * The value of the header, up to 4096 characters. Empty takes the credential away.
+   *
+   * @generated from field: string value = 3;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.SetUpstreamCredentialRequest.
+ * Use `create(SetUpstreamCredentialRequestSchema)` to create a new message.
+ */
+export declare const SetUpstreamCredentialRequestSchema: GenMessage<SetUpstreamCredentialRequest>;
+
+/**
+ * What SetUpstreamCredential answers.
+ *
+ * @generated from message gatehouse.identity.v1.SetUpstreamCredentialResponse
+ */
+export declare type SetUpstreamCredentialResponse = Message<"gatehouse.identity.v1.SetUpstreamCredentialResponse"> & {
+  /**
+   * The account as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Account account = 1;
+   */
+  account?: Account | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.SetUpstreamCredentialResponse.
+ * Use `create(SetUpstreamCredentialResponseSchema)` to create a new message.
+ */
+export declare const SetUpstreamCredentialResponseSchema: GenMessage<SetUpstreamCredentialResponse>;
+
+/**
  * The state of an account.
  *
  * @generated from enum gatehouse.identity.v1.AccountStatus
@@ -606,7 +1384,47 @@ export enum AccountStatus {
 export declare const AccountStatusSchema: GenEnum<AccountStatus>;
 
 /**
- * Accounts and their states.
+ * What happens to a key that is reported as leaked.
+ *
+ * @generated from enum gatehouse.identity.v1.LeakPolicy
+ */
+export enum LeakPolicy {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: LEAK_POLICY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It is disabled. The default.
+   *
+   * @generated from enum value: LEAK_POLICY_DISABLE = 1;
+   */
+  DISABLE = 1,
+
+  /**
+   * It is revoked.
+   *
+   * @generated from enum value: LEAK_POLICY_REVOKE = 2;
+   */
+  REVOKE = 2,
+
+  /**
+   * Its owner is told, and nothing else.
+   *
+   * @generated from enum value: LEAK_POLICY_NOTIFY = 3;
+   */
+  NOTIFY = 3,
+}
+
+/**
+ * Describes the enum gatehouse.identity.v1.LeakPolicy.
+ */
+export declare const LeakPolicySchema: GenEnum<LeakPolicy>;
+
+/**
+ * Accounts, their states and their ceilings.
  *
  * @generated from service gatehouse.identity.v1.AccountService
  */
@@ -661,6 +1479,107 @@ export declare const AccountService: GenService<{
     methodKind: "unary";
     input: typeof ResumeAccountRequestSchema;
     output: typeof ResumeAccountResponseSchema;
+  },
+  /**
+   * Changes an account's profile and labels, and from the provider an organization's plan.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.UpdateAccount
+   */
+  updateAccount: {
+    methodKind: "unary";
+    input: typeof UpdateAccountRequestSchema;
+    output: typeof UpdateAccountResponseSchema;
+  },
+  /**
+   * Changes an account's name, slug or both. Old slugs stay reserved for the account and go on naming it.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.RenameAccount
+   */
+  renameAccount: {
+    methodKind: "unary";
+    input: typeof RenameAccountRequestSchema;
+    output: typeof RenameAccountResponseSchema;
+  },
+  /**
+   * Closes an account for good and with it its whole subtree; from a strict ancestor. Refused while metering holds
+   * money or reservations for it or anything below it.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.CloseAccount
+   */
+  closeAccount: {
+    methodKind: "unary";
+    input: typeof CloseAccountRequestSchema;
+    output: typeof CloseAccountResponseSchema;
+  },
+  /**
+   * Accepts a version of the provider's terms, once for the whole organization.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.AcceptTerms
+   */
+  acceptTerms: {
+    methodKind: "unary";
+    input: typeof AcceptTermsRequestSchema;
+    output: typeof AcceptTermsResponseSchema;
+  },
+  /**
+   * Reads what the plan allows and how much of it is used.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.GetPlanUsage
+   */
+  getPlanUsage: {
+    methodKind: "unary";
+    input: typeof GetPlanUsageRequestSchema;
+    output: typeof GetPlanUsageResponseSchema;
+  },
+  /**
+   * Sets what no key of an account or below it can pass, whatever it is given; from a strict ancestor.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.SetScopeCeiling
+   */
+  setScopeCeiling: {
+    methodKind: "unary";
+    input: typeof SetScopeCeilingRequestSchema;
+    output: typeof SetScopeCeilingResponseSchema;
+  },
+  /**
+   * Lets accounts of a type be made in an account's subtree; from a strict ancestor.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.EnableType
+   */
+  enableType: {
+    methodKind: "unary";
+    input: typeof EnableTypeRequestSchema;
+    output: typeof EnableTypeResponseSchema;
+  },
+  /**
+   * Takes an enablement back; from a strict ancestor. Accounts of the type that are there stay.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.DisableType
+   */
+  disableType: {
+    methodKind: "unary";
+    input: typeof DisableTypeRequestSchema;
+    output: typeof DisableTypeResponseSchema;
+  },
+  /**
+   * Changes an account's settings.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.UpdateSettings
+   */
+  updateSettings: {
+    methodKind: "unary";
+    input: typeof UpdateSettingsRequestSchema;
+    output: typeof UpdateSettingsResponseSchema;
+  },
+  /**
+   * Sets the credential that gateways send upstream for the account and its subtree. It is never shown again.
+   *
+   * @generated from rpc gatehouse.identity.v1.AccountService.SetUpstreamCredential
+   */
+  setUpstreamCredential: {
+    methodKind: "unary";
+    input: typeof SetUpstreamCredentialRequestSchema;
+    output: typeof SetUpstreamCredentialResponseSchema;
   },
 }>;
 

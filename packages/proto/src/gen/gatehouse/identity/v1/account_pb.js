@@ -8,13 +8,13 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/
 import { file_gatehouse_common_v1_access } from "../../common/v1/access_pb.js";
 import { file_gatehouse_common_v1_error_reason } from "../../common/v1/error_reason_pb.js";
 import { file_gatehouse_identity_v1_key } from "./key_pb.js";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file gatehouse/identity/v1/account.proto.
  */
 export const file_gatehouse_identity_v1_account = /*@__PURE__*/
-  fileDesc("CiNnYXRlaG91c2UvaWRlbnRpdHkvdjEvYWNjb3VudC5wcm90bxIVZ2F0ZWhvdXNlLmlkZW50aXR5LnYxIrgDCgdBY2NvdW50EgoKAmlkGAEgASgJEhEKCXBhcmVudF9pZBgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSDAoEc2x1ZxgEIAEoCRIMCgRuYW1lGAUgASgJEjQKBnN0YXR1cxgGIAEoDjIkLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50U3RhdHVzEhkKEXN1c3BlbnNpb25fcmVhc29uGAcgASgJEgwKBHBsYW4YCCABKAkSLwoHcHJvZmlsZRgJIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5Qcm9maWxlEjoKBmxhYmVscxgKIAMoCzIqLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50LkxhYmVsc0VudHJ5Ei4KCmNyZWF0ZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEieAoHUHJvZmlsZRIPCgdjb21wYW55GAEgASgJEgsKA3ZhdBgCIAEoCRIPCgdjb3VudHJ5GAMgASgJEg8KB2FkZHJlc3MYBCABKAkSDAoEY2l0eRgFIAEoCRINCgVzdGF0ZRgGIAEoCRIQCgh6aXBfY29kZRgHIAEoCSJlCghGaXJzdEtleRIMCgRuYW1lGAEgASgJEiwKBGtpbmQYAiABKA4yHi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5S2luZBINCgVyb2xlcxgDIAMoCRIOCgZzY29wZXMYBCADKAkixgIKFENyZWF0ZUFjY291bnRSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRIMCgRuYW1lGAIgASgJEgwKBHNsdWcYAyABKAkSDAoEcGxhbhgEIAEoCRIvCgdwcm9maWxlGAUgASgLMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlByb2ZpbGUSRwoGbGFiZWxzGAYgAygLMjcuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNyZWF0ZUFjY291bnRSZXF1ZXN0LkxhYmVsc0VudHJ5EjIKCWZpcnN0X2tleRgHIAEoCzIfLmdhdGVob3VzZS5pZGVudGl0eS52MS5GaXJzdEtleRIXCg9pZGVtcG90ZW5jeV9rZXkYCCABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLhAQoVQ3JlYXRlQWNjb3VudFJlc3BvbnNlEi8KB2FjY291bnQYASABKAsyHi5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudBInCgNrZXkYAiABKAsyGi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5Eg4KBnNlY3JldBgDIAEoCRIRCglmcmVzaG5lc3MYBCABKAkSEAoIcmVwbGF5ZWQYBSABKAgSOQoPc2VjcmV0X3dpdGhoZWxkGAYgASgOMiAuZ2F0ZWhvdXNlLmNvbW1vbi52MS5FcnJvclJlYXNvbiIkChFHZXRBY2NvdW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJIkUKEkdldEFjY291bnRSZXNwb25zZRIvCgdhY2NvdW50GAEgASgLMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY291bnQijgIKE0xpc3RBY2NvdW50c1JlcXVlc3QSDgoGcGFyZW50GAEgASgJEhMKC2Rlc2NlbmRhbnRzGAIgASgIEjQKBnN0YXR1cxgDIAEoDjIkLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50U3RhdHVzEkYKBmxhYmVscxgEIAMoCzI2LmdhdGVob3VzZS5pZGVudGl0eS52MS5MaXN0QWNjb3VudHNSZXF1ZXN0LkxhYmVsc0VudHJ5EhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiYQoUTGlzdEFjY291bnRzUmVzcG9uc2USMAoIYWNjb3VudHMYASADKAsyHi5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiOAoVU3VzcGVuZEFjY291bnRSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcmVhc29uGAIgASgJIlwKFlN1c3BlbmRBY2NvdW50UmVzcG9uc2USLwoHYWNjb3VudBgBIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50EhEKCWZyZXNobmVzcxgCIAEoCSInChRSZXN1bWVBY2NvdW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJIlsKFVJlc3VtZUFjY291bnRSZXNwb25zZRIvCgdhY2NvdW50GAEgASgLMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY291bnQSEQoJZnJlc2huZXNzGAIgASgJKoMBCg1BY2NvdW50U3RhdHVzEh4KGkFDQ09VTlRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGQoVQUNDT1VOVF9TVEFUVVNfQUNUSVZFEAESHAoYQUNDT1VOVF9TVEFUVVNfU1VTUEVOREVEEAISGQoVQUNDT1VOVF9TVEFUVVNfQ0xPU0VEEAMy1AUKDkFjY291bnRTZXJ2aWNlEo0BCg1DcmVhdGVBY2NvdW50EisuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNyZWF0ZUFjY291bnRSZXF1ZXN0GiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNyZWF0ZUFjY291bnRSZXNwb25zZSIh6uAYHQgBEhlnYXRlaG91c2UuYWNjb3VudHMuY3JlYXRlEoIBCgpHZXRBY2NvdW50EiguZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkdldEFjY291bnRSZXF1ZXN0GikuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkdldEFjY291bnRSZXNwb25zZSIf6uAYGwgBEhdnYXRlaG91c2UuYWNjb3VudHMucmVhZBKIAQoMTGlzdEFjY291bnRzEiouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaKy5nYXRlaG91c2UuaWRlbnRpdHkudjEuTGlzdEFjY291bnRzUmVzcG9uc2UiH+rgGBsIARIXZ2F0ZWhvdXNlLmFjY291bnRzLnJlYWQSkQEKDlN1c3BlbmRBY2NvdW50EiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlN1c3BlbmRBY2NvdW50UmVxdWVzdBotLmdhdGVob3VzZS5pZGVudGl0eS52MS5TdXNwZW5kQWNjb3VudFJlc3BvbnNlIiLq4BgeCAESGmdhdGVob3VzZS5hY2NvdW50cy5zdXNwZW5kEo0BCg1SZXN1bWVBY2NvdW50EisuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlc3VtZUFjY291bnRSZXF1ZXN0GiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlc3VtZUFjY291bnRSZXNwb25zZSIh6uAYHQgBEhlnYXRlaG91c2UuYWNjb3VudHMucmVzdW1lYgZwcm90bzM", [file_gatehouse_common_v1_access, file_gatehouse_common_v1_error_reason, file_gatehouse_identity_v1_key, file_google_protobuf_timestamp]);
+  fileDesc("CiNnYXRlaG91c2UvaWRlbnRpdHkvdjEvYWNjb3VudC5wcm90bxIVZ2F0ZWhvdXNlLmlkZW50aXR5LnYxIqMFCgdBY2NvdW50EgoKAmlkGAEgASgJEhEKCXBhcmVudF9pZBgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSDAoEc2x1ZxgEIAEoCRIMCgRuYW1lGAUgASgJEjQKBnN0YXR1cxgGIAEoDjIkLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50U3RhdHVzEhkKEXN1c3BlbnNpb25fcmVhc29uGAcgASgJEgwKBHBsYW4YCCABKAkSLwoHcHJvZmlsZRgJIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5Qcm9maWxlEjoKBmxhYmVscxgKIAMoCzIqLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50LkxhYmVsc0VudHJ5Ei4KCmNyZWF0ZWRfYXQYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnVwZGF0ZWRfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBHR5cGUYDSABKAkSFQoNc2NvcGVfY2VpbGluZxgOIAMoCRIVCg1lbmFibGVkX3R5cGVzGA8gAygJEhQKDGZvcm1lcl9zbHVncxgQIAMoCRI4CghzZXR0aW5ncxgRIAEoCzImLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50U2V0dGluZ3MSPAoOYWNjZXB0ZWRfdGVybXMYEiADKAsyJC5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjZXB0ZWRUZXJtcxIfChdoYXNfdXBzdHJlYW1fY3JlZGVudGlhbBgTIAEoCBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBInQKD0FjY291bnRTZXR0aW5ncxI2CgtsZWFrX3BvbGljeRgBIAEoDjIhLmdhdGVob3VzZS5pZGVudGl0eS52MS5MZWFrUG9saWN5EhAKCGlzb2xhdGVkGAIgASgIEhcKD2ltcG9ydF9wcmVmaXhlcxgDIAMoCSJzCg1BY2NlcHRlZFRlcm1zEhAKCGRvY3VtZW50GAEgASgJEg8KB3ZlcnNpb24YAiABKAkSLwoLYWNjZXB0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBmtleV9pZBgEIAEoCSJ4CgdQcm9maWxlEg8KB2NvbXBhbnkYASABKAkSCwoDdmF0GAIgASgJEg8KB2NvdW50cnkYAyABKAkSDwoHYWRkcmVzcxgEIAEoCRIMCgRjaXR5GAUgASgJEg0KBXN0YXRlGAYgASgJEhAKCHppcF9jb2RlGAcgASgJImUKCEZpcnN0S2V5EgwKBG5hbWUYASABKAkSLAoEa2luZBgCIAEoDjIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlLaW5kEg0KBXJvbGVzGAMgAygJEg4KBnNjb3BlcxgEIAMoCSLUAgoUQ3JlYXRlQWNjb3VudFJlcXVlc3QSDgoGcGFyZW50GAEgASgJEgwKBG5hbWUYAiABKAkSDAoEc2x1ZxgDIAEoCRIMCgRwbGFuGAQgASgJEi8KB3Byb2ZpbGUYBSABKAsyHi5nYXRlaG91c2UuaWRlbnRpdHkudjEuUHJvZmlsZRJHCgZsYWJlbHMYBiADKAsyNy5nYXRlaG91c2UuaWRlbnRpdHkudjEuQ3JlYXRlQWNjb3VudFJlcXVlc3QuTGFiZWxzRW50cnkSMgoJZmlyc3Rfa2V5GAcgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkZpcnN0S2V5EhcKD2lkZW1wb3RlbmN5X2tleRgIIAEoCRIMCgR0eXBlGAkgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi4QEKFUNyZWF0ZUFjY291bnRSZXNwb25zZRIvCgdhY2NvdW50GAEgASgLMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY291bnQSJwoDa2V5GAIgASgLMhouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleRIOCgZzZWNyZXQYAyABKAkSEQoJZnJlc2huZXNzGAQgASgJEhAKCHJlcGxheWVkGAUgASgIEjkKD3NlY3JldF93aXRoaGVsZBgGIAEoDjIgLmdhdGVob3VzZS5jb21tb24udjEuRXJyb3JSZWFzb24iJAoRR2V0QWNjb3VudFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCSJFChJHZXRBY2NvdW50UmVzcG9uc2USLwoHYWNjb3VudBgBIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50IpwCChNMaXN0QWNjb3VudHNSZXF1ZXN0Eg4KBnBhcmVudBgBIAEoCRITCgtkZXNjZW5kYW50cxgCIAEoCBI0CgZzdGF0dXMYAyABKA4yJC5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudFN0YXR1cxJGCgZsYWJlbHMYBCADKAsyNi5nYXRlaG91c2UuaWRlbnRpdHkudjEuTGlzdEFjY291bnRzUmVxdWVzdC5MYWJlbHNFbnRyeRIRCglwYWdlX3NpemUYBSABKAUSEgoKcGFnZV90b2tlbhgGIAEoCRIMCgR0eXBlGAcgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiYQoUTGlzdEFjY291bnRzUmVzcG9uc2USMAoIYWNjb3VudHMYASADKAsyHi5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiOAoVU3VzcGVuZEFjY291bnRSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGcmVhc29uGAIgASgJIlwKFlN1c3BlbmRBY2NvdW50UmVzcG9uc2USLwoHYWNjb3VudBgBIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50EhEKCWZyZXNobmVzcxgCIAEoCSInChRSZXN1bWVBY2NvdW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJIlsKFVJlc3VtZUFjY291bnRSZXNwb25zZRIvCgdhY2NvdW50GAEgASgLMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY291bnQSEQoJZnJlc2huZXNzGAIgASgJIo8CChRVcGRhdGVBY2NvdW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHBsYW4YAiABKAkSLwoHcHJvZmlsZRgDIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5Qcm9maWxlEkcKBmxhYmVscxgEIAMoCzI3LmdhdGVob3VzZS5pZGVudGl0eS52MS5VcGRhdGVBY2NvdW50UmVxdWVzdC5MYWJlbHNFbnRyeRIvCgt1cGRhdGVfbWFzaxgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2saLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJbChVVcGRhdGVBY2NvdW50UmVzcG9uc2USLwoHYWNjb3VudBgBIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50EhEKCWZyZXNobmVzcxgCIAEoCSJDChRSZW5hbWVBY2NvdW50UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBG5hbWUYAiABKAkSDAoEc2x1ZxgDIAEoCSJbChVSZW5hbWVBY2NvdW50UmVzcG9uc2USLwoHYWNjb3VudBgBIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50EhEKCWZyZXNobmVzcxgCIAEoCSImChNDbG9zZUFjY291bnRSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkiWgoUQ2xvc2VBY2NvdW50UmVzcG9uc2USLwoHYWNjb3VudBgBIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50EhEKCWZyZXNobmVzcxgCIAEoCSJIChJBY2NlcHRUZXJtc1JlcXVlc3QSEAoIZG9jdW1lbnQYASABKAkSDwoHdmVyc2lvbhgCIAEoCRIPCgdhY2NvdW50GAMgASgJIlkKE0FjY2VwdFRlcm1zUmVzcG9uc2USLwoHYWNjb3VudBgBIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50EhEKCWZyZXNobmVzcxgCIAEoCSImChNHZXRQbGFuVXNhZ2VSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkiKgoJUGxhbkNvdW50EgwKBHVzZWQYASABKAMSDwoHbWF4aW11bRgCIAEoAyLtAQoUR2V0UGxhblVzYWdlUmVzcG9uc2USDAoEcGxhbhgBIAEoCRIyCghhY2NvdW50cxgCIAEoCzIgLmdhdGVob3VzZS5pZGVudGl0eS52MS5QbGFuQ291bnQSLgoEa2V5cxgDIAEoCzIgLmdhdGVob3VzZS5pZGVudGl0eS52MS5QbGFuQ291bnQSMgoIc3ViX2tleXMYBCABKAsyIC5nYXRlaG91c2UuaWRlbnRpdHkudjEuUGxhbkNvdW50Ei8KBWRlcHRoGAUgASgLMiAuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlBsYW5Db3VudCI5ChZTZXRTY29wZUNlaWxpbmdSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSDgoGc2NvcGVzGAIgAygJIl0KF1NldFNjb3BlQ2VpbGluZ1Jlc3BvbnNlEi8KB2FjY291bnQYASABKAsyHi5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudBIRCglmcmVzaG5lc3MYAiABKAkiMgoRRW5hYmxlVHlwZVJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIMCgR0eXBlGAIgASgJIlgKEkVuYWJsZVR5cGVSZXNwb25zZRIvCgdhY2NvdW50GAEgASgLMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY291bnQSEQoJZnJlc2huZXNzGAIgASgJIjMKEkRpc2FibGVUeXBlUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEgwKBHR5cGUYAiABKAkiWQoTRGlzYWJsZVR5cGVSZXNwb25zZRIvCgdhY2NvdW50GAEgASgLMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY291bnQSEQoJZnJlc2huZXNzGAIgASgJIrwBChVVcGRhdGVTZXR0aW5nc1JlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRI2CgtsZWFrX3BvbGljeRgCIAEoDjIhLmdhdGVob3VzZS5pZGVudGl0eS52MS5MZWFrUG9saWN5EhAKCGlzb2xhdGVkGAMgASgIEhcKD2ltcG9ydF9wcmVmaXhlcxgEIAMoCRIvCgt1cGRhdGVfbWFzaxgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2siXAoWVXBkYXRlU2V0dGluZ3NSZXNwb25zZRIvCgdhY2NvdW50GAEgASgLMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY291bnQSEQoJZnJlc2huZXNzGAIgASgJIk4KHFNldFVwc3RyZWFtQ3JlZGVudGlhbFJlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIOCgZoZWFkZXIYAiABKAkSDQoFdmFsdWUYAyABKAkiYwodU2V0VXBzdHJlYW1DcmVkZW50aWFsUmVzcG9uc2USLwoHYWNjb3VudBgBIAEoCzIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50EhEKCWZyZXNobmVzcxgCIAEoCSqDAQoNQWNjb3VudFN0YXR1cxIeChpBQ0NPVU5UX1NUQVRVU19VTlNQRUNJRklFRBAAEhkKFUFDQ09VTlRfU1RBVFVTX0FDVElWRRABEhwKGEFDQ09VTlRfU1RBVFVTX1NVU1BFTkRFRBACEhkKFUFDQ09VTlRfU1RBVFVTX0NMT1NFRBADKnIKCkxlYWtQb2xpY3kSGwoXTEVBS19QT0xJQ1lfVU5TUEVDSUZJRUQQABIXChNMRUFLX1BPTElDWV9ESVNBQkxFEAESFgoSTEVBS19QT0xJQ1lfUkVWT0tFEAISFgoSTEVBS19QT0xJQ1lfTk9USUZZEAMyphEKDkFjY291bnRTZXJ2aWNlEo0BCg1DcmVhdGVBY2NvdW50EisuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNyZWF0ZUFjY291bnRSZXF1ZXN0GiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNyZWF0ZUFjY291bnRSZXNwb25zZSIh6uAYHQgBEhlnYXRlaG91c2UuYWNjb3VudHMuY3JlYXRlEoIBCgpHZXRBY2NvdW50EiguZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkdldEFjY291bnRSZXF1ZXN0GikuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkdldEFjY291bnRSZXNwb25zZSIf6uAYGwgBEhdnYXRlaG91c2UuYWNjb3VudHMucmVhZBKIAQoMTGlzdEFjY291bnRzEiouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkxpc3RBY2NvdW50c1JlcXVlc3QaKy5nYXRlaG91c2UuaWRlbnRpdHkudjEuTGlzdEFjY291bnRzUmVzcG9uc2UiH+rgGBsIARIXZ2F0ZWhvdXNlLmFjY291bnRzLnJlYWQSkQEKDlN1c3BlbmRBY2NvdW50EiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlN1c3BlbmRBY2NvdW50UmVxdWVzdBotLmdhdGVob3VzZS5pZGVudGl0eS52MS5TdXNwZW5kQWNjb3VudFJlc3BvbnNlIiLq4BgeCAESGmdhdGVob3VzZS5hY2NvdW50cy5zdXNwZW5kEo0BCg1SZXN1bWVBY2NvdW50EisuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlc3VtZUFjY291bnRSZXF1ZXN0GiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlc3VtZUFjY291bnRSZXNwb25zZSIh6uAYHQgBEhlnYXRlaG91c2UuYWNjb3VudHMucmVzdW1lEo0BCg1VcGRhdGVBY2NvdW50EisuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlVwZGF0ZUFjY291bnRSZXF1ZXN0GiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlVwZGF0ZUFjY291bnRSZXNwb25zZSIh6uAYHQgBEhlnYXRlaG91c2UuYWNjb3VudHMudXBkYXRlEo0BCg1SZW5hbWVBY2NvdW50EisuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlbmFtZUFjY291bnRSZXF1ZXN0GiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlbmFtZUFjY291bnRSZXNwb25zZSIh6uAYHQgBEhlnYXRlaG91c2UuYWNjb3VudHMucmVuYW1lEokBCgxDbG9zZUFjY291bnQSKi5nYXRlaG91c2UuaWRlbnRpdHkudjEuQ2xvc2VBY2NvdW50UmVxdWVzdBorLmdhdGVob3VzZS5pZGVudGl0eS52MS5DbG9zZUFjY291bnRSZXNwb25zZSIg6uAYHAgBEhhnYXRlaG91c2UuYWNjb3VudHMuY2xvc2UShgEKC0FjY2VwdFRlcm1zEikuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY2VwdFRlcm1zUmVxdWVzdBoqLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NlcHRUZXJtc1Jlc3BvbnNlIiDq4BgcCAESFmdhdGVob3VzZS50ZXJtcy5hY2NlcHQYARKIAQoMR2V0UGxhblVzYWdlEiouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkdldFBsYW5Vc2FnZVJlcXVlc3QaKy5nYXRlaG91c2UuaWRlbnRpdHkudjEuR2V0UGxhblVzYWdlUmVzcG9uc2UiH+rgGBsIARIXZ2F0ZWhvdXNlLmFjY291bnRzLnJlYWQSngEKD1NldFNjb3BlQ2VpbGluZxItLmdhdGVob3VzZS5pZGVudGl0eS52MS5TZXRTY29wZUNlaWxpbmdSZXF1ZXN0Gi4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlNldFNjb3BlQ2VpbGluZ1Jlc3BvbnNlIizq4BgoCAESJGdhdGVob3VzZS5hY2NvdW50cy5zZXQtc2NvcGUtY2VpbGluZxKJAQoKRW5hYmxlVHlwZRIoLmdhdGVob3VzZS5pZGVudGl0eS52MS5FbmFibGVUeXBlUmVxdWVzdBopLmdhdGVob3VzZS5pZGVudGl0eS52MS5FbmFibGVUeXBlUmVzcG9uc2UiJurgGCIIARIeZ2F0ZWhvdXNlLmFjY291bnRzLmVuYWJsZS10eXBlEo0BCgtEaXNhYmxlVHlwZRIpLmdhdGVob3VzZS5pZGVudGl0eS52MS5EaXNhYmxlVHlwZVJlcXVlc3QaKi5nYXRlaG91c2UuaWRlbnRpdHkudjEuRGlzYWJsZVR5cGVSZXNwb25zZSIn6uAYIwgBEh9nYXRlaG91c2UuYWNjb3VudHMuZGlzYWJsZS10eXBlEpkBCg5VcGRhdGVTZXR0aW5ncxIsLmdhdGVob3VzZS5pZGVudGl0eS52MS5VcGRhdGVTZXR0aW5nc1JlcXVlc3QaLS5nYXRlaG91c2UuaWRlbnRpdHkudjEuVXBkYXRlU2V0dGluZ3NSZXNwb25zZSIq6uAYJggBEiJnYXRlaG91c2UuYWNjb3VudHMudXBkYXRlLXNldHRpbmdzErYBChVTZXRVcHN0cmVhbUNyZWRlbnRpYWwSMy5nYXRlaG91c2UuaWRlbnRpdHkudjEuU2V0VXBzdHJlYW1DcmVkZW50aWFsUmVxdWVzdBo0LmdhdGVob3VzZS5pZGVudGl0eS52MS5TZXRVcHN0cmVhbUNyZWRlbnRpYWxSZXNwb25zZSIy6uAYLggBEipnYXRlaG91c2UuYWNjb3VudHMuc2V0LXVwc3RyZWFtLWNyZWRlbnRpYWxiBnByb3RvMw", [file_gatehouse_common_v1_access, file_gatehouse_common_v1_error_reason, file_gatehouse_identity_v1_key, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message gatehouse.identity.v1.Account.
@@ -24,88 +24,249 @@ export const AccountSchema = /*@__PURE__*/
   messageDesc(file_gatehouse_identity_v1_account, 0);
 
 /**
+ * Describes the message gatehouse.identity.v1.AccountSettings.
+ * Use `create(AccountSettingsSchema)` to create a new message.
+ */
+export const AccountSettingsSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 1);
+
+/**
+ * Describes the message gatehouse.identity.v1.AcceptedTerms.
+ * Use `create(AcceptedTermsSchema)` to create a new message.
+ */
+export const AcceptedTermsSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 2);
+
+/**
  * Describes the message gatehouse.identity.v1.Profile.
  * Use `create(ProfileSchema)` to create a new message.
  */
 export const ProfileSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 1);
+  messageDesc(file_gatehouse_identity_v1_account, 3);
 
 /**
  * Describes the message gatehouse.identity.v1.FirstKey.
  * Use `create(FirstKeySchema)` to create a new message.
  */
 export const FirstKeySchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 2);
+  messageDesc(file_gatehouse_identity_v1_account, 4);
 
 /**
  * Describes the message gatehouse.identity.v1.CreateAccountRequest.
  * Use `create(CreateAccountRequestSchema)` to create a new message.
  */
 export const CreateAccountRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 3);
+  messageDesc(file_gatehouse_identity_v1_account, 5);
 
 /**
  * Describes the message gatehouse.identity.v1.CreateAccountResponse.
  * Use `create(CreateAccountResponseSchema)` to create a new message.
  */
 export const CreateAccountResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 4);
+  messageDesc(file_gatehouse_identity_v1_account, 6);
 
 /**
  * Describes the message gatehouse.identity.v1.GetAccountRequest.
  * Use `create(GetAccountRequestSchema)` to create a new message.
  */
 export const GetAccountRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 5);
+  messageDesc(file_gatehouse_identity_v1_account, 7);
 
 /**
  * Describes the message gatehouse.identity.v1.GetAccountResponse.
  * Use `create(GetAccountResponseSchema)` to create a new message.
  */
 export const GetAccountResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 6);
+  messageDesc(file_gatehouse_identity_v1_account, 8);
 
 /**
  * Describes the message gatehouse.identity.v1.ListAccountsRequest.
  * Use `create(ListAccountsRequestSchema)` to create a new message.
  */
 export const ListAccountsRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 7);
+  messageDesc(file_gatehouse_identity_v1_account, 9);
 
 /**
  * Describes the message gatehouse.identity.v1.ListAccountsResponse.
  * Use `create(ListAccountsResponseSchema)` to create a new message.
  */
 export const ListAccountsResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 8);
+  messageDesc(file_gatehouse_identity_v1_account, 10);
 
 /**
  * Describes the message gatehouse.identity.v1.SuspendAccountRequest.
  * Use `create(SuspendAccountRequestSchema)` to create a new message.
  */
 export const SuspendAccountRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 9);
+  messageDesc(file_gatehouse_identity_v1_account, 11);
 
 /**
  * Describes the message gatehouse.identity.v1.SuspendAccountResponse.
  * Use `create(SuspendAccountResponseSchema)` to create a new message.
  */
 export const SuspendAccountResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 10);
+  messageDesc(file_gatehouse_identity_v1_account, 12);
 
 /**
  * Describes the message gatehouse.identity.v1.ResumeAccountRequest.
  * Use `create(ResumeAccountRequestSchema)` to create a new message.
  */
 export const ResumeAccountRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 11);
+  messageDesc(file_gatehouse_identity_v1_account, 13);
 
 /**
  * Describes the message gatehouse.identity.v1.ResumeAccountResponse.
  * Use `create(ResumeAccountResponseSchema)` to create a new message.
  */
 export const ResumeAccountResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_account, 12);
+  messageDesc(file_gatehouse_identity_v1_account, 14);
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateAccountRequest.
+ * Use `create(UpdateAccountRequestSchema)` to create a new message.
+ */
+export const UpdateAccountRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 15);
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateAccountResponse.
+ * Use `create(UpdateAccountResponseSchema)` to create a new message.
+ */
+export const UpdateAccountResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 16);
+
+/**
+ * Describes the message gatehouse.identity.v1.RenameAccountRequest.
+ * Use `create(RenameAccountRequestSchema)` to create a new message.
+ */
+export const RenameAccountRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 17);
+
+/**
+ * Describes the message gatehouse.identity.v1.RenameAccountResponse.
+ * Use `create(RenameAccountResponseSchema)` to create a new message.
+ */
+export const RenameAccountResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 18);
+
+/**
+ * Describes the message gatehouse.identity.v1.CloseAccountRequest.
+ * Use `create(CloseAccountRequestSchema)` to create a new message.
+ */
+export const CloseAccountRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 19);
+
+/**
+ * Describes the message gatehouse.identity.v1.CloseAccountResponse.
+ * Use `create(CloseAccountResponseSchema)` to create a new message.
+ */
+export const CloseAccountResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 20);
+
+/**
+ * Describes the message gatehouse.identity.v1.AcceptTermsRequest.
+ * Use `create(AcceptTermsRequestSchema)` to create a new message.
+ */
+export const AcceptTermsRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 21);
+
+/**
+ * Describes the message gatehouse.identity.v1.AcceptTermsResponse.
+ * Use `create(AcceptTermsResponseSchema)` to create a new message.
+ */
+export const AcceptTermsResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 22);
+
+/**
+ * Describes the message gatehouse.identity.v1.GetPlanUsageRequest.
+ * Use `create(GetPlanUsageRequestSchema)` to create a new message.
+ */
+export const GetPlanUsageRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 23);
+
+/**
+ * Describes the message gatehouse.identity.v1.PlanCount.
+ * Use `create(PlanCountSchema)` to create a new message.
+ */
+export const PlanCountSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 24);
+
+/**
+ * Describes the message gatehouse.identity.v1.GetPlanUsageResponse.
+ * Use `create(GetPlanUsageResponseSchema)` to create a new message.
+ */
+export const GetPlanUsageResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 25);
+
+/**
+ * Describes the message gatehouse.identity.v1.SetScopeCeilingRequest.
+ * Use `create(SetScopeCeilingRequestSchema)` to create a new message.
+ */
+export const SetScopeCeilingRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 26);
+
+/**
+ * Describes the message gatehouse.identity.v1.SetScopeCeilingResponse.
+ * Use `create(SetScopeCeilingResponseSchema)` to create a new message.
+ */
+export const SetScopeCeilingResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 27);
+
+/**
+ * Describes the message gatehouse.identity.v1.EnableTypeRequest.
+ * Use `create(EnableTypeRequestSchema)` to create a new message.
+ */
+export const EnableTypeRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 28);
+
+/**
+ * Describes the message gatehouse.identity.v1.EnableTypeResponse.
+ * Use `create(EnableTypeResponseSchema)` to create a new message.
+ */
+export const EnableTypeResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 29);
+
+/**
+ * Describes the message gatehouse.identity.v1.DisableTypeRequest.
+ * Use `create(DisableTypeRequestSchema)` to create a new message.
+ */
+export const DisableTypeRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 30);
+
+/**
+ * Describes the message gatehouse.identity.v1.DisableTypeResponse.
+ * Use `create(DisableTypeResponseSchema)` to create a new message.
+ */
+export const DisableTypeResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 31);
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateSettingsRequest.
+ * Use `create(UpdateSettingsRequestSchema)` to create a new message.
+ */
+export const UpdateSettingsRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 32);
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateSettingsResponse.
+ * Use `create(UpdateSettingsResponseSchema)` to create a new message.
+ */
+export const UpdateSettingsResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 33);
+
+/**
+ * Describes the message gatehouse.identity.v1.SetUpstreamCredentialRequest.
+ * Use `create(SetUpstreamCredentialRequestSchema)` to create a new message.
+ */
+export const SetUpstreamCredentialRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 34);
+
+/**
+ * Describes the message gatehouse.identity.v1.SetUpstreamCredentialResponse.
+ * Use `create(SetUpstreamCredentialResponseSchema)` to create a new message.
+ */
+export const SetUpstreamCredentialResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_account, 35);
 
 /**
  * Describes the enum gatehouse.identity.v1.AccountStatus.
@@ -122,7 +283,21 @@ export const AccountStatus = /*@__PURE__*/
   tsEnum(AccountStatusSchema);
 
 /**
- * Accounts and their states.
+ * Describes the enum gatehouse.identity.v1.LeakPolicy.
+ */
+export const LeakPolicySchema = /*@__PURE__*/
+  enumDesc(file_gatehouse_identity_v1_account, 1);
+
+/**
+ * What happens to a key that is reported as leaked.
+ *
+ * @generated from enum gatehouse.identity.v1.LeakPolicy
+ */
+export const LeakPolicy = /*@__PURE__*/
+  tsEnum(LeakPolicySchema);
+
+/**
+ * Accounts, their states and their ceilings.
  *
  * @generated from service gatehouse.identity.v1.AccountService
  */

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { KeyKind, KeyStatus } from "./key_pb.js";
+import type { KeyKind, KeyStatus, SigningAlgorithm } from "./key_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { AccountStatus } from "./account_pb.js";
 
@@ -131,6 +131,48 @@ export declare type KeyState = Message<"gatehouse.identity.v1.KeyState"> & {
    * @generated from field: google.protobuf.Timestamp expires_at = 12;
    */
   expiresAt?: Timestamp | undefined;
+
+  /**
+   * Credentials that were rotated away and are in their grace.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.RetiringHash retiring_hashes = 13;
+   */
+  retiringHashes: RetiringHash[];
+
+  /**
+   * The endpoints that it may call, and no others; none for all.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.EndpointState endpoints = 14;
+   */
+  endpoints: EndpointState[];
+
+  /**
+   * In canonical CIDR; none for any.
+   *
+   * @generated from field: repeated string ip_allow = 15;
+   */
+  ipAllow: string[];
+
+  /**
+   * In canonical CIDR.
+   *
+   * @generated from field: repeated string ip_deny = 16;
+   */
+  ipDeny: string[];
+
+  /**
+   * Integrations that it may not be used through.
+   *
+   * @generated from field: repeated string denied_integrations = 17;
+   */
+  deniedIntegrations: string[];
+
+  /**
+   * For a key whose requests are signed.
+   *
+   * @generated from field: gatehouse.identity.v1.SigningState signing = 18;
+   */
+  signing?: SigningState | undefined;
 };
 
 /**
@@ -138,6 +180,122 @@ export declare type KeyState = Message<"gatehouse.identity.v1.KeyState"> & {
  * Use `create(KeyStateSchema)` to create a new message.
  */
 export declare const KeyStateSchema: GenMessage<KeyState>;
+
+/**
+ * A credential in its grace.
+ *
+ * @generated from message gatehouse.identity.v1.RetiringHash
+ */
+export declare type RetiringHash = Message<"gatehouse.identity.v1.RetiringHash"> & {
+  /**
+   * As in `secret_hashes`.
+   *
+   * @generated from field: string hash = 1;
+   */
+  hash: string;
+
+  /**
+   * Not valid from then on.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RetiringHash.
+ * Use `create(RetiringHashSchema)` to create a new message.
+ */
+export declare const RetiringHashSchema: GenMessage<RetiringHash>;
+
+/**
+ * An endpoint that a key is held to.
+ *
+ * @generated from message gatehouse.identity.v1.EndpointState
+ */
+export declare type EndpointState = Message<"gatehouse.identity.v1.EndpointState"> & {
+  /**
+   * Its name in the catalog.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The resource that calling it takes.
+   *
+   * @generated from field: string resource = 2;
+   */
+  resource: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.EndpointState.
+ * Use `create(EndpointStateSchema)` to create a new message.
+ */
+export declare const EndpointStateSchema: GenMessage<EndpointState>;
+
+/**
+ * How a key's requests are signed.
+ *
+ * @generated from message gatehouse.identity.v1.SigningState
+ */
+export declare type SigningState = Message<"gatehouse.identity.v1.SigningState"> & {
+  /**
+   * The algorithm.
+   *
+   * @generated from field: gatehouse.identity.v1.SigningAlgorithm algorithm = 1;
+   */
+  algorithm: SigningAlgorithm;
+
+  /**
+   * What signatures are checked with, newest first: HMAC secrets sealed with the key-encryption key, Ed25519 public
+   * keys as they are.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.VerificationKey keys = 2;
+   */
+  keys: VerificationKey[];
+
+  /**
+   * Whether a nonce is accepted once in the whole deployment.
+   *
+   * @generated from field: bool strict_replay = 3;
+   */
+  strictReplay: boolean;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.SigningState.
+ * Use `create(SigningStateSchema)` to create a new message.
+ */
+export declare const SigningStateSchema: GenMessage<SigningState>;
+
+/**
+ * What signatures of a key are checked with.
+ *
+ * @generated from message gatehouse.identity.v1.VerificationKey
+ */
+export declare type VerificationKey = Message<"gatehouse.identity.v1.VerificationKey"> & {
+  /**
+   * A sealed secret, or a public key in base64.
+   *
+   * @generated from field: string value = 1;
+   */
+  value: string;
+
+  /**
+   * Unset for the current one; for one in its grace, not valid from then on.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 2;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.VerificationKey.
+ * Use `create(VerificationKeySchema)` to create a new message.
+ */
+export declare const VerificationKeySchema: GenMessage<VerificationKey>;
 
 /**
  * An account as followers keep it.
@@ -186,6 +344,69 @@ export declare type AccountState = Message<"gatehouse.identity.v1.AccountState">
    * @generated from field: map<string, string> labels = 6;
    */
   labels: { [key: string]: string };
+
+  /**
+   * Slugs that it had before and that still name it.
+   *
+   * @generated from field: repeated string former_slugs = 7;
+   */
+  formerSlugs: string[];
+
+  /**
+   * The name of its type.
+   *
+   * @generated from field: string type = 8;
+   */
+  type: string;
+
+  /**
+   * What no key of it or below can pass.
+   *
+   * @generated from field: repeated string scope_ceiling = 9;
+   */
+  scopeCeiling: string[];
+
+  /**
+   * Whether its keys reach only the account itself.
+   *
+   * @generated from field: bool isolated = 10;
+   */
+  isolated: boolean;
+
+  /**
+   * The roles that it defines for keys of it and below.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.RoleState roles = 11;
+   */
+  roles: RoleState[];
+
+  /**
+   * For an organization: the terms that it has accepted.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.TermsAcceptance accepted_terms = 12;
+   */
+  acceptedTerms: TermsAcceptance[];
+
+  /**
+   * For an organization: its plan.
+   *
+   * @generated from field: string plan = 13;
+   */
+  plan: string;
+
+  /**
+   * The header to send upstream, sealed with the key-encryption key; empty for none.
+   *
+   * @generated from field: string upstream_credential = 14;
+   */
+  upstreamCredential: string;
+
+  /**
+   * For the root: what the provider has laid down for everybody.
+   *
+   * @generated from field: gatehouse.identity.v1.ProviderRules provider_rules = 15;
+   */
+  providerRules?: ProviderRules | undefined;
 };
 
 /**
@@ -193,6 +414,223 @@ export declare type AccountState = Message<"gatehouse.identity.v1.AccountState">
  * Use `create(AccountStateSchema)` to create a new message.
  */
 export declare const AccountStateSchema: GenMessage<AccountState>;
+
+/**
+ * A role that an account defines.
+ *
+ * @generated from message gatehouse.identity.v1.RoleState
+ */
+export declare type RoleState = Message<"gatehouse.identity.v1.RoleState"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its scopes.
+   *
+   * @generated from field: repeated string scopes = 2;
+   */
+  scopes: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RoleState.
+ * Use `create(RoleStateSchema)` to create a new message.
+ */
+export declare const RoleStateSchema: GenMessage<RoleState>;
+
+/**
+ * Terms that an organization has accepted.
+ *
+ * @generated from message gatehouse.identity.v1.TermsAcceptance
+ */
+export declare type TermsAcceptance = Message<"gatehouse.identity.v1.TermsAcceptance"> & {
+  /**
+   * The document.
+   *
+   * @generated from field: string document = 1;
+   */
+  document: string;
+
+  /**
+   * The version.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.TermsAcceptance.
+ * Use `create(TermsAcceptanceSchema)` to create a new message.
+ */
+export declare const TermsAcceptanceSchema: GenMessage<TermsAcceptance>;
+
+/**
+ * What holds for every account and key.
+ *
+ * @generated from message gatehouse.identity.v1.ProviderRules
+ */
+export declare type ProviderRules = Message<"gatehouse.identity.v1.ProviderRules"> & {
+  /**
+   * The account types.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.TypeState types = 1;
+   */
+  types: TypeState[];
+
+  /**
+   * The terms that organizations must accept.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.TermsState terms = 2;
+   */
+  terms: TermsState[];
+
+  /**
+   * What imported keys begin with.
+   *
+   * @generated from field: repeated string import_prefixes = 3;
+   */
+  importPrefixes: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ProviderRules.
+ * Use `create(ProviderRulesSchema)` to create a new message.
+ */
+export declare const ProviderRulesSchema: GenMessage<ProviderRules>;
+
+/**
+ * An account type.
+ *
+ * @generated from message gatehouse.identity.v1.TypeState
+ */
+export declare type TypeState = Message<"gatehouse.identity.v1.TypeState"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What no key of an account of the type can pass.
+   *
+   * @generated from field: repeated string scope_ceiling = 2;
+   */
+  scopeCeiling: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.TypeState.
+ * Use `create(TypeStateSchema)` to create a new message.
+ */
+export declare const TypeStateSchema: GenMessage<TypeState>;
+
+/**
+ * Terms that organizations must accept.
+ *
+ * @generated from message gatehouse.identity.v1.TermsState
+ */
+export declare type TermsState = Message<"gatehouse.identity.v1.TermsState"> & {
+  /**
+   * The document.
+   *
+   * @generated from field: string document = 1;
+   */
+  document: string;
+
+  /**
+   * The version that must be accepted.
+   *
+   * @generated from field: string version = 2;
+   */
+  version: string;
+
+  /**
+   * What is closed until they are: scopes; none for everything.
+   *
+   * @generated from field: repeated string gates = 3;
+   */
+  gates: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.TermsState.
+ * Use `create(TermsStateSchema)` to create a new message.
+ */
+export declare const TermsStateSchema: GenMessage<TermsState>;
+
+/**
+ * An API of the catalog as followers keep it.
+ *
+ * @generated from message gatehouse.identity.v1.ApiState
+ */
+export declare type ApiState = Message<"gatehouse.identity.v1.ApiState"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its endpoints.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.EndpointTemplate endpoints = 2;
+   */
+  endpoints: EndpointTemplate[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ApiState.
+ * Use `create(ApiStateSchema)` to create a new message.
+ */
+export declare const ApiStateSchema: GenMessage<ApiState>;
+
+/**
+ * Which calls an endpoint is.
+ *
+ * @generated from message gatehouse.identity.v1.EndpointTemplate
+ */
+export declare type EndpointTemplate = Message<"gatehouse.identity.v1.EndpointTemplate"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The HTTP method.
+   *
+   * @generated from field: string method = 2;
+   */
+  method: string;
+
+  /**
+   * The path, with `{name}` for one segment and a final `{name=**}` for the rest.
+   *
+   * @generated from field: string path = 3;
+   */
+  path: string;
+
+  /**
+   * The resource that calling it takes.
+   *
+   * @generated from field: string resource = 4;
+   */
+  resource: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.EndpointTemplate.
+ * Use `create(EndpointTemplateSchema)` to create a new message.
+ */
+export declare const EndpointTemplateSchema: GenMessage<EndpointTemplate>;
 
 /**
  * A meter as followers keep it.
@@ -256,7 +694,22 @@ export declare type Change = Message<"gatehouse.identity.v1.Change"> & {
      */
     value: MeterState;
     case: "meter";
+  } | {
+    /**
+     * An API of the catalog.
+     *
+     * @generated from field: gatehouse.identity.v1.ApiState api = 6;
+     */
+    value: ApiState;
+    case: "api";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * True where the thing is gone; it then has nothing but its name.
+   *
+   * @generated from field: bool deleted = 5;
+   */
+  deleted: boolean;
 };
 
 /**
@@ -572,6 +1025,223 @@ export declare type ResolveMetersResponse = Message<"gatehouse.identity.v1.Resol
 export declare const ResolveMetersResponseSchema: GenMessage<ResolveMetersResponse>;
 
 /**
+ * What ResolveHashes takes.
+ *
+ * @generated from message gatehouse.identity.v1.ResolveHashesRequest
+ */
+export declare type ResolveHashesRequest = Message<"gatehouse.identity.v1.ResolveHashesRequest"> & {
+  /**
+   * 1 to 1000 hashes, as in KeyState.
+   *
+   * @generated from field: repeated string hashes = 1;
+   */
+  hashes: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveHashesRequest.
+ * Use `create(ResolveHashesRequestSchema)` to create a new message.
+ */
+export declare const ResolveHashesRequestSchema: GenMessage<ResolveHashesRequest>;
+
+/**
+ * What ResolveHashes answers.
+ *
+ * @generated from message gatehouse.identity.v1.ResolveHashesResponse
+ */
+export declare type ResolveHashesResponse = Message<"gatehouse.identity.v1.ResolveHashesResponse"> & {
+  /**
+   * The position at which everything here is true.
+   *
+   * @generated from field: gatehouse.identity.v1.Position position = 1;
+   */
+  position?: Position | undefined;
+
+  /**
+   * For each hash, in order, the id of its imported key, or empty.
+   *
+   * @generated from field: repeated string key_ids = 2;
+   */
+  keyIds: string[];
+
+  /**
+   * The keys that exist, and their parent keys.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.KeyState keys = 3;
+   */
+  keys: KeyState[];
+
+  /**
+   * Their accounts, up to the root.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.AccountState accounts = 4;
+   */
+  accounts: AccountState[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveHashesResponse.
+ * Use `create(ResolveHashesResponseSchema)` to create a new message.
+ */
+export declare const ResolveHashesResponseSchema: GenMessage<ResolveHashesResponse>;
+
+/**
+ * What ResolveCatalog takes: nothing.
+ *
+ * @generated from message gatehouse.identity.v1.ResolveCatalogRequest
+ */
+export declare type ResolveCatalogRequest = Message<"gatehouse.identity.v1.ResolveCatalogRequest"> & {
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveCatalogRequest.
+ * Use `create(ResolveCatalogRequestSchema)` to create a new message.
+ */
+export declare const ResolveCatalogRequestSchema: GenMessage<ResolveCatalogRequest>;
+
+/**
+ * What ResolveCatalog answers.
+ *
+ * @generated from message gatehouse.identity.v1.ResolveCatalogResponse
+ */
+export declare type ResolveCatalogResponse = Message<"gatehouse.identity.v1.ResolveCatalogResponse"> & {
+  /**
+   * The position at which this is true.
+   *
+   * @generated from field: gatehouse.identity.v1.Position position = 1;
+   */
+  position?: Position | undefined;
+
+  /**
+   * Every API.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.ApiState apis = 2;
+   */
+  apis: ApiState[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveCatalogResponse.
+ * Use `create(ResolveCatalogResponseSchema)` to create a new message.
+ */
+export declare const ResolveCatalogResponseSchema: GenMessage<ResolveCatalogResponse>;
+
+/**
+ * What RecordActivity takes.
+ *
+ * @generated from message gatehouse.identity.v1.RecordActivityRequest
+ */
+export declare type RecordActivityRequest = Message<"gatehouse.identity.v1.RecordActivityRequest"> & {
+  /**
+   * 1 to 1000 keys.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.KeyActivity activities = 1;
+   */
+  activities: KeyActivity[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RecordActivityRequest.
+ * Use `create(RecordActivityRequestSchema)` to create a new message.
+ */
+export declare const RecordActivityRequestSchema: GenMessage<RecordActivityRequest>;
+
+/**
+ * The use of a key.
+ *
+ * @generated from message gatehouse.identity.v1.KeyActivity
+ */
+export declare type KeyActivity = Message<"gatehouse.identity.v1.KeyActivity"> & {
+  /**
+   * The key.
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * When it was last used.
+   *
+   * @generated from field: google.protobuf.Timestamp last_used_at = 2;
+   */
+  lastUsedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.KeyActivity.
+ * Use `create(KeyActivitySchema)` to create a new message.
+ */
+export declare const KeyActivitySchema: GenMessage<KeyActivity>;
+
+/**
+ * What RecordActivity answers: nothing. Keys that are not there are passed over.
+ *
+ * @generated from message gatehouse.identity.v1.RecordActivityResponse
+ */
+export declare type RecordActivityResponse = Message<"gatehouse.identity.v1.RecordActivityResponse"> & {
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RecordActivityResponse.
+ * Use `create(RecordActivityResponseSchema)` to create a new message.
+ */
+export declare const RecordActivityResponseSchema: GenMessage<RecordActivityResponse>;
+
+/**
+ * What ClaimNonce takes.
+ *
+ * @generated from message gatehouse.identity.v1.ClaimNonceRequest
+ */
+export declare type ClaimNonceRequest = Message<"gatehouse.identity.v1.ClaimNonceRequest"> & {
+  /**
+   * The key.
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * 1 to 100 characters.
+   *
+   * @generated from field: string nonce = 2;
+   */
+  nonce: string;
+
+  /**
+   * When the signed request is too old anyway; up to 10 minutes from now.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 3;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ClaimNonceRequest.
+ * Use `create(ClaimNonceRequestSchema)` to create a new message.
+ */
+export declare const ClaimNonceRequestSchema: GenMessage<ClaimNonceRequest>;
+
+/**
+ * What ClaimNonce answers.
+ *
+ * @generated from message gatehouse.identity.v1.ClaimNonceResponse
+ */
+export declare type ClaimNonceResponse = Message<"gatehouse.identity.v1.ClaimNonceResponse"> & {
+  /**
+   * Whether it was free. False: the signed request was seen before.
+   *
+   * @generated from field: bool claimed = 1;
+   */
+  claimed: boolean;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ClaimNonceResponse.
+ * Use `create(ClaimNonceResponseSchema)` to create a new message.
+ */
+export declare const ClaimNonceResponseSchema: GenMessage<ClaimNonceResponse>;
+
+/**
  * The change log of identity, for its followers.
  *
  * @generated from service gatehouse.identity.v1.FeedService
@@ -626,6 +1296,46 @@ export declare const FeedService: GenService<{
     methodKind: "unary";
     input: typeof ResolveAccountsRequestSchema;
     output: typeof ResolveAccountsResponseSchema;
+  },
+  /**
+   * Reads imported keys by their hashes, as ResolveKeys does by id.
+   *
+   * @generated from rpc gatehouse.identity.v1.FeedService.ResolveHashes
+   */
+  resolveHashes: {
+    methodKind: "unary";
+    input: typeof ResolveHashesRequestSchema;
+    output: typeof ResolveHashesResponseSchema;
+  },
+  /**
+   * Takes what followers saw of keys' use.
+   *
+   * @generated from rpc gatehouse.identity.v1.FeedService.RecordActivity
+   */
+  recordActivity: {
+    methodKind: "unary";
+    input: typeof RecordActivityRequestSchema;
+    output: typeof RecordActivityResponseSchema;
+  },
+  /**
+   * Takes a nonce for the whole deployment.
+   *
+   * @generated from rpc gatehouse.identity.v1.FeedService.ClaimNonce
+   */
+  claimNonce: {
+    methodKind: "unary";
+    input: typeof ClaimNonceRequestSchema;
+    output: typeof ClaimNonceResponseSchema;
+  },
+  /**
+   * Reads every API of the catalog, from the primary.
+   *
+   * @generated from rpc gatehouse.identity.v1.FeedService.ResolveCatalog
+   */
+  resolveCatalog: {
+    methodKind: "unary";
+    input: typeof ResolveCatalogRequestSchema;
+    output: typeof ResolveCatalogResponseSchema;
   },
   /**
    * Reads every meter, from the primary.

@@ -14,7 +14,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file gatehouse/identity/v1/feed.proto.
  */
 export const file_gatehouse_identity_v1_feed = /*@__PURE__*/
-  fileDesc("CiBnYXRlaG91c2UvaWRlbnRpdHkvdjEvZmVlZC5wcm90bxIVZ2F0ZWhvdXNlLmlkZW50aXR5LnYxIjEKCFBvc2l0aW9uEhMKC2luY2FybmF0aW9uGAEgASgJEhAKCHJldmlzaW9uGAIgASgDIrEDCghLZXlTdGF0ZRIKCgJpZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEhUKDXBhcmVudF9rZXlfaWQYAyABKAkSLAoEa2luZBgEIAEoDjIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlLaW5kEjAKBnN0YXR1cxgFIAEoDjIgLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlTdGF0dXMSDAoEbmFtZRgGIAEoCRI7CgZsYWJlbHMYByADKAsyKy5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5U3RhdGUuTGFiZWxzRW50cnkSFQoNc2VjcmV0X2hhc2hlcxgIIAMoCRINCgVyb2xlcxgJIAMoCRIOCgZzY29wZXMYCiADKAkSLgoKbm90X2JlZm9yZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASL6AQoMQWNjb3VudFN0YXRlEgoKAmlkGAEgASgJEhEKCXBhcmVudF9pZBgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSDAoEc2x1ZxgEIAEoCRI0CgZzdGF0dXMYBSABKA4yJC5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudFN0YXR1cxI/CgZsYWJlbHMYBiADKAsyLy5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudFN0YXRlLkxhYmVsc0VudHJ5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiGgoKTWV0ZXJTdGF0ZRIMCgRuYW1lGAEgASgJIsABCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAMSLgoDa2V5GAIgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleVN0YXRlSAASNgoHYWNjb3VudBgDIAEoCzIjLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50U3RhdGVIABIyCgVtZXRlchgEIAEoCzIhLmdhdGVob3VzZS5pZGVudGl0eS52MS5NZXRlclN0YXRlSABCCAoGZW50aXR5IhAKDkdldEhlYWRSZXF1ZXN0IkAKD0dldEhlYWRSZXNwb25zZRItCgRoZWFkGAEgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlBvc2l0aW9uIlMKEkxpc3RDaGFuZ2VzUmVxdWVzdBIuCgVhZnRlchgBIAEoCzIfLmdhdGVob3VzZS5pZGVudGl0eS52MS5Qb3NpdGlvbhINCgVsaW1pdBgCIAEoBSJ0ChNMaXN0Q2hhbmdlc1Jlc3BvbnNlEi4KB2NoYW5nZXMYASADKAsyHS5nYXRlaG91c2UuaWRlbnRpdHkudjEuQ2hhbmdlEi0KBGhlYWQYAiABKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUG9zaXRpb24iEQoPU25hcHNob3RSZXF1ZXN0InYKEFNuYXBzaG90UmVzcG9uc2USMQoIcG9zaXRpb24YASABKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUG9zaXRpb24SLwoIZW50aXRpZXMYAiADKAsyHS5nYXRlaG91c2UuaWRlbnRpdHkudjEuQ2hhbmdlIiUKElJlc29sdmVLZXlzUmVxdWVzdBIPCgdrZXlfaWRzGAEgAygJIq4BChNSZXNvbHZlS2V5c1Jlc3BvbnNlEjEKCHBvc2l0aW9uGAEgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlBvc2l0aW9uEi0KBGtleXMYAiADKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5U3RhdGUSNQoIYWNjb3VudHMYAyADKAsyIy5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudFN0YXRlIksKFlJlc29sdmVBY2NvdW50c1JlcXVlc3QSMQoFbmFtZXMYASADKAsyIi5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudE5hbWUiNwoLQWNjb3VudE5hbWUSDwoHYWNjb3VudBgBIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAiABKAkimAEKF1Jlc29sdmVBY2NvdW50c1Jlc3BvbnNlEjEKCHBvc2l0aW9uGAEgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlBvc2l0aW9uEhMKC2FjY291bnRfaWRzGAIgAygJEjUKCGFjY291bnRzGAMgAygLMiMuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFjY291bnRTdGF0ZSIWChRSZXNvbHZlTWV0ZXJzUmVxdWVzdCJ9ChVSZXNvbHZlTWV0ZXJzUmVzcG9uc2USMQoIcG9zaXRpb24YASABKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUG9zaXRpb24SMQoGbWV0ZXJzGAIgAygLMiEuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLk1ldGVyU3RhdGUyoAUKC0ZlZWRTZXJ2aWNlEmAKB0dldEhlYWQSJS5nYXRlaG91c2UuaWRlbnRpdHkudjEuR2V0SGVhZFJlcXVlc3QaJi5nYXRlaG91c2UuaWRlbnRpdHkudjEuR2V0SGVhZFJlc3BvbnNlIgbq4BgCCAMSbAoLTGlzdENoYW5nZXMSKS5nYXRlaG91c2UuaWRlbnRpdHkudjEuTGlzdENoYW5nZXNSZXF1ZXN0GiouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiBurgGAIIAxJlCghTbmFwc2hvdBImLmdhdGVob3VzZS5pZGVudGl0eS52MS5TbmFwc2hvdFJlcXVlc3QaJy5nYXRlaG91c2UuaWRlbnRpdHkudjEuU25hcHNob3RSZXNwb25zZSIG6uAYAggDMAESbAoLUmVzb2x2ZUtleXMSKS5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVzb2x2ZUtleXNSZXF1ZXN0GiouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlc29sdmVLZXlzUmVzcG9uc2UiBurgGAIIAxJ4Cg9SZXNvbHZlQWNjb3VudHMSLS5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVzb2x2ZUFjY291bnRzUmVxdWVzdBouLmdhdGVob3VzZS5pZGVudGl0eS52MS5SZXNvbHZlQWNjb3VudHNSZXNwb25zZSIG6uAYAggDEnIKDVJlc29sdmVNZXRlcnMSKy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVzb2x2ZU1ldGVyc1JlcXVlc3QaLC5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVzb2x2ZU1ldGVyc1Jlc3BvbnNlIgbq4BgCCANiBnByb3RvMw", [file_gatehouse_common_v1_access, file_gatehouse_identity_v1_account, file_gatehouse_identity_v1_key, file_google_protobuf_timestamp]);
+  fileDesc("CiBnYXRlaG91c2UvaWRlbnRpdHkvdjEvZmVlZC5wcm90bxIVZ2F0ZWhvdXNlLmlkZW50aXR5LnYxIjEKCFBvc2l0aW9uEhMKC2luY2FybmF0aW9uGAEgASgJEhAKCHJldmlzaW9uGAIgASgDIp4FCghLZXlTdGF0ZRIKCgJpZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEhUKDXBhcmVudF9rZXlfaWQYAyABKAkSLAoEa2luZBgEIAEoDjIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlLaW5kEjAKBnN0YXR1cxgFIAEoDjIgLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlTdGF0dXMSDAoEbmFtZRgGIAEoCRI7CgZsYWJlbHMYByADKAsyKy5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5U3RhdGUuTGFiZWxzRW50cnkSFQoNc2VjcmV0X2hhc2hlcxgIIAMoCRINCgVyb2xlcxgJIAMoCRIOCgZzY29wZXMYCiADKAkSLgoKbm90X2JlZm9yZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASPAoPcmV0aXJpbmdfaGFzaGVzGA0gAygLMiMuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJldGlyaW5nSGFzaBI3CgllbmRwb2ludHMYDiADKAsyJC5nYXRlaG91c2UuaWRlbnRpdHkudjEuRW5kcG9pbnRTdGF0ZRIQCghpcF9hbGxvdxgPIAMoCRIPCgdpcF9kZW55GBAgAygJEhsKE2RlbmllZF9pbnRlZ3JhdGlvbnMYESADKAkSNAoHc2lnbmluZxgSIAEoCzIjLmdhdGVob3VzZS5pZGVudGl0eS52MS5TaWduaW5nU3RhdGUaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJMCgxSZXRpcmluZ0hhc2gSDAoEaGFzaBgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIvCg1FbmRwb2ludFN0YXRlEgwKBG5hbWUYASABKAkSEAoIcmVzb3VyY2UYAiABKAkilwEKDFNpZ25pbmdTdGF0ZRI6CglhbGdvcml0aG0YASABKA4yJy5nYXRlaG91c2UuaWRlbnRpdHkudjEuU2lnbmluZ0FsZ29yaXRobRI0CgRrZXlzGAIgAygLMiYuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlZlcmlmaWNhdGlvbktleRIVCg1zdHJpY3RfcmVwbGF5GAMgASgIIlAKD1ZlcmlmaWNhdGlvbktleRINCgV2YWx1ZRgBIAEoCRIuCgpleHBpcmVzX2F0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKhBAoMQWNjb3VudFN0YXRlEgoKAmlkGAEgASgJEhEKCXBhcmVudF9pZBgCIAEoCRIXCg9vcmdhbml6YXRpb25faWQYAyABKAkSDAoEc2x1ZxgEIAEoCRI0CgZzdGF0dXMYBSABKA4yJC5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudFN0YXR1cxI/CgZsYWJlbHMYBiADKAsyLy5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudFN0YXRlLkxhYmVsc0VudHJ5EhQKDGZvcm1lcl9zbHVncxgHIAMoCRIMCgR0eXBlGAggASgJEhUKDXNjb3BlX2NlaWxpbmcYCSADKAkSEAoIaXNvbGF0ZWQYCiABKAgSLwoFcm9sZXMYCyADKAsyIC5nYXRlaG91c2UuaWRlbnRpdHkudjEuUm9sZVN0YXRlEj4KDmFjY2VwdGVkX3Rlcm1zGAwgAygLMiYuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlRlcm1zQWNjZXB0YW5jZRIMCgRwbGFuGA0gASgJEhsKE3Vwc3RyZWFtX2NyZWRlbnRpYWwYDiABKAkSPAoOcHJvdmlkZXJfcnVsZXMYDyABKAsyJC5nYXRlaG91c2UuaWRlbnRpdHkudjEuUHJvdmlkZXJSdWxlcxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIikKCVJvbGVTdGF0ZRIMCgRuYW1lGAEgASgJEg4KBnNjb3BlcxgCIAMoCSI0Cg9UZXJtc0FjY2VwdGFuY2USEAoIZG9jdW1lbnQYASABKAkSDwoHdmVyc2lvbhgCIAEoCSKLAQoNUHJvdmlkZXJSdWxlcxIvCgV0eXBlcxgBIAMoCzIgLmdhdGVob3VzZS5pZGVudGl0eS52MS5UeXBlU3RhdGUSMAoFdGVybXMYAiADKAsyIS5nYXRlaG91c2UuaWRlbnRpdHkudjEuVGVybXNTdGF0ZRIXCg9pbXBvcnRfcHJlZml4ZXMYAyADKAkiMAoJVHlwZVN0YXRlEgwKBG5hbWUYASABKAkSFQoNc2NvcGVfY2VpbGluZxgCIAMoCSI+CgpUZXJtc1N0YXRlEhAKCGRvY3VtZW50GAEgASgJEg8KB3ZlcnNpb24YAiABKAkSDQoFZ2F0ZXMYAyADKAkiVAoIQXBpU3RhdGUSDAoEbmFtZRgBIAEoCRI6CgllbmRwb2ludHMYAiADKAsyJy5nYXRlaG91c2UuaWRlbnRpdHkudjEuRW5kcG9pbnRUZW1wbGF0ZSJQChBFbmRwb2ludFRlbXBsYXRlEgwKBG5hbWUYASABKAkSDgoGbWV0aG9kGAIgASgJEgwKBHBhdGgYAyABKAkSEAoIcmVzb3VyY2UYBCABKAkiGgoKTWV0ZXJTdGF0ZRIMCgRuYW1lGAEgASgJIoECCgZDaGFuZ2USEAoIcmV2aXNpb24YASABKAMSLgoDa2V5GAIgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleVN0YXRlSAASNgoHYWNjb3VudBgDIAEoCzIjLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50U3RhdGVIABIyCgVtZXRlchgEIAEoCzIhLmdhdGVob3VzZS5pZGVudGl0eS52MS5NZXRlclN0YXRlSAASLgoDYXBpGAYgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFwaVN0YXRlSAASDwoHZGVsZXRlZBgFIAEoCEIICgZlbnRpdHkiEAoOR2V0SGVhZFJlcXVlc3QiQAoPR2V0SGVhZFJlc3BvbnNlEi0KBGhlYWQYASABKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUG9zaXRpb24iUwoSTGlzdENoYW5nZXNSZXF1ZXN0Ei4KBWFmdGVyGAEgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlBvc2l0aW9uEg0KBWxpbWl0GAIgASgFInQKE0xpc3RDaGFuZ2VzUmVzcG9uc2USLgoHY2hhbmdlcxgBIAMoCzIdLmdhdGVob3VzZS5pZGVudGl0eS52MS5DaGFuZ2USLQoEaGVhZBgCIAEoCzIfLmdhdGVob3VzZS5pZGVudGl0eS52MS5Qb3NpdGlvbiIRCg9TbmFwc2hvdFJlcXVlc3QidgoQU25hcHNob3RSZXNwb25zZRIxCghwb3NpdGlvbhgBIAEoCzIfLmdhdGVob3VzZS5pZGVudGl0eS52MS5Qb3NpdGlvbhIvCghlbnRpdGllcxgCIAMoCzIdLmdhdGVob3VzZS5pZGVudGl0eS52MS5DaGFuZ2UiJQoSUmVzb2x2ZUtleXNSZXF1ZXN0Eg8KB2tleV9pZHMYASADKAkirgEKE1Jlc29sdmVLZXlzUmVzcG9uc2USMQoIcG9zaXRpb24YASABKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUG9zaXRpb24SLQoEa2V5cxgCIAMoCzIfLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlTdGF0ZRI1CghhY2NvdW50cxgDIAMoCzIjLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50U3RhdGUiSwoWUmVzb2x2ZUFjY291bnRzUmVxdWVzdBIxCgVuYW1lcxgBIAMoCzIiLmdhdGVob3VzZS5pZGVudGl0eS52MS5BY2NvdW50TmFtZSI3CgtBY2NvdW50TmFtZRIPCgdhY2NvdW50GAEgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgCIAEoCSKYAQoXUmVzb2x2ZUFjY291bnRzUmVzcG9uc2USMQoIcG9zaXRpb24YASABKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUG9zaXRpb24SEwoLYWNjb3VudF9pZHMYAiADKAkSNQoIYWNjb3VudHMYAyADKAsyIy5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudFN0YXRlIhYKFFJlc29sdmVNZXRlcnNSZXF1ZXN0In0KFVJlc29sdmVNZXRlcnNSZXNwb25zZRIxCghwb3NpdGlvbhgBIAEoCzIfLmdhdGVob3VzZS5pZGVudGl0eS52MS5Qb3NpdGlvbhIxCgZtZXRlcnMYAiADKAsyIS5nYXRlaG91c2UuaWRlbnRpdHkudjEuTWV0ZXJTdGF0ZSImChRSZXNvbHZlSGFzaGVzUmVxdWVzdBIOCgZoYXNoZXMYASADKAkiwQEKFVJlc29sdmVIYXNoZXNSZXNwb25zZRIxCghwb3NpdGlvbhgBIAEoCzIfLmdhdGVob3VzZS5pZGVudGl0eS52MS5Qb3NpdGlvbhIPCgdrZXlfaWRzGAIgAygJEi0KBGtleXMYAyADKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5U3RhdGUSNQoIYWNjb3VudHMYBCADKAsyIy5nYXRlaG91c2UuaWRlbnRpdHkudjEuQWNjb3VudFN0YXRlIhcKFVJlc29sdmVDYXRhbG9nUmVxdWVzdCJ6ChZSZXNvbHZlQ2F0YWxvZ1Jlc3BvbnNlEjEKCHBvc2l0aW9uGAEgASgLMh8uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlBvc2l0aW9uEi0KBGFwaXMYAiADKAsyHy5nYXRlaG91c2UuaWRlbnRpdHkudjEuQXBpU3RhdGUiTwoVUmVjb3JkQWN0aXZpdHlSZXF1ZXN0EjYKCmFjdGl2aXRpZXMYASADKAsyIi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5QWN0aXZpdHkiTwoLS2V5QWN0aXZpdHkSDgoGa2V5X2lkGAEgASgJEjAKDGxhc3RfdXNlZF9hdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiGAoWUmVjb3JkQWN0aXZpdHlSZXNwb25zZSJiChFDbGFpbU5vbmNlUmVxdWVzdBIOCgZrZXlfaWQYASABKAkSDQoFbm9uY2UYAiABKAkSLgoKZXhwaXJlc19hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiJQoSQ2xhaW1Ob25jZVJlc3BvbnNlEg8KB2NsYWltZWQYASABKAgy7QgKC0ZlZWRTZXJ2aWNlEmAKB0dldEhlYWQSJS5nYXRlaG91c2UuaWRlbnRpdHkudjEuR2V0SGVhZFJlcXVlc3QaJi5nYXRlaG91c2UuaWRlbnRpdHkudjEuR2V0SGVhZFJlc3BvbnNlIgbq4BgCCAMSbAoLTGlzdENoYW5nZXMSKS5nYXRlaG91c2UuaWRlbnRpdHkudjEuTGlzdENoYW5nZXNSZXF1ZXN0GiouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkxpc3RDaGFuZ2VzUmVzcG9uc2UiBurgGAIIAxJlCghTbmFwc2hvdBImLmdhdGVob3VzZS5pZGVudGl0eS52MS5TbmFwc2hvdFJlcXVlc3QaJy5nYXRlaG91c2UuaWRlbnRpdHkudjEuU25hcHNob3RSZXNwb25zZSIG6uAYAggDMAESbAoLUmVzb2x2ZUtleXMSKS5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVzb2x2ZUtleXNSZXF1ZXN0GiouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlc29sdmVLZXlzUmVzcG9uc2UiBurgGAIIAxJ4Cg9SZXNvbHZlQWNjb3VudHMSLS5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVzb2x2ZUFjY291bnRzUmVxdWVzdBouLmdhdGVob3VzZS5pZGVudGl0eS52MS5SZXNvbHZlQWNjb3VudHNSZXNwb25zZSIG6uAYAggDEnIKDVJlc29sdmVIYXNoZXMSKy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVzb2x2ZUhhc2hlc1JlcXVlc3QaLC5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVzb2x2ZUhhc2hlc1Jlc3BvbnNlIgbq4BgCCAMSdQoOUmVjb3JkQWN0aXZpdHkSLC5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmVjb3JkQWN0aXZpdHlSZXF1ZXN0Gi0uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlY29yZEFjdGl2aXR5UmVzcG9uc2UiBurgGAIIAxJpCgpDbGFpbU5vbmNlEiguZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNsYWltTm9uY2VSZXF1ZXN0GikuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNsYWltTm9uY2VSZXNwb25zZSIG6uAYAggDEnUKDlJlc29sdmVDYXRhbG9nEiwuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJlc29sdmVDYXRhbG9nUmVxdWVzdBotLmdhdGVob3VzZS5pZGVudGl0eS52MS5SZXNvbHZlQ2F0YWxvZ1Jlc3BvbnNlIgbq4BgCCAMScgoNUmVzb2x2ZU1ldGVycxIrLmdhdGVob3VzZS5pZGVudGl0eS52MS5SZXNvbHZlTWV0ZXJzUmVxdWVzdBosLmdhdGVob3VzZS5pZGVudGl0eS52MS5SZXNvbHZlTWV0ZXJzUmVzcG9uc2UiBurgGAIIA2IGcHJvdG8z", [file_gatehouse_common_v1_access, file_gatehouse_identity_v1_account, file_gatehouse_identity_v1_key, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message gatehouse.identity.v1.Position.
@@ -31,116 +31,256 @@ export const KeyStateSchema = /*@__PURE__*/
   messageDesc(file_gatehouse_identity_v1_feed, 1);
 
 /**
+ * Describes the message gatehouse.identity.v1.RetiringHash.
+ * Use `create(RetiringHashSchema)` to create a new message.
+ */
+export const RetiringHashSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 2);
+
+/**
+ * Describes the message gatehouse.identity.v1.EndpointState.
+ * Use `create(EndpointStateSchema)` to create a new message.
+ */
+export const EndpointStateSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 3);
+
+/**
+ * Describes the message gatehouse.identity.v1.SigningState.
+ * Use `create(SigningStateSchema)` to create a new message.
+ */
+export const SigningStateSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 4);
+
+/**
+ * Describes the message gatehouse.identity.v1.VerificationKey.
+ * Use `create(VerificationKeySchema)` to create a new message.
+ */
+export const VerificationKeySchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 5);
+
+/**
  * Describes the message gatehouse.identity.v1.AccountState.
  * Use `create(AccountStateSchema)` to create a new message.
  */
 export const AccountStateSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 2);
+  messageDesc(file_gatehouse_identity_v1_feed, 6);
+
+/**
+ * Describes the message gatehouse.identity.v1.RoleState.
+ * Use `create(RoleStateSchema)` to create a new message.
+ */
+export const RoleStateSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 7);
+
+/**
+ * Describes the message gatehouse.identity.v1.TermsAcceptance.
+ * Use `create(TermsAcceptanceSchema)` to create a new message.
+ */
+export const TermsAcceptanceSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 8);
+
+/**
+ * Describes the message gatehouse.identity.v1.ProviderRules.
+ * Use `create(ProviderRulesSchema)` to create a new message.
+ */
+export const ProviderRulesSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 9);
+
+/**
+ * Describes the message gatehouse.identity.v1.TypeState.
+ * Use `create(TypeStateSchema)` to create a new message.
+ */
+export const TypeStateSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 10);
+
+/**
+ * Describes the message gatehouse.identity.v1.TermsState.
+ * Use `create(TermsStateSchema)` to create a new message.
+ */
+export const TermsStateSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 11);
+
+/**
+ * Describes the message gatehouse.identity.v1.ApiState.
+ * Use `create(ApiStateSchema)` to create a new message.
+ */
+export const ApiStateSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 12);
+
+/**
+ * Describes the message gatehouse.identity.v1.EndpointTemplate.
+ * Use `create(EndpointTemplateSchema)` to create a new message.
+ */
+export const EndpointTemplateSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 13);
 
 /**
  * Describes the message gatehouse.identity.v1.MeterState.
  * Use `create(MeterStateSchema)` to create a new message.
  */
 export const MeterStateSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 3);
+  messageDesc(file_gatehouse_identity_v1_feed, 14);
 
 /**
  * Describes the message gatehouse.identity.v1.Change.
  * Use `create(ChangeSchema)` to create a new message.
  */
 export const ChangeSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 4);
+  messageDesc(file_gatehouse_identity_v1_feed, 15);
 
 /**
  * Describes the message gatehouse.identity.v1.GetHeadRequest.
  * Use `create(GetHeadRequestSchema)` to create a new message.
  */
 export const GetHeadRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 5);
+  messageDesc(file_gatehouse_identity_v1_feed, 16);
 
 /**
  * Describes the message gatehouse.identity.v1.GetHeadResponse.
  * Use `create(GetHeadResponseSchema)` to create a new message.
  */
 export const GetHeadResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 6);
+  messageDesc(file_gatehouse_identity_v1_feed, 17);
 
 /**
  * Describes the message gatehouse.identity.v1.ListChangesRequest.
  * Use `create(ListChangesRequestSchema)` to create a new message.
  */
 export const ListChangesRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 7);
+  messageDesc(file_gatehouse_identity_v1_feed, 18);
 
 /**
  * Describes the message gatehouse.identity.v1.ListChangesResponse.
  * Use `create(ListChangesResponseSchema)` to create a new message.
  */
 export const ListChangesResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 8);
+  messageDesc(file_gatehouse_identity_v1_feed, 19);
 
 /**
  * Describes the message gatehouse.identity.v1.SnapshotRequest.
  * Use `create(SnapshotRequestSchema)` to create a new message.
  */
 export const SnapshotRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 9);
+  messageDesc(file_gatehouse_identity_v1_feed, 20);
 
 /**
  * Describes the message gatehouse.identity.v1.SnapshotResponse.
  * Use `create(SnapshotResponseSchema)` to create a new message.
  */
 export const SnapshotResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 10);
+  messageDesc(file_gatehouse_identity_v1_feed, 21);
 
 /**
  * Describes the message gatehouse.identity.v1.ResolveKeysRequest.
  * Use `create(ResolveKeysRequestSchema)` to create a new message.
  */
 export const ResolveKeysRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 11);
+  messageDesc(file_gatehouse_identity_v1_feed, 22);
 
 /**
  * Describes the message gatehouse.identity.v1.ResolveKeysResponse.
  * Use `create(ResolveKeysResponseSchema)` to create a new message.
  */
 export const ResolveKeysResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 12);
+  messageDesc(file_gatehouse_identity_v1_feed, 23);
 
 /**
  * Describes the message gatehouse.identity.v1.ResolveAccountsRequest.
  * Use `create(ResolveAccountsRequestSchema)` to create a new message.
  */
 export const ResolveAccountsRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 13);
+  messageDesc(file_gatehouse_identity_v1_feed, 24);
 
 /**
  * Describes the message gatehouse.identity.v1.AccountName.
  * Use `create(AccountNameSchema)` to create a new message.
  */
 export const AccountNameSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 14);
+  messageDesc(file_gatehouse_identity_v1_feed, 25);
 
 /**
  * Describes the message gatehouse.identity.v1.ResolveAccountsResponse.
  * Use `create(ResolveAccountsResponseSchema)` to create a new message.
  */
 export const ResolveAccountsResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 15);
+  messageDesc(file_gatehouse_identity_v1_feed, 26);
 
 /**
  * Describes the message gatehouse.identity.v1.ResolveMetersRequest.
  * Use `create(ResolveMetersRequestSchema)` to create a new message.
  */
 export const ResolveMetersRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 16);
+  messageDesc(file_gatehouse_identity_v1_feed, 27);
 
 /**
  * Describes the message gatehouse.identity.v1.ResolveMetersResponse.
  * Use `create(ResolveMetersResponseSchema)` to create a new message.
  */
 export const ResolveMetersResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_feed, 17);
+  messageDesc(file_gatehouse_identity_v1_feed, 28);
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveHashesRequest.
+ * Use `create(ResolveHashesRequestSchema)` to create a new message.
+ */
+export const ResolveHashesRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 29);
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveHashesResponse.
+ * Use `create(ResolveHashesResponseSchema)` to create a new message.
+ */
+export const ResolveHashesResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 30);
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveCatalogRequest.
+ * Use `create(ResolveCatalogRequestSchema)` to create a new message.
+ */
+export const ResolveCatalogRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 31);
+
+/**
+ * Describes the message gatehouse.identity.v1.ResolveCatalogResponse.
+ * Use `create(ResolveCatalogResponseSchema)` to create a new message.
+ */
+export const ResolveCatalogResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 32);
+
+/**
+ * Describes the message gatehouse.identity.v1.RecordActivityRequest.
+ * Use `create(RecordActivityRequestSchema)` to create a new message.
+ */
+export const RecordActivityRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 33);
+
+/**
+ * Describes the message gatehouse.identity.v1.KeyActivity.
+ * Use `create(KeyActivitySchema)` to create a new message.
+ */
+export const KeyActivitySchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 34);
+
+/**
+ * Describes the message gatehouse.identity.v1.RecordActivityResponse.
+ * Use `create(RecordActivityResponseSchema)` to create a new message.
+ */
+export const RecordActivityResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 35);
+
+/**
+ * Describes the message gatehouse.identity.v1.ClaimNonceRequest.
+ * Use `create(ClaimNonceRequestSchema)` to create a new message.
+ */
+export const ClaimNonceRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 36);
+
+/**
+ * Describes the message gatehouse.identity.v1.ClaimNonceResponse.
+ * Use `create(ClaimNonceResponseSchema)` to create a new message.
+ */
+export const ClaimNonceResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_feed, 37);
 
 /**
  * The change log of identity, for its followers.

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { ErrorReason } from "../../common/v1/error_reason_pb.js";
 
 /**
@@ -117,6 +117,90 @@ export declare type Key = Message<"gatehouse.identity.v1.Key"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 14;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * The endpoints that it may call, and no others; none for all that its scopes allow.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.KeyEndpoint endpoints = 15;
+   */
+  endpoints: KeyEndpoint[];
+
+  /**
+   * The addresses it may be used from, as asked, in CIDR; none for any.
+   *
+   * @generated from field: repeated string ip_allow = 16;
+   */
+  ipAllow: string[];
+
+  /**
+   * The addresses it may not be used from, as asked, in CIDR.
+   *
+   * @generated from field: repeated string ip_deny = 17;
+   */
+  ipDeny: string[];
+
+  /**
+   * The integrations it may not be used through.
+   *
+   * @generated from field: repeated string denied_integrations = 18;
+   */
+  deniedIntegrations: string[];
+
+  /**
+   * For a key whose requests are signed instead of carrying a secret: how.
+   *
+   * @generated from field: gatehouse.identity.v1.KeySigning signing = 19;
+   */
+  signing?: KeySigning | undefined;
+
+  /**
+   * Whether falling silent raises an event.
+   *
+   * @generated from field: bool require_heartbeat = 20;
+   */
+  requireHeartbeat: boolean;
+
+  /**
+   * How long it may be silent.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat_timeout = 21;
+   */
+  heartbeatTimeout?: Duration | undefined;
+
+  /**
+   * When it was last used, to about a second; unset where it never was.
+   *
+   * @generated from field: google.protobuf.Timestamp last_used_at = 22;
+   */
+  lastUsedAt?: Timestamp | undefined;
+
+  /**
+   * The member whose personal key it is; empty for a service key.
+   *
+   * @generated from field: string user_id = 23;
+   */
+  userId: string;
+
+  /**
+   * When the credential before the last rotation ends, while one is in its grace.
+   *
+   * @generated from field: google.protobuf.Timestamp grace_ends_at = 24;
+   */
+  graceEndsAt?: Timestamp | undefined;
+
+  /**
+   * What is left of all that when its parent key and the accounts above have their say.
+   *
+   * @generated from field: gatehouse.identity.v1.EffectiveAccess effective = 25;
+   */
+  effective?: EffectiveAccess | undefined;
+
+  /**
+   * Whether its secret was made elsewhere and imported.
+   *
+   * @generated from field: bool imported = 26;
+   */
+  imported: boolean;
 };
 
 /**
@@ -124,6 +208,224 @@ export declare type Key = Message<"gatehouse.identity.v1.Key"> & {
  * Use `create(KeySchema)` to create a new message.
  */
 export declare const KeySchema: GenMessage<Key>;
+
+/**
+ * An endpoint of the API catalog, as keys name it.
+ *
+ * @generated from message gatehouse.identity.v1.KeyEndpoint
+ */
+export declare type KeyEndpoint = Message<"gatehouse.identity.v1.KeyEndpoint"> & {
+  /**
+   * Its name in the catalog.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * What people call it.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.KeyEndpoint.
+ * Use `create(KeyEndpointSchema)` to create a new message.
+ */
+export declare const KeyEndpointSchema: GenMessage<KeyEndpoint>;
+
+/**
+ * The signing of a key's requests.
+ *
+ * @generated from message gatehouse.identity.v1.KeySigning
+ */
+export declare type KeySigning = Message<"gatehouse.identity.v1.KeySigning"> & {
+  /**
+   * The algorithm. Never changes.
+   *
+   * @generated from field: gatehouse.identity.v1.SigningAlgorithm algorithm = 1;
+   */
+  algorithm: SigningAlgorithm;
+
+  /**
+   * For Ed25519: the public key, 32 bytes in base64.
+   *
+   * @generated from field: string public_key = 2;
+   */
+  publicKey: string;
+
+  /**
+   * Whether a nonce is accepted once in the whole deployment instead of once per authz replica.
+   *
+   * @generated from field: bool strict_replay = 3;
+   */
+  strictReplay: boolean;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.KeySigning.
+ * Use `create(KeySigningSchema)` to create a new message.
+ */
+export declare const KeySigningSchema: GenMessage<KeySigning>;
+
+/**
+ * What a key can do when everything above it has its say.
+ *
+ * @generated from message gatehouse.identity.v1.EffectiveAccess
+ */
+export declare type EffectiveAccess = Message<"gatehouse.identity.v1.EffectiveAccess"> & {
+  /**
+   * A resource is allowed where every one of these allows it.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.ScopeLevel scopes = 1;
+   */
+  scopes: ScopeLevel[];
+
+  /**
+   * An address is allowed where every one of these allows it.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.AddressLevel addresses = 2;
+   */
+  addresses: AddressLevel[];
+
+  /**
+   * Valid from: the latest of its own and its parent key's.
+   *
+   * @generated from field: google.protobuf.Timestamp not_before = 3;
+   */
+  notBefore?: Timestamp | undefined;
+
+  /**
+   * Valid until: the earliest of its own and its parent key's.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 4;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * What Verify would say about the key as such now, such as `VALID`, `DISABLED` or `ACCOUNT_SUSPENDED`.
+   *
+   * @generated from field: string state = 5;
+   */
+  state: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.EffectiveAccess.
+ * Use `create(EffectiveAccessSchema)` to create a new message.
+ */
+export declare const EffectiveAccessSchema: GenMessage<EffectiveAccess>;
+
+/**
+ * What one node says about resources.
+ *
+ * @generated from message gatehouse.identity.v1.ScopeLevel
+ */
+export declare type ScopeLevel = Message<"gatehouse.identity.v1.ScopeLevel"> & {
+  /**
+   * The key or account that says it.
+   *
+   * @generated from field: string node_id = 1;
+   */
+  nodeId: string;
+
+  /**
+   * The roles, each with the scopes that it stands for now.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.RoleScopes roles = 2;
+   */
+  roles: RoleScopes[];
+
+  /**
+   * The node's own scopes: a key's, or an account's ceiling.
+   *
+   * @generated from field: repeated string scopes = 3;
+   */
+  scopes: string[];
+
+  /**
+   * The resources of the endpoints that a key is held to.
+   *
+   * @generated from field: repeated string endpoint_resources = 4;
+   */
+  endpointResources: string[];
+
+  /**
+   * For a ceiling that comes with the account's type: its name.
+   *
+   * @generated from field: string type = 5;
+   */
+  type: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ScopeLevel.
+ * Use `create(ScopeLevelSchema)` to create a new message.
+ */
+export declare const ScopeLevelSchema: GenMessage<ScopeLevel>;
+
+/**
+ * A role and what it stands for.
+ *
+ * @generated from message gatehouse.identity.v1.RoleScopes
+ */
+export declare type RoleScopes = Message<"gatehouse.identity.v1.RoleScopes"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string role = 1;
+   */
+  role: string;
+
+  /**
+   * Its scopes.
+   *
+   * @generated from field: repeated string scopes = 2;
+   */
+  scopes: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RoleScopes.
+ * Use `create(RoleScopesSchema)` to create a new message.
+ */
+export declare const RoleScopesSchema: GenMessage<RoleScopes>;
+
+/**
+ * What one key says about addresses.
+ *
+ * @generated from message gatehouse.identity.v1.AddressLevel
+ */
+export declare type AddressLevel = Message<"gatehouse.identity.v1.AddressLevel"> & {
+  /**
+   * The key.
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * In CIDR; none for any.
+   *
+   * @generated from field: repeated string ip_allow = 2;
+   */
+  ipAllow: string[];
+
+  /**
+   * In CIDR.
+   *
+   * @generated from field: repeated string ip_deny = 3;
+   */
+  ipDeny: string[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.AddressLevel.
+ * Use `create(AddressLevelSchema)` to create a new message.
+ */
+export declare const AddressLevelSchema: GenMessage<AddressLevel>;
 
 /**
  * What CreateKey takes.
@@ -202,6 +504,57 @@ export declare type CreateKeyRequest = Message<"gatehouse.identity.v1.CreateKeyR
    * @generated from field: string idempotency_key = 10;
    */
   idempotencyKey: string;
+
+  /**
+   * Up to 100 names of endpoints of the API catalog: the only ones that the key may call.
+   *
+   * @generated from field: repeated string endpoints = 11;
+   */
+  endpoints: string[];
+
+  /**
+   * Up to 50 addresses or ranges in CIDR, IPv4 or IPv6: the only ones that it may be used from.
+   *
+   * @generated from field: repeated string ip_allow = 12;
+   */
+  ipAllow: string[];
+
+  /**
+   * Up to 50 addresses or ranges in CIDR that it may not be used from; they win.
+   *
+   * @generated from field: repeated string ip_deny = 13;
+   */
+  ipDeny: string[];
+
+  /**
+   * Up to 50 integrations that it may not be used through. A sub-key given none stores those that the provider denies
+   * to sub-keys.
+   *
+   * @generated from field: repeated string denied_integrations = 14;
+   */
+  deniedIntegrations: string[];
+
+  /**
+   * For a key whose requests are signed: `algorithm`, and for Ed25519 the `public_key`. It has no secret to present;
+   * for the HMACs `secret` in the answer is what to sign with.
+   *
+   * @generated from field: gatehouse.identity.v1.KeySigning signing = 15;
+   */
+  signing?: KeySigning | undefined;
+
+  /**
+   * Whether falling silent raises an event.
+   *
+   * @generated from field: bool require_heartbeat = 16;
+   */
+  requireHeartbeat: boolean;
+
+  /**
+   * 1 second to 1 day; default 30 seconds. Only with `require_heartbeat`.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat_timeout = 17;
+   */
+  heartbeatTimeout?: Duration | undefined;
 };
 
 /**
@@ -345,6 +698,13 @@ export declare type ListKeysRequest = Message<"gatehouse.identity.v1.ListKeysReq
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * Only keys that have not been used since, nor created since.
+   *
+   * @generated from field: google.protobuf.Timestamp unused_since = 7;
+   */
+  unusedSince?: Timestamp | undefined;
 };
 
 /**
@@ -577,6 +937,445 @@ export declare type WhoAmIResponse = Message<"gatehouse.identity.v1.WhoAmIRespon
 export declare const WhoAmIResponseSchema: GenMessage<WhoAmIResponse>;
 
 /**
+ * What UpdateKey takes.
+ *
+ * @generated from message gatehouse.identity.v1.UpdateKeyRequest
+ */
+export declare type UpdateKeyRequest = Message<"gatehouse.identity.v1.UpdateKeyRequest"> & {
+  /**
+   * The key's id. Required.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * As in CreateKey, and so are the others.
+   *
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * Role names; replaces all. For a personal key they are the member's, and change with it.
+   *
+   * @generated from field: repeated string roles = 3;
+   */
+  roles: string[];
+
+  /**
+   * Scopes; replaces all.
+   *
+   * @generated from field: repeated string scopes = 4;
+   */
+  scopes: string[];
+
+  /**
+   * Labels; replaces all.
+   *
+   * @generated from field: map<string, string> labels = 5;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Names of endpoints; replaces all.
+   *
+   * @generated from field: repeated string endpoints = 6;
+   */
+  endpoints: string[];
+
+  /**
+   * Addresses; replaces all.
+   *
+   * @generated from field: repeated string ip_allow = 7;
+   */
+  ipAllow: string[];
+
+  /**
+   * Addresses; replaces all.
+   *
+   * @generated from field: repeated string ip_deny = 8;
+   */
+  ipDeny: string[];
+
+  /**
+   * Integrations; replaces all.
+   *
+   * @generated from field: repeated string denied_integrations = 9;
+   */
+  deniedIntegrations: string[];
+
+  /**
+   * Not valid before.
+   *
+   * @generated from field: google.protobuf.Timestamp not_before = 10;
+   */
+  notBefore?: Timestamp | undefined;
+
+  /**
+   * Not valid from then on.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 11;
+   */
+  expiresAt?: Timestamp | undefined;
+
+  /**
+   * Whether falling silent raises an event.
+   *
+   * @generated from field: bool require_heartbeat = 12;
+   */
+  requireHeartbeat: boolean;
+
+  /**
+   * How long it may be silent.
+   *
+   * @generated from field: google.protobuf.Duration heartbeat_timeout = 13;
+   */
+  heartbeatTimeout?: Duration | undefined;
+
+  /**
+   * For a signing key: whether a nonce is accepted once in the whole deployment.
+   *
+   * @generated from field: bool strict_replay = 14;
+   */
+  strictReplay: boolean;
+
+  /**
+   * Which of the fields above to change; a field that is named and not given is emptied. Default: those that are
+   * given.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 15;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateKeyRequest.
+ * Use `create(UpdateKeyRequestSchema)` to create a new message.
+ */
+export declare const UpdateKeyRequestSchema: GenMessage<UpdateKeyRequest>;
+
+/**
+ * What UpdateKey answers.
+ *
+ * @generated from message gatehouse.identity.v1.UpdateKeyResponse
+ */
+export declare type UpdateKeyResponse = Message<"gatehouse.identity.v1.UpdateKeyResponse"> & {
+  /**
+   * The key as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateKeyResponse.
+ * Use `create(UpdateKeyResponseSchema)` to create a new message.
+ */
+export declare const UpdateKeyResponseSchema: GenMessage<UpdateKeyResponse>;
+
+/**
+ * What RotateKey takes.
+ *
+ * @generated from message gatehouse.identity.v1.RotateKeyRequest
+ */
+export declare type RotateKeyRequest = Message<"gatehouse.identity.v1.RotateKeyRequest"> & {
+  /**
+   * The key's id. Required.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * How long the secret before works on: up to 30 days. Default none, which is right for a leak.
+   *
+   * @generated from field: google.protobuf.Duration grace = 2;
+   */
+  grace?: Duration | undefined;
+
+  /**
+   * For an Ed25519 key: the new public key, 32 bytes in base64.
+   *
+   * @generated from field: string public_key = 3;
+   */
+  publicKey: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RotateKeyRequest.
+ * Use `create(RotateKeyRequestSchema)` to create a new message.
+ */
+export declare const RotateKeyRequestSchema: GenMessage<RotateKeyRequest>;
+
+/**
+ * What RotateKey answers.
+ *
+ * @generated from message gatehouse.identity.v1.RotateKeyResponse
+ */
+export declare type RotateKeyResponse = Message<"gatehouse.identity.v1.RotateKeyResponse"> & {
+  /**
+   * The key as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Key key = 1;
+   */
+  key?: Key | undefined;
+
+  /**
+   * The new credential, shown here and nowhere else. Empty for an Ed25519 key.
+   *
+   * @generated from field: string secret = 2;
+   */
+  secret: string;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 3;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.RotateKeyResponse.
+ * Use `create(RotateKeyResponseSchema)` to create a new message.
+ */
+export declare const RotateKeyResponseSchema: GenMessage<RotateKeyResponse>;
+
+/**
+ * What ImportKeys takes.
+ *
+ * @generated from message gatehouse.identity.v1.ImportKeysRequest
+ */
+export declare type ImportKeysRequest = Message<"gatehouse.identity.v1.ImportKeysRequest"> & {
+  /**
+   * Id or slug of the owning account. Default: the caller's own.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * 1 to 500 keys.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.ImportedKey keys = 2;
+   */
+  keys: ImportedKey[];
+
+  /**
+   * 1 to 100 characters made by the caller: the same import again answers the same keys.
+   *
+   * @generated from field: string idempotency_key = 3;
+   */
+  idempotencyKey: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ImportKeysRequest.
+ * Use `create(ImportKeysRequestSchema)` to create a new message.
+ */
+export declare const ImportKeysRequestSchema: GenMessage<ImportKeysRequest>;
+
+/**
+ * A key made elsewhere.
+ *
+ * @generated from message gatehouse.identity.v1.ImportedKey
+ */
+export declare type ImportedKey = Message<"gatehouse.identity.v1.ImportedKey"> & {
+  /**
+   * SHA-256 of the whole key as it is presented: 64 hexadecimal digits, or 43 characters of base64url. Required.
+   *
+   * @generated from field: string hash = 1;
+   */
+  hash: string;
+
+  /**
+   * What the key begins with: one of the provider's import prefixes. Required.
+   *
+   * @generated from field: string prefix = 2;
+   */
+  prefix: string;
+
+  /**
+   * Up to 12 more of its first characters, to recognize it by.
+   *
+   * @generated from field: string start = 3;
+   */
+  start: string;
+
+  /**
+   * 1 to 50 of letters, digits, space, `-`, `_`. Required.
+   *
+   * @generated from field: string name = 4;
+   */
+  name: string;
+
+  /**
+   * MASTER or ACCOUNT. Default ACCOUNT.
+   *
+   * @generated from field: gatehouse.identity.v1.KeyKind kind = 5;
+   */
+  kind: KeyKind;
+
+  /**
+   * Up to 20 role names.
+   *
+   * @generated from field: repeated string roles = 6;
+   */
+  roles: string[];
+
+  /**
+   * Up to 200 scopes.
+   *
+   * @generated from field: repeated string scopes = 7;
+   */
+  scopes: string[];
+
+  /**
+   * Up to 32 labels.
+   *
+   * @generated from field: map<string, string> labels = 8;
+   */
+  labels: { [key: string]: string };
+
+  /**
+   * Not valid from then on.
+   *
+   * @generated from field: google.protobuf.Timestamp expires_at = 9;
+   */
+  expiresAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ImportedKey.
+ * Use `create(ImportedKeySchema)` to create a new message.
+ */
+export declare const ImportedKeySchema: GenMessage<ImportedKey>;
+
+/**
+ * What ImportKeys answers.
+ *
+ * @generated from message gatehouse.identity.v1.ImportKeysResponse
+ */
+export declare type ImportKeysResponse = Message<"gatehouse.identity.v1.ImportKeysResponse"> & {
+  /**
+   * The keys, in the order of the request.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.Key keys = 1;
+   */
+  keys: Key[];
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+
+  /**
+   * True where this repeats an earlier answer.
+   *
+   * @generated from field: bool replayed = 3;
+   */
+  replayed: boolean;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ImportKeysResponse.
+ * Use `create(ImportKeysResponseSchema)` to create a new message.
+ */
+export declare const ImportKeysResponseSchema: GenMessage<ImportKeysResponse>;
+
+/**
+ * What ReportLeak takes.
+ *
+ * @generated from message gatehouse.identity.v1.ReportLeakRequest
+ */
+export declare type ReportLeakRequest = Message<"gatehouse.identity.v1.ReportLeakRequest"> & {
+  /**
+   * 1 to 100 strings as they were found, each up to 1000 characters.
+   *
+   * @generated from field: repeated string secrets = 1;
+   */
+  secrets: string[];
+
+  /**
+   * Where they were found, up to 500 characters.
+   *
+   * @generated from field: string source = 2;
+   */
+  source: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ReportLeakRequest.
+ * Use `create(ReportLeakRequestSchema)` to create a new message.
+ */
+export declare const ReportLeakRequestSchema: GenMessage<ReportLeakRequest>;
+
+/**
+ * What became of a reported string.
+ *
+ * @generated from message gatehouse.identity.v1.LeakReport
+ */
+export declare type LeakReport = Message<"gatehouse.identity.v1.LeakReport"> & {
+  /**
+   * The key whose credential it is; empty where it is none in the caller's subtree.
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * What was done.
+   *
+   * @generated from field: gatehouse.identity.v1.LeakAction action = 2;
+   */
+  action: LeakAction;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.LeakReport.
+ * Use `create(LeakReportSchema)` to create a new message.
+ */
+export declare const LeakReportSchema: GenMessage<LeakReport>;
+
+/**
+ * What ReportLeak answers.
+ *
+ * @generated from message gatehouse.identity.v1.ReportLeakResponse
+ */
+export declare type ReportLeakResponse = Message<"gatehouse.identity.v1.ReportLeakResponse"> & {
+  /**
+   * For each string, in order.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.LeakReport reports = 1;
+   */
+  reports: LeakReport[];
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.ReportLeakResponse.
+ * Use `create(ReportLeakResponseSchema)` to create a new message.
+ */
+export declare const ReportLeakResponseSchema: GenMessage<ReportLeakResponse>;
+
+/**
  * What a key can act on.
  *
  * @generated from enum gatehouse.identity.v1.KeyKind
@@ -657,6 +1456,93 @@ export enum KeyStatus {
 export declare const KeyStatusSchema: GenEnum<KeyStatus>;
 
 /**
+ * How requests of a key are signed.
+ *
+ * @generated from enum gatehouse.identity.v1.SigningAlgorithm
+ */
+export enum SigningAlgorithm {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: SIGNING_ALGORITHM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * HMAC with SHA-256.
+   *
+   * @generated from enum value: SIGNING_ALGORITHM_HMAC_SHA256 = 1;
+   */
+  HMAC_SHA256 = 1,
+
+  /**
+   * HMAC with SHA-384.
+   *
+   * @generated from enum value: SIGNING_ALGORITHM_HMAC_SHA384 = 2;
+   */
+  HMAC_SHA384 = 2,
+
+  /**
+   * HMAC with SHA-512.
+   *
+   * @generated from enum value: SIGNING_ALGORITHM_HMAC_SHA512 = 3;
+   */
+  HMAC_SHA512 = 3,
+
+  /**
+   * Ed25519; Gatehouse has the public key only.
+   *
+   * @generated from enum value: SIGNING_ALGORITHM_ED25519 = 4;
+   */
+  ED25519 = 4,
+}
+
+/**
+ * Describes the enum gatehouse.identity.v1.SigningAlgorithm.
+ */
+export declare const SigningAlgorithmSchema: GenEnum<SigningAlgorithm>;
+
+/**
+ * What was done about a leaked credential.
+ *
+ * @generated from enum gatehouse.identity.v1.LeakAction
+ */
+export enum LeakAction {
+  /**
+   * Nothing: it is no credential of a key in the caller's subtree.
+   *
+   * @generated from enum value: LEAK_ACTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The key was disabled.
+   *
+   * @generated from enum value: LEAK_ACTION_DISABLED = 1;
+   */
+  DISABLED = 1,
+
+  /**
+   * The key was revoked.
+   *
+   * @generated from enum value: LEAK_ACTION_REVOKED = 2;
+   */
+  REVOKED = 2,
+
+  /**
+   * The owner was told.
+   *
+   * @generated from enum value: LEAK_ACTION_NOTIFIED = 3;
+   */
+  NOTIFIED = 3,
+}
+
+/**
+ * Describes the enum gatehouse.identity.v1.LeakAction.
+ */
+export declare const LeakActionSchema: GenEnum<LeakAction>;
+
+/**
  * Keys and their states.
  *
  * @generated from service gatehouse.identity.v1.KeyService
@@ -721,6 +1607,47 @@ export declare const KeyService: GenService<{
     methodKind: "unary";
     input: typeof RevokeKeyRequestSchema;
     output: typeof RevokeKeyResponseSchema;
+  },
+  /**
+   * Changes what a key is called, may do and may be used from. Its id, secret, limits and history stay.
+   *
+   * @generated from rpc gatehouse.identity.v1.KeyService.UpdateKey
+   */
+  updateKey: {
+    methodKind: "unary";
+    input: typeof UpdateKeyRequestSchema;
+    output: typeof UpdateKeyResponseSchema;
+  },
+  /**
+   * Gives a key a new secret. The one before works on for `grace`, by default not at all.
+   *
+   * @generated from rpc gatehouse.identity.v1.KeyService.RotateKey
+   */
+  rotateKey: {
+    methodKind: "unary";
+    input: typeof RotateKeyRequestSchema;
+    output: typeof RotateKeyResponseSchema;
+  },
+  /**
+   * Takes over keys made elsewhere, by their hashes: all of them, or none.
+   *
+   * @generated from rpc gatehouse.identity.v1.KeyService.ImportKeys
+   */
+  importKeys: {
+    methodKind: "unary";
+    input: typeof ImportKeysRequestSchema;
+    output: typeof ImportKeysResponseSchema;
+  },
+  /**
+   * Reports credentials that were found where they should not be. Those of keys in the caller's subtree are dealt with
+   * as their accounts' leak policy says, and their owners told.
+   *
+   * @generated from rpc gatehouse.identity.v1.KeyService.ReportLeak
+   */
+  reportLeak: {
+    methodKind: "unary";
+    input: typeof ReportLeakRequestSchema;
+    output: typeof ReportLeakResponseSchema;
   },
   /**
    * Says which key and account the presented credential is.

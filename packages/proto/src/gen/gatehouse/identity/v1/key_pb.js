@@ -7,13 +7,13 @@
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_gatehouse_common_v1_access } from "../../common/v1/access_pb.js";
 import { file_gatehouse_common_v1_error_reason } from "../../common/v1/error_reason_pb.js";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file gatehouse/identity/v1/key.proto.
  */
 export const file_gatehouse_identity_v1_key = /*@__PURE__*/
-  fileDesc("Ch9nYXRlaG91c2UvaWRlbnRpdHkvdjEva2V5LnByb3RvEhVnYXRlaG91c2UuaWRlbnRpdHkudjEigAQKA0tleRIKCgJpZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEhUKDXBhcmVudF9rZXlfaWQYAyABKAkSLAoEa2luZBgEIAEoDjIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlLaW5kEgwKBG5hbWUYBSABKAkSMAoGc3RhdHVzGAYgASgOMiAuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleVN0YXR1cxIOCgZtYXNrZWQYByABKAkSDQoFcm9sZXMYCCADKAkSDgoGc2NvcGVzGAkgAygJEjYKBmxhYmVscxgKIAMoCzImLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXkuTGFiZWxzRW50cnkSLgoKbm90X2JlZm9yZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASL/AgoQQ3JlYXRlS2V5UmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEhIKCnBhcmVudF9rZXkYAiABKAkSLAoEa2luZBgDIAEoDjIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlLaW5kEgwKBG5hbWUYBCABKAkSDQoFcm9sZXMYBSADKAkSDgoGc2NvcGVzGAYgAygJEkMKBmxhYmVscxgHIAMoCzIzLmdhdGVob3VzZS5pZGVudGl0eS52MS5DcmVhdGVLZXlSZXF1ZXN0LkxhYmVsc0VudHJ5Ei4KCm5vdF9iZWZvcmUYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhcKD2lkZW1wb3RlbmN5X2tleRgKIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIqwBChFDcmVhdGVLZXlSZXNwb25zZRInCgNrZXkYASABKAsyGi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5Eg4KBnNlY3JldBgCIAEoCRIRCglmcmVzaG5lc3MYAyABKAkSEAoIcmVwbGF5ZWQYBCABKAgSOQoPc2VjcmV0X3dpdGhoZWxkGAUgASgOMiAuZ2F0ZWhvdXNlLmNvbW1vbi52MS5FcnJvclJlYXNvbiIcCg1HZXRLZXlSZXF1ZXN0EgsKA2tleRgBIAEoCSI5Cg5HZXRLZXlSZXNwb25zZRInCgNrZXkYASABKAsyGi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5IpwCCg9MaXN0S2V5c1JlcXVlc3QSDwoHYWNjb3VudBgBIAEoCRIwCgZzdGF0dXMYAiABKA4yIC5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5U3RhdHVzEiwKBGtpbmQYAyABKA4yHi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5S2luZBJCCgZsYWJlbHMYBCADKAsyMi5nYXRlaG91c2UuaWRlbnRpdHkudjEuTGlzdEtleXNSZXF1ZXN0LkxhYmVsc0VudHJ5EhEKCXBhZ2Vfc2l6ZRgFIAEoBRISCgpwYWdlX3Rva2VuGAYgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiVQoQTGlzdEtleXNSZXNwb25zZRIoCgRrZXlzGAEgAygLMhouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiIAoRRGlzYWJsZUtleVJlcXVlc3QSCwoDa2V5GAEgASgJIlAKEkRpc2FibGVLZXlSZXNwb25zZRInCgNrZXkYASABKAsyGi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5EhEKCWZyZXNobmVzcxgCIAEoCSIfChBFbmFibGVLZXlSZXF1ZXN0EgsKA2tleRgBIAEoCSJPChFFbmFibGVLZXlSZXNwb25zZRInCgNrZXkYASABKAsyGi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5EhEKCWZyZXNobmVzcxgCIAEoCSIfChBSZXZva2VLZXlSZXF1ZXN0EgsKA2tleRgBIAEoCSJPChFSZXZva2VLZXlSZXNwb25zZRInCgNrZXkYASABKAsyGi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5EhEKCWZyZXNobmVzcxgCIAEoCSIPCg1XaG9BbUlSZXF1ZXN0InwKDldob0FtSVJlc3BvbnNlEicKA2tleRgBIAEoCzIaLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXkSEgoKYWNjb3VudF9pZBgCIAEoCRIUCgxhY2NvdW50X3NsdWcYAyABKAkSFwoPb3JnYW5pemF0aW9uX2lkGAQgASgJKmAKB0tleUtpbmQSGAoUS0VZX0tJTkRfVU5TUEVDSUZJRUQQABITCg9LRVlfS0lORF9NQVNURVIQARIUChBLRVlfS0lORF9BQ0NPVU5UEAISEAoMS0VZX0tJTkRfU1VCEAMqcAoJS2V5U3RhdHVzEhoKFktFWV9TVEFUVVNfVU5TUEVDSUZJRUQQABIWChJLRVlfU1RBVFVTX0VOQUJMRUQQARIXChNLRVlfU1RBVFVTX0RJU0FCTEVEEAISFgoSS0VZX1NUQVRVU19SRVZPS0VEEAMy2gYKCktleVNlcnZpY2USfQoJQ3JlYXRlS2V5EicuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNyZWF0ZUtleVJlcXVlc3QaKC5nYXRlaG91c2UuaWRlbnRpdHkudjEuQ3JlYXRlS2V5UmVzcG9uc2UiHergGBkIARIVZ2F0ZWhvdXNlLmtleXMuY3JlYXRlEnIKBkdldEtleRIkLmdhdGVob3VzZS5pZGVudGl0eS52MS5HZXRLZXlSZXF1ZXN0GiUuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkdldEtleVJlc3BvbnNlIhvq4BgXCAESE2dhdGVob3VzZS5rZXlzLnJlYWQSeAoITGlzdEtleXMSJi5nYXRlaG91c2UuaWRlbnRpdHkudjEuTGlzdEtleXNSZXF1ZXN0GicuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkxpc3RLZXlzUmVzcG9uc2UiG+rgGBcIARITZ2F0ZWhvdXNlLmtleXMucmVhZBKBAQoKRGlzYWJsZUtleRIoLmdhdGVob3VzZS5pZGVudGl0eS52MS5EaXNhYmxlS2V5UmVxdWVzdBopLmdhdGVob3VzZS5pZGVudGl0eS52MS5EaXNhYmxlS2V5UmVzcG9uc2UiHurgGBoIARIWZ2F0ZWhvdXNlLmtleXMuZGlzYWJsZRJ9CglFbmFibGVLZXkSJy5nYXRlaG91c2UuaWRlbnRpdHkudjEuRW5hYmxlS2V5UmVxdWVzdBooLmdhdGVob3VzZS5pZGVudGl0eS52MS5FbmFibGVLZXlSZXNwb25zZSId6uAYGQgBEhVnYXRlaG91c2Uua2V5cy5lbmFibGUSfQoJUmV2b2tlS2V5EicuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJldm9rZUtleVJlcXVlc3QaKC5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmV2b2tlS2V5UmVzcG9uc2UiHergGBkIARIVZ2F0ZWhvdXNlLmtleXMucmV2b2tlEl0KBldob0FtSRIkLmdhdGVob3VzZS5pZGVudGl0eS52MS5XaG9BbUlSZXF1ZXN0GiUuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLldob0FtSVJlc3BvbnNlIgbq4BgCCAFiBnByb3RvMw", [file_gatehouse_common_v1_access, file_gatehouse_common_v1_error_reason, file_google_protobuf_timestamp]);
+  fileDesc("Ch9nYXRlaG91c2UvaWRlbnRpdHkvdjEva2V5LnByb3RvEhVnYXRlaG91c2UuaWRlbnRpdHkudjEivwcKA0tleRIKCgJpZBgBIAEoCRISCgphY2NvdW50X2lkGAIgASgJEhUKDXBhcmVudF9rZXlfaWQYAyABKAkSLAoEa2luZBgEIAEoDjIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlLaW5kEgwKBG5hbWUYBSABKAkSMAoGc3RhdHVzGAYgASgOMiAuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleVN0YXR1cxIOCgZtYXNrZWQYByABKAkSDQoFcm9sZXMYCCADKAkSDgoGc2NvcGVzGAkgAygJEjYKBmxhYmVscxgKIAMoCzImLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXkuTGFiZWxzRW50cnkSLgoKbm90X2JlZm9yZRgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKY3JlYXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNQoJZW5kcG9pbnRzGA8gAygLMiIuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleUVuZHBvaW50EhAKCGlwX2FsbG93GBAgAygJEg8KB2lwX2RlbnkYESADKAkSGwoTZGVuaWVkX2ludGVncmF0aW9ucxgSIAMoCRIyCgdzaWduaW5nGBMgASgLMiEuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleVNpZ25pbmcSGQoRcmVxdWlyZV9oZWFydGJlYXQYFCABKAgSNAoRaGVhcnRiZWF0X3RpbWVvdXQYFSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SMAoMbGFzdF91c2VkX2F0GBYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd1c2VyX2lkGBcgASgJEjEKDWdyYWNlX2VuZHNfYXQYGCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKCWVmZmVjdGl2ZRgZIAEoCzImLmdhdGVob3VzZS5pZGVudGl0eS52MS5FZmZlY3RpdmVBY2Nlc3MSEAoIaW1wb3J0ZWQYGiABKAgaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASIqCgtLZXlFbmRwb2ludBIMCgRuYW1lGAEgASgJEg0KBXRpdGxlGAIgASgJInMKCktleVNpZ25pbmcSOgoJYWxnb3JpdGhtGAEgASgOMicuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlNpZ25pbmdBbGdvcml0aG0SEgoKcHVibGljX2tleRgCIAEoCRIVCg1zdHJpY3RfcmVwbGF5GAMgASgIIusBCg9FZmZlY3RpdmVBY2Nlc3MSMQoGc2NvcGVzGAEgAygLMiEuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlNjb3BlTGV2ZWwSNgoJYWRkcmVzc2VzGAIgAygLMiMuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkFkZHJlc3NMZXZlbBIuCgpub3RfYmVmb3JlGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVzdGF0ZRgFIAEoCSKJAQoKU2NvcGVMZXZlbBIPCgdub2RlX2lkGAEgASgJEjAKBXJvbGVzGAIgAygLMiEuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJvbGVTY29wZXMSDgoGc2NvcGVzGAMgAygJEhoKEmVuZHBvaW50X3Jlc291cmNlcxgEIAMoCRIMCgR0eXBlGAUgASgJIioKClJvbGVTY29wZXMSDAoEcm9sZRgBIAEoCRIOCgZzY29wZXMYAiADKAkiQQoMQWRkcmVzc0xldmVsEg4KBmtleV9pZBgBIAEoCRIQCghpcF9hbGxvdxgCIAMoCRIPCgdpcF9kZW55GAMgAygJItcEChBDcmVhdGVLZXlSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSEgoKcGFyZW50X2tleRgCIAEoCRIsCgRraW5kGAMgASgOMh4uZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleUtpbmQSDAoEbmFtZRgEIAEoCRINCgVyb2xlcxgFIAMoCRIOCgZzY29wZXMYBiADKAkSQwoGbGFiZWxzGAcgAygLMjMuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNyZWF0ZUtleVJlcXVlc3QuTGFiZWxzRW50cnkSLgoKbm90X2JlZm9yZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFwoPaWRlbXBvdGVuY3lfa2V5GAogASgJEhEKCWVuZHBvaW50cxgLIAMoCRIQCghpcF9hbGxvdxgMIAMoCRIPCgdpcF9kZW55GA0gAygJEhsKE2RlbmllZF9pbnRlZ3JhdGlvbnMYDiADKAkSMgoHc2lnbmluZxgPIAEoCzIhLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlTaWduaW5nEhkKEXJlcXVpcmVfaGVhcnRiZWF0GBAgASgIEjQKEWhlYXJ0YmVhdF90aW1lb3V0GBEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEirAEKEUNyZWF0ZUtleVJlc3BvbnNlEicKA2tleRgBIAEoCzIaLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXkSDgoGc2VjcmV0GAIgASgJEhEKCWZyZXNobmVzcxgDIAEoCRIQCghyZXBsYXllZBgEIAEoCBI5Cg9zZWNyZXRfd2l0aGhlbGQYBSABKA4yIC5nYXRlaG91c2UuY29tbW9uLnYxLkVycm9yUmVhc29uIhwKDUdldEtleVJlcXVlc3QSCwoDa2V5GAEgASgJIjkKDkdldEtleVJlc3BvbnNlEicKA2tleRgBIAEoCzIaLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXkizgIKD0xpc3RLZXlzUmVxdWVzdBIPCgdhY2NvdW50GAEgASgJEjAKBnN0YXR1cxgCIAEoDjIgLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlTdGF0dXMSLAoEa2luZBgDIAEoDjIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlLaW5kEkIKBmxhYmVscxgEIAMoCzIyLmdhdGVob3VzZS5pZGVudGl0eS52MS5MaXN0S2V5c1JlcXVlc3QuTGFiZWxzRW50cnkSEQoJcGFnZV9zaXplGAUgASgFEhIKCnBhZ2VfdG9rZW4YBiABKAkSMAoMdW51c2VkX3NpbmNlGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIlUKEExpc3RLZXlzUmVzcG9uc2USKAoEa2V5cxgBIAMoCzIaLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIiAKEURpc2FibGVLZXlSZXF1ZXN0EgsKA2tleRgBIAEoCSJQChJEaXNhYmxlS2V5UmVzcG9uc2USJwoDa2V5GAEgASgLMhouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleRIRCglmcmVzaG5lc3MYAiABKAkiHwoQRW5hYmxlS2V5UmVxdWVzdBILCgNrZXkYASABKAkiTwoRRW5hYmxlS2V5UmVzcG9uc2USJwoDa2V5GAEgASgLMhouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleRIRCglmcmVzaG5lc3MYAiABKAkiHwoQUmV2b2tlS2V5UmVxdWVzdBILCgNrZXkYASABKAkiTwoRUmV2b2tlS2V5UmVzcG9uc2USJwoDa2V5GAEgASgLMhouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleRIRCglmcmVzaG5lc3MYAiABKAkiDwoNV2hvQW1JUmVxdWVzdCJ8Cg5XaG9BbUlSZXNwb25zZRInCgNrZXkYASABKAsyGi5nYXRlaG91c2UuaWRlbnRpdHkudjEuS2V5EhIKCmFjY291bnRfaWQYAiABKAkSFAoMYWNjb3VudF9zbHVnGAMgASgJEhcKD29yZ2FuaXphdGlvbl9pZBgEIAEoCSKMBAoQVXBkYXRlS2V5UmVxdWVzdBILCgNrZXkYASABKAkSDAoEbmFtZRgCIAEoCRINCgVyb2xlcxgDIAMoCRIOCgZzY29wZXMYBCADKAkSQwoGbGFiZWxzGAUgAygLMjMuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlVwZGF0ZUtleVJlcXVlc3QuTGFiZWxzRW50cnkSEQoJZW5kcG9pbnRzGAYgAygJEhAKCGlwX2FsbG93GAcgAygJEg8KB2lwX2RlbnkYCCADKAkSGwoTZGVuaWVkX2ludGVncmF0aW9ucxgJIAMoCRIuCgpub3RfYmVmb3JlGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIZChFyZXF1aXJlX2hlYXJ0YmVhdBgMIAEoCBI0ChFoZWFydGJlYXRfdGltZW91dBgNIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIVCg1zdHJpY3RfcmVwbGF5GA4gASgIEi8KC3VwZGF0ZV9tYXNrGA8gASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFzaxotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIk8KEVVwZGF0ZUtleVJlc3BvbnNlEicKA2tleRgBIAEoCzIaLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXkSEQoJZnJlc2huZXNzGAIgASgJIl0KEFJvdGF0ZUtleVJlcXVlc3QSCwoDa2V5GAEgASgJEigKBWdyYWNlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnB1YmxpY19rZXkYAyABKAkiXwoRUm90YXRlS2V5UmVzcG9uc2USJwoDa2V5GAEgASgLMhouZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLktleRIOCgZzZWNyZXQYAiABKAkSEQoJZnJlc2huZXNzGAMgASgJIm8KEUltcG9ydEtleXNSZXF1ZXN0Eg8KB2FjY291bnQYASABKAkSMAoEa2V5cxgCIAMoCzIiLmdhdGVob3VzZS5pZGVudGl0eS52MS5JbXBvcnRlZEtleRIXCg9pZGVtcG90ZW5jeV9rZXkYAyABKAkitAIKC0ltcG9ydGVkS2V5EgwKBGhhc2gYASABKAkSDgoGcHJlZml4GAIgASgJEg0KBXN0YXJ0GAMgASgJEgwKBG5hbWUYBCABKAkSLAoEa2luZBgFIAEoDjIeLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXlLaW5kEg0KBXJvbGVzGAYgAygJEg4KBnNjb3BlcxgHIAMoCRI+CgZsYWJlbHMYCCADKAsyLi5nYXRlaG91c2UuaWRlbnRpdHkudjEuSW1wb3J0ZWRLZXkuTGFiZWxzRW50cnkSLgoKZXhwaXJlc19hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJjChJJbXBvcnRLZXlzUmVzcG9uc2USKAoEa2V5cxgBIAMoCzIaLmdhdGVob3VzZS5pZGVudGl0eS52MS5LZXkSEQoJZnJlc2huZXNzGAIgASgJEhAKCHJlcGxheWVkGAMgASgIIjQKEVJlcG9ydExlYWtSZXF1ZXN0Eg8KB3NlY3JldHMYASADKAkSDgoGc291cmNlGAIgASgJIk8KCkxlYWtSZXBvcnQSDgoGa2V5X2lkGAEgASgJEjEKBmFjdGlvbhgCIAEoDjIhLmdhdGVob3VzZS5pZGVudGl0eS52MS5MZWFrQWN0aW9uIlsKElJlcG9ydExlYWtSZXNwb25zZRIyCgdyZXBvcnRzGAEgAygLMiEuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkxlYWtSZXBvcnQSEQoJZnJlc2huZXNzGAIgASgJKmAKB0tleUtpbmQSGAoUS0VZX0tJTkRfVU5TUEVDSUZJRUQQABITCg9LRVlfS0lORF9NQVNURVIQARIUChBLRVlfS0lORF9BQ0NPVU5UEAISEAoMS0VZX0tJTkRfU1VCEAMqcAoJS2V5U3RhdHVzEhoKFktFWV9TVEFUVVNfVU5TUEVDSUZJRUQQABIWChJLRVlfU1RBVFVTX0VOQUJMRUQQARIXChNLRVlfU1RBVFVTX0RJU0FCTEVEEAISFgoSS0VZX1NUQVRVU19SRVZPS0VEEAMqvQEKEFNpZ25pbmdBbGdvcml0aG0SIQodU0lHTklOR19BTEdPUklUSE1fVU5TUEVDSUZJRUQQABIhCh1TSUdOSU5HX0FMR09SSVRITV9ITUFDX1NIQTI1NhABEiEKHVNJR05JTkdfQUxHT1JJVEhNX0hNQUNfU0hBMzg0EAISIQodU0lHTklOR19BTEdPUklUSE1fSE1BQ19TSEE1MTIQAxIdChlTSUdOSU5HX0FMR09SSVRITV9FRDI1NTE5EAQqdgoKTGVha0FjdGlvbhIbChdMRUFLX0FDVElPTl9VTlNQRUNJRklFRBAAEhgKFExFQUtfQUNUSU9OX0RJU0FCTEVEEAESFwoTTEVBS19BQ1RJT05fUkVWT0tFRBACEhgKFExFQUtfQUNUSU9OX05PVElGSUVEEAMy5QoKCktleVNlcnZpY2USfQoJQ3JlYXRlS2V5EicuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkNyZWF0ZUtleVJlcXVlc3QaKC5nYXRlaG91c2UuaWRlbnRpdHkudjEuQ3JlYXRlS2V5UmVzcG9uc2UiHergGBkIARIVZ2F0ZWhvdXNlLmtleXMuY3JlYXRlEnIKBkdldEtleRIkLmdhdGVob3VzZS5pZGVudGl0eS52MS5HZXRLZXlSZXF1ZXN0GiUuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkdldEtleVJlc3BvbnNlIhvq4BgXCAESE2dhdGVob3VzZS5rZXlzLnJlYWQSeAoITGlzdEtleXMSJi5nYXRlaG91c2UuaWRlbnRpdHkudjEuTGlzdEtleXNSZXF1ZXN0GicuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLkxpc3RLZXlzUmVzcG9uc2UiG+rgGBcIARITZ2F0ZWhvdXNlLmtleXMucmVhZBKBAQoKRGlzYWJsZUtleRIoLmdhdGVob3VzZS5pZGVudGl0eS52MS5EaXNhYmxlS2V5UmVxdWVzdBopLmdhdGVob3VzZS5pZGVudGl0eS52MS5EaXNhYmxlS2V5UmVzcG9uc2UiHurgGBoIARIWZ2F0ZWhvdXNlLmtleXMuZGlzYWJsZRJ9CglFbmFibGVLZXkSJy5nYXRlaG91c2UuaWRlbnRpdHkudjEuRW5hYmxlS2V5UmVxdWVzdBooLmdhdGVob3VzZS5pZGVudGl0eS52MS5FbmFibGVLZXlSZXNwb25zZSId6uAYGQgBEhVnYXRlaG91c2Uua2V5cy5lbmFibGUSfQoJUmV2b2tlS2V5EicuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlJldm9rZUtleVJlcXVlc3QaKC5nYXRlaG91c2UuaWRlbnRpdHkudjEuUmV2b2tlS2V5UmVzcG9uc2UiHergGBkIARIVZ2F0ZWhvdXNlLmtleXMucmV2b2tlEn0KCVVwZGF0ZUtleRInLmdhdGVob3VzZS5pZGVudGl0eS52MS5VcGRhdGVLZXlSZXF1ZXN0GiguZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLlVwZGF0ZUtleVJlc3BvbnNlIh3q4BgZCAESFWdhdGVob3VzZS5rZXlzLnVwZGF0ZRJ9CglSb3RhdGVLZXkSJy5nYXRlaG91c2UuaWRlbnRpdHkudjEuUm90YXRlS2V5UmVxdWVzdBooLmdhdGVob3VzZS5pZGVudGl0eS52MS5Sb3RhdGVLZXlSZXNwb25zZSId6uAYGQgBEhVnYXRlaG91c2Uua2V5cy5yb3RhdGUSgAEKCkltcG9ydEtleXMSKC5nYXRlaG91c2UuaWRlbnRpdHkudjEuSW1wb3J0S2V5c1JlcXVlc3QaKS5nYXRlaG91c2UuaWRlbnRpdHkudjEuSW1wb3J0S2V5c1Jlc3BvbnNlIh3q4BgZCAESFWdhdGVob3VzZS5rZXlzLmltcG9ydBKFAQoKUmVwb3J0TGVhaxIoLmdhdGVob3VzZS5pZGVudGl0eS52MS5SZXBvcnRMZWFrUmVxdWVzdBopLmdhdGVob3VzZS5pZGVudGl0eS52MS5SZXBvcnRMZWFrUmVzcG9uc2UiIurgGB4IARIaZ2F0ZWhvdXNlLmtleXMucmVwb3J0LWxlYWsSXwoGV2hvQW1JEiQuZ2F0ZWhvdXNlLmlkZW50aXR5LnYxLldob0FtSVJlcXVlc3QaJS5nYXRlaG91c2UuaWRlbnRpdHkudjEuV2hvQW1JUmVzcG9uc2UiCOrgGAQIARgBYgZwcm90bzM", [file_gatehouse_common_v1_access, file_gatehouse_common_v1_error_reason, file_google_protobuf_duration, file_google_protobuf_field_mask, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message gatehouse.identity.v1.Key.
@@ -23,102 +23,214 @@ export const KeySchema = /*@__PURE__*/
   messageDesc(file_gatehouse_identity_v1_key, 0);
 
 /**
+ * Describes the message gatehouse.identity.v1.KeyEndpoint.
+ * Use `create(KeyEndpointSchema)` to create a new message.
+ */
+export const KeyEndpointSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 1);
+
+/**
+ * Describes the message gatehouse.identity.v1.KeySigning.
+ * Use `create(KeySigningSchema)` to create a new message.
+ */
+export const KeySigningSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 2);
+
+/**
+ * Describes the message gatehouse.identity.v1.EffectiveAccess.
+ * Use `create(EffectiveAccessSchema)` to create a new message.
+ */
+export const EffectiveAccessSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 3);
+
+/**
+ * Describes the message gatehouse.identity.v1.ScopeLevel.
+ * Use `create(ScopeLevelSchema)` to create a new message.
+ */
+export const ScopeLevelSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 4);
+
+/**
+ * Describes the message gatehouse.identity.v1.RoleScopes.
+ * Use `create(RoleScopesSchema)` to create a new message.
+ */
+export const RoleScopesSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 5);
+
+/**
+ * Describes the message gatehouse.identity.v1.AddressLevel.
+ * Use `create(AddressLevelSchema)` to create a new message.
+ */
+export const AddressLevelSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 6);
+
+/**
  * Describes the message gatehouse.identity.v1.CreateKeyRequest.
  * Use `create(CreateKeyRequestSchema)` to create a new message.
  */
 export const CreateKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 1);
+  messageDesc(file_gatehouse_identity_v1_key, 7);
 
 /**
  * Describes the message gatehouse.identity.v1.CreateKeyResponse.
  * Use `create(CreateKeyResponseSchema)` to create a new message.
  */
 export const CreateKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 2);
+  messageDesc(file_gatehouse_identity_v1_key, 8);
 
 /**
  * Describes the message gatehouse.identity.v1.GetKeyRequest.
  * Use `create(GetKeyRequestSchema)` to create a new message.
  */
 export const GetKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 3);
+  messageDesc(file_gatehouse_identity_v1_key, 9);
 
 /**
  * Describes the message gatehouse.identity.v1.GetKeyResponse.
  * Use `create(GetKeyResponseSchema)` to create a new message.
  */
 export const GetKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 4);
+  messageDesc(file_gatehouse_identity_v1_key, 10);
 
 /**
  * Describes the message gatehouse.identity.v1.ListKeysRequest.
  * Use `create(ListKeysRequestSchema)` to create a new message.
  */
 export const ListKeysRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 5);
+  messageDesc(file_gatehouse_identity_v1_key, 11);
 
 /**
  * Describes the message gatehouse.identity.v1.ListKeysResponse.
  * Use `create(ListKeysResponseSchema)` to create a new message.
  */
 export const ListKeysResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 6);
+  messageDesc(file_gatehouse_identity_v1_key, 12);
 
 /**
  * Describes the message gatehouse.identity.v1.DisableKeyRequest.
  * Use `create(DisableKeyRequestSchema)` to create a new message.
  */
 export const DisableKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 7);
+  messageDesc(file_gatehouse_identity_v1_key, 13);
 
 /**
  * Describes the message gatehouse.identity.v1.DisableKeyResponse.
  * Use `create(DisableKeyResponseSchema)` to create a new message.
  */
 export const DisableKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 8);
+  messageDesc(file_gatehouse_identity_v1_key, 14);
 
 /**
  * Describes the message gatehouse.identity.v1.EnableKeyRequest.
  * Use `create(EnableKeyRequestSchema)` to create a new message.
  */
 export const EnableKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 9);
+  messageDesc(file_gatehouse_identity_v1_key, 15);
 
 /**
  * Describes the message gatehouse.identity.v1.EnableKeyResponse.
  * Use `create(EnableKeyResponseSchema)` to create a new message.
  */
 export const EnableKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 10);
+  messageDesc(file_gatehouse_identity_v1_key, 16);
 
 /**
  * Describes the message gatehouse.identity.v1.RevokeKeyRequest.
  * Use `create(RevokeKeyRequestSchema)` to create a new message.
  */
 export const RevokeKeyRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 11);
+  messageDesc(file_gatehouse_identity_v1_key, 17);
 
 /**
  * Describes the message gatehouse.identity.v1.RevokeKeyResponse.
  * Use `create(RevokeKeyResponseSchema)` to create a new message.
  */
 export const RevokeKeyResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 12);
+  messageDesc(file_gatehouse_identity_v1_key, 18);
 
 /**
  * Describes the message gatehouse.identity.v1.WhoAmIRequest.
  * Use `create(WhoAmIRequestSchema)` to create a new message.
  */
 export const WhoAmIRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 13);
+  messageDesc(file_gatehouse_identity_v1_key, 19);
 
 /**
  * Describes the message gatehouse.identity.v1.WhoAmIResponse.
  * Use `create(WhoAmIResponseSchema)` to create a new message.
  */
 export const WhoAmIResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_identity_v1_key, 14);
+  messageDesc(file_gatehouse_identity_v1_key, 20);
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateKeyRequest.
+ * Use `create(UpdateKeyRequestSchema)` to create a new message.
+ */
+export const UpdateKeyRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 21);
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateKeyResponse.
+ * Use `create(UpdateKeyResponseSchema)` to create a new message.
+ */
+export const UpdateKeyResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 22);
+
+/**
+ * Describes the message gatehouse.identity.v1.RotateKeyRequest.
+ * Use `create(RotateKeyRequestSchema)` to create a new message.
+ */
+export const RotateKeyRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 23);
+
+/**
+ * Describes the message gatehouse.identity.v1.RotateKeyResponse.
+ * Use `create(RotateKeyResponseSchema)` to create a new message.
+ */
+export const RotateKeyResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 24);
+
+/**
+ * Describes the message gatehouse.identity.v1.ImportKeysRequest.
+ * Use `create(ImportKeysRequestSchema)` to create a new message.
+ */
+export const ImportKeysRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 25);
+
+/**
+ * Describes the message gatehouse.identity.v1.ImportedKey.
+ * Use `create(ImportedKeySchema)` to create a new message.
+ */
+export const ImportedKeySchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 26);
+
+/**
+ * Describes the message gatehouse.identity.v1.ImportKeysResponse.
+ * Use `create(ImportKeysResponseSchema)` to create a new message.
+ */
+export const ImportKeysResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 27);
+
+/**
+ * Describes the message gatehouse.identity.v1.ReportLeakRequest.
+ * Use `create(ReportLeakRequestSchema)` to create a new message.
+ */
+export const ReportLeakRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 28);
+
+/**
+ * Describes the message gatehouse.identity.v1.LeakReport.
+ * Use `create(LeakReportSchema)` to create a new message.
+ */
+export const LeakReportSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 29);
+
+/**
+ * Describes the message gatehouse.identity.v1.ReportLeakResponse.
+ * Use `create(ReportLeakResponseSchema)` to create a new message.
+ */
+export const ReportLeakResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_identity_v1_key, 30);
 
 /**
  * Describes the enum gatehouse.identity.v1.KeyKind.
@@ -147,6 +259,34 @@ export const KeyStatusSchema = /*@__PURE__*/
  */
 export const KeyStatus = /*@__PURE__*/
   tsEnum(KeyStatusSchema);
+
+/**
+ * Describes the enum gatehouse.identity.v1.SigningAlgorithm.
+ */
+export const SigningAlgorithmSchema = /*@__PURE__*/
+  enumDesc(file_gatehouse_identity_v1_key, 2);
+
+/**
+ * How requests of a key are signed.
+ *
+ * @generated from enum gatehouse.identity.v1.SigningAlgorithm
+ */
+export const SigningAlgorithm = /*@__PURE__*/
+  tsEnum(SigningAlgorithmSchema);
+
+/**
+ * Describes the enum gatehouse.identity.v1.LeakAction.
+ */
+export const LeakActionSchema = /*@__PURE__*/
+  enumDesc(file_gatehouse_identity_v1_key, 3);
+
+/**
+ * What was done about a leaked credential.
+ *
+ * @generated from enum gatehouse.identity.v1.LeakAction
+ */
+export const LeakAction = /*@__PURE__*/
+  tsEnum(LeakActionSchema);
 
 /**
  * Keys and their states.

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file gatehouse/identity/v1/meter.proto.
@@ -190,6 +190,114 @@ export declare type ListMetersResponse = Message<"gatehouse.identity.v1.ListMete
 export declare const ListMetersResponseSchema: GenMessage<ListMetersResponse>;
 
 /**
+ * What UpdateMeter takes.
+ *
+ * @generated from message gatehouse.identity.v1.UpdateMeterRequest
+ */
+export declare type UpdateMeterRequest = Message<"gatehouse.identity.v1.UpdateMeterRequest"> & {
+  /**
+   * The meter's name. Required.
+   *
+   * @generated from field: string meter = 1;
+   */
+  meter: string;
+
+  /**
+   * What people call it.
+   *
+   * @generated from field: string title = 2;
+   */
+  title: string;
+
+  /**
+   * What one unit is.
+   *
+   * @generated from field: string unit = 3;
+   */
+  unit: string;
+
+  /**
+   * Which of the fields above to change. Default: those that are given.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 4;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateMeterRequest.
+ * Use `create(UpdateMeterRequestSchema)` to create a new message.
+ */
+export declare const UpdateMeterRequestSchema: GenMessage<UpdateMeterRequest>;
+
+/**
+ * What UpdateMeter answers.
+ *
+ * @generated from message gatehouse.identity.v1.UpdateMeterResponse
+ */
+export declare type UpdateMeterResponse = Message<"gatehouse.identity.v1.UpdateMeterResponse"> & {
+  /**
+   * The meter as it is now.
+   *
+   * @generated from field: gatehouse.identity.v1.Meter meter = 1;
+   */
+  meter?: Meter | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.UpdateMeterResponse.
+ * Use `create(UpdateMeterResponseSchema)` to create a new message.
+ */
+export declare const UpdateMeterResponseSchema: GenMessage<UpdateMeterResponse>;
+
+/**
+ * What DeleteMeter takes.
+ *
+ * @generated from message gatehouse.identity.v1.DeleteMeterRequest
+ */
+export declare type DeleteMeterRequest = Message<"gatehouse.identity.v1.DeleteMeterRequest"> & {
+  /**
+   * The meter's name. Required.
+   *
+   * @generated from field: string meter = 1;
+   */
+  meter: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.DeleteMeterRequest.
+ * Use `create(DeleteMeterRequestSchema)` to create a new message.
+ */
+export declare const DeleteMeterRequestSchema: GenMessage<DeleteMeterRequest>;
+
+/**
+ * What DeleteMeter answers.
+ *
+ * @generated from message gatehouse.identity.v1.DeleteMeterResponse
+ */
+export declare type DeleteMeterResponse = Message<"gatehouse.identity.v1.DeleteMeterResponse"> & {
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 1;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.DeleteMeterResponse.
+ * Use `create(DeleteMeterResponseSchema)` to create a new message.
+ */
+export declare const DeleteMeterResponseSchema: GenMessage<DeleteMeterResponse>;
+
+/**
  * The provider's list of meters.
  *
  * @generated from service gatehouse.identity.v1.MeterService
@@ -224,6 +332,26 @@ export declare const MeterService: GenService<{
     methodKind: "unary";
     input: typeof ListMetersRequestSchema;
     output: typeof ListMetersResponseSchema;
+  },
+  /**
+   * Changes what a meter is called.
+   *
+   * @generated from rpc gatehouse.identity.v1.MeterService.UpdateMeter
+   */
+  updateMeter: {
+    methodKind: "unary";
+    input: typeof UpdateMeterRequestSchema;
+    output: typeof UpdateMeterResponseSchema;
+  },
+  /**
+   * Deletes a meter. Its usage stays on record; what still charges it is refused. `requests` stays.
+   *
+   * @generated from rpc gatehouse.identity.v1.MeterService.DeleteMeter
+   */
+  deleteMeter: {
+    methodKind: "unary";
+    input: typeof DeleteMeterRequestSchema;
+    output: typeof DeleteMeterResponseSchema;
   },
 }>;
 
