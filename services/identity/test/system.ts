@@ -1,5 +1,19 @@
 import { newPepper } from "@gatehouse/keys";
-import { AccountService, FeedService, KeyService, MeterService } from "@gatehouse/proto/identity";
+import {
+  AccountService,
+  AuditService,
+  CatalogService,
+  FeedService,
+  IntegrationService,
+  KeyService,
+  MemberService,
+  MeterService,
+  PlanService,
+  RoleService,
+  TermsService,
+  TypeService,
+  WebhookService,
+} from "@gatehouse/proto/identity";
 import { createLog, type GrpcClient, grpcClient, serve } from "@gatehouse/service";
 import { startTestPostgres } from "@gatehouse/stack/test-postgres";
 import pg from "pg";
@@ -13,6 +27,15 @@ export interface Caller {
   readonly accounts: GrpcClient<typeof AccountService>;
   readonly keys: GrpcClient<typeof KeyService>;
   readonly meters: GrpcClient<typeof MeterService>;
+  readonly roles: GrpcClient<typeof RoleService>;
+  readonly plans: GrpcClient<typeof PlanService>;
+  readonly catalog: GrpcClient<typeof CatalogService>;
+  readonly types: GrpcClient<typeof TypeService>;
+  readonly integrations: GrpcClient<typeof IntegrationService>;
+  readonly terms: GrpcClient<typeof TermsService>;
+  readonly members: GrpcClient<typeof MemberService>;
+  readonly webhooks: GrpcClient<typeof WebhookService>;
+  readonly audit: GrpcClient<typeof AuditService>;
 }
 
 /** identity on real sockets over a real Postgres. */
@@ -66,6 +89,15 @@ export async function startSystem(overrides: IdentityOverrides = {}): Promise<Sy
       accounts: open(grpcClient(AccountService, server.grpcAddress, options)),
       keys: open(grpcClient(KeyService, server.grpcAddress, options)),
       meters: open(grpcClient(MeterService, server.grpcAddress, options)),
+      roles: open(grpcClient(RoleService, server.grpcAddress, options)),
+      plans: open(grpcClient(PlanService, server.grpcAddress, options)),
+      catalog: open(grpcClient(CatalogService, server.grpcAddress, options)),
+      types: open(grpcClient(TypeService, server.grpcAddress, options)),
+      integrations: open(grpcClient(IntegrationService, server.grpcAddress, options)),
+      terms: open(grpcClient(TermsService, server.grpcAddress, options)),
+      members: open(grpcClient(MemberService, server.grpcAddress, options)),
+      webhooks: open(grpcClient(WebhookService, server.grpcAddress, options)),
+      audit: open(grpcClient(AuditService, server.grpcAddress, options)),
     };
   }
 
