@@ -1,6 +1,19 @@
 import { type Client, createClient } from "@connectrpc/connect";
 import { AuthzService } from "@gatehouse/proto/authz";
-import { AccountService, KeyService, MeterService } from "@gatehouse/proto/identity";
+import {
+  AccountService,
+  AuditService,
+  CatalogService,
+  IntegrationService,
+  KeyService,
+  MemberService,
+  MeterService,
+  PlanService,
+  RoleService,
+  TermsService,
+  TypeService,
+  WebhookService,
+} from "@gatehouse/proto/identity";
 import { LimitService, UsageService } from "@gatehouse/proto/metering";
 import { type Credential, openTransport, type Transport } from "./transport.ts";
 
@@ -23,6 +36,15 @@ export interface Gatehouse {
   readonly accounts: Client<typeof AccountService>;
   readonly keys: Client<typeof KeyService>;
   readonly meters: Client<typeof MeterService>;
+  readonly roles: Client<typeof RoleService>;
+  readonly members: Client<typeof MemberService>;
+  readonly plans: Client<typeof PlanService>;
+  readonly catalog: Client<typeof CatalogService>;
+  readonly types: Client<typeof TypeService>;
+  readonly integrations: Client<typeof IntegrationService>;
+  readonly terms: Client<typeof TermsService>;
+  readonly webhooks: Client<typeof WebhookService>;
+  readonly audit: Client<typeof AuditService>;
   readonly authz: Client<typeof AuthzService>;
   readonly limits: Client<typeof LimitService>;
   readonly usage: Client<typeof UsageService>;
@@ -58,6 +80,15 @@ export function gatehouse(options: GatehouseOptions): Gatehouse {
     accounts: createClient(AccountService, identity.transport),
     keys: createClient(KeyService, identity.transport),
     meters: createClient(MeterService, identity.transport),
+    roles: createClient(RoleService, identity.transport),
+    members: createClient(MemberService, identity.transport),
+    plans: createClient(PlanService, identity.transport),
+    catalog: createClient(CatalogService, identity.transport),
+    types: createClient(TypeService, identity.transport),
+    integrations: createClient(IntegrationService, identity.transport),
+    terms: createClient(TermsService, identity.transport),
+    webhooks: createClient(WebhookService, identity.transport),
+    audit: createClient(AuditService, identity.transport),
     authz: createClient(AuthzService, authz.transport),
     limits: createClient(LimitService, metering.transport),
     usage: createClient(UsageService, metering.transport),
