@@ -2,6 +2,7 @@ import type { AccountStatus, KeyKind, KeyStatus } from "@gatehouse/access";
 import type { Account, Chain } from "./account.ts";
 import type { AuditEvent } from "./audit.ts";
 import type { Definition, DefinitionKind } from "./definition.ts";
+import type { DomainEvent } from "./event.ts";
 import type { Key, KeyInTree } from "./key.ts";
 import type { Meter } from "./meter.ts";
 
@@ -41,6 +42,11 @@ export interface Change {
   readonly meters: MeterWrites;
   readonly replays: Replays;
   audit(event: AuditEvent): Promise<void>;
+  /**
+   * Tells those who listen of what no audited mutation says, such as a key that fell silent. What mutations say is
+   * raised by `audit`.
+   */
+  raise(event: DomainEvent): Promise<void>;
 }
 
 /** An account by id or slug. Without an organization, slugs are the provider's: `org` or `org/sub`. */

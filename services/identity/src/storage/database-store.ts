@@ -62,6 +62,7 @@ function changeIn(tx: Tx): Change {
     meters: new MeterWriter(tx),
     replays: new ReplayStore(tx.manager),
     audit: (event) => writeAudit(tx.manager, event),
+    raise: async () => {},
   };
 }
 
