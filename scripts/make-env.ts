@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { KeyFormat, newPepper, parsePepper } from "@gatehouse/keys";
+import { KeyFormat, newEncryptionKey, newPepper, parsePepper } from "@gatehouse/keys";
 
 const root = join(import.meta.dirname, "..");
 
@@ -14,6 +14,7 @@ export function fillSecrets(template: string): string {
   const secrets: Readonly<Record<string, string>> = {
     GATEHOUSE_SERVICE_SECRET: randomBytes(32).toString("hex"),
     GATEHOUSE_PEPPERS: pepper,
+    GATEHOUSE_ENCRYPTION_KEYS: newEncryptionKey("1"),
     GATEHOUSE_ROOT_KEY: format.mint("MASTER").presented,
     GATEHOUSE_POSTGRES_PASSWORD: password(),
     GATEHOUSE_NATS_PASSWORD: password(),

@@ -6,7 +6,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { newPepper } from "@gatehouse/keys";
+import { newEncryptionKey, newPepper } from "@gatehouse/keys";
 import { sleep } from "@gatehouse/service";
 import { discardPostgres, freePort, startPostgres } from "@gatehouse/stack";
 
@@ -37,6 +37,7 @@ export async function deploy(): Promise<Deployment> {
     GATEHOUSE_DATABASE_URL: postgres.url,
     GATEHOUSE_SERVICE_SECRET: serviceSecret,
     GATEHOUSE_PEPPERS: newPepper("1"),
+    GATEHOUSE_ENCRYPTION_KEYS: newEncryptionKey("1"),
     GATEHOUSE_DATA_DIRECTORY: directory,
     GATEHOUSE_SPOOL_DIR: join(directory, "spool"),
     GATEHOUSE_IDENTITY_GRPC: identity!,

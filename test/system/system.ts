@@ -1,7 +1,7 @@
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { newPepper } from "@gatehouse/keys";
+import { newEncryptionKey, newPepper } from "@gatehouse/keys";
 import { startPostgres } from "@gatehouse/stack";
 import { type Caller, callerOf } from "./caller.ts";
 import { type JsonAnswer, jsonCall } from "./json-call.ts";
@@ -83,6 +83,7 @@ async function start({ replicas = [{}, {}] }: SystemOptions, opened: AsyncDispos
   const common = {
     GATEHOUSE_SERVICE_SECRET: SERVICE_SECRET,
     GATEHOUSE_PEPPERS: newPepper("1"),
+    GATEHOUSE_ENCRYPTION_KEYS: newEncryptionKey("1"),
   };
   function service(
     addressName: "IDENTITY" | "METERING" | "AUTHZ",

@@ -1,8 +1,17 @@
-import { type Pepper, parsePepper } from "@gatehouse/keys";
+import { type EncryptionKey, type Pepper, parseEncryptionKey, parsePepper } from "@gatehouse/keys";
 import { type Setting, config as settings } from "@gatehouse/service";
 
 /** `<version>:<secret>`, separated by commas; the first tags new keys. Or the file that `<name>_FILE` names. */
 export function peppers(name: string): Setting<readonly Pepper[]> {
+  return secrets(name, parsePepper);
+}
+
+/** `<version>:<secret>`, separated by commas; the first seals, all open. Or the file that `<name>_FILE` names. */
+export function encryptionKeys(name: string): Setting<readonly EncryptionKey[]> {
+  return secrets(name, parseEncryptionKey);
+}
+
+function secrets<T>(name: string, parse: (text: string) => T): Setting<readonly T[]> {
   const text = settings.secret(name);
   return {
     name,
@@ -11,6 +20,6 @@ export function peppers(name: string): Setting<readonly Pepper[]> {
         .read(env)
         .reveal()
         .split(",")
-        .map((pepper) => parsePepper(pepper.trim())),
+        .map((secret) => parse(secret.trim())),
   };
 }

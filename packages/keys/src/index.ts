@@ -20,4 +20,12 @@ export { KeyFormatError } from "./key-format-error.ts";
 export { DEFAULT_PREFIX, type KeyKind } from "./key-text.ts";
 export { leakPattern, maskKey, redact } from "./leaked-key.ts";
 export { newPepper, type Pepper, parsePepper } from "./pepper.ts";
+export {
+  type EncryptionKey,
+  MAX_SEALED_LENGTH,
+  newEncryptionKey,
+  parseEncryptionKey,
+  SealError,
+  Sealer,
+} from "./sealer.ts";
 export { HASH_LENGTH, hashesEqual, hashSecret } from "./secret-hash.ts";

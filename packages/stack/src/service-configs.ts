@@ -29,6 +29,7 @@ export function readServiceConfigs(
     GATEHOUSE_DATABASE_URL: NOT_YET,
     GATEHOUSE_SERVICE_SECRET: secrets.serviceSecret,
     GATEHOUSE_PEPPERS: secrets.peppers,
+    GATEHOUSE_ENCRYPTION_KEYS: secrets.encryptionKeys,
     // None from outside has a tag by the peppers above.
     GATEHOUSE_ROOT_KEY: undefined,
     GATEHOUSE_ROOT_KEY_FILE: undefined,

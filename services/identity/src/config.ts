@@ -1,4 +1,4 @@
-import { peppers } from "@gatehouse/access/settings";
+import { encryptionKeys, peppers } from "@gatehouse/access/settings";
 import { type ConfigOf, optional, readConfig, config as settings } from "@gatehouse/service";
 
 const spec = {
@@ -9,6 +9,7 @@ const spec = {
   /** What Gatehouse's own services present to each other. */
   serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),
   peppers: peppers("GATEHOUSE_PEPPERS"),
+  encryptionKeys: encryptionKeys("GATEHOUSE_ENCRYPTION_KEYS"),
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
   /** Used at the first start only. */
   rootKey: optional(settings.secret("GATEHOUSE_ROOT_KEY")),

@@ -10,7 +10,7 @@ import {
   translatedRoute,
   trimChanges,
 } from "@gatehouse/changefeed";
-import { KeyFormat } from "@gatehouse/keys";
+import { KeyFormat, Sealer } from "@gatehouse/keys";
 import {
   type Bus,
   Disposables,
@@ -86,6 +86,7 @@ export async function createIdentity(
 ): Promise<Identity> {
   const { nowMs = Date.now, plan = DEFAULT_PLAN, wrapStore = (store) => store } = overrides;
   const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
+  const sealer = new Sealer(config.encryptionKeys);
   const opened = new Disposables(log);
   try {
     const dataSource = await open(config, opened, CHANGE_CONNECTIONS);
@@ -95,7 +96,7 @@ export async function createIdentity(
       bus.publish(bellSubject("identity"), encodeBell({ entityIds }));
     const changeLog = new ChangeLog({ dataSource, source: "identity", ring });
     const store = wrapStore(new DatabaseStore(dataSource, changeLog));
-    const domain: Domain = { store, format, nowMs };
+    const domain: Domain = { store, format, sealer, nowMs };
     const bootstrapped = await bootstrap(domain, plan, config.rootKey?.reveal());
     const trimming = trimLoop(dataSource, log);
     opened.add("trimming", () => trimming.stop());

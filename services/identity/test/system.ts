@@ -1,4 +1,4 @@
-import { newPepper } from "@gatehouse/keys";
+import { newEncryptionKey, newPepper } from "@gatehouse/keys";
 import {
   AccountService,
   AuditService,
@@ -62,6 +62,7 @@ export async function startSystem(overrides: IdentityOverrides = {}): Promise<Sy
     GATEHOUSE_DATABASE_URL: postgres.url,
     GATEHOUSE_SERVICE_SECRET: SERVICE_SECRET,
     GATEHOUSE_PEPPERS: newPepper("a"),
+    GATEHOUSE_ENCRYPTION_KEYS: newEncryptionKey("a"),
   };
   const log = createLog({ name: "test", level: "error" });
   const identity = await createIdentity(readIdentityConfig(environment), log, overrides);

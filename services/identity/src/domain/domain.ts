@@ -1,9 +1,11 @@
-import type { KeyFormat } from "@gatehouse/keys";
+import type { KeyFormat, Sealer } from "@gatehouse/keys";
 import type { Store } from "./store.ts";
 
 /** What every rule works with. */
 export interface Domain {
   readonly store: Store;
   readonly format: KeyFormat;
+  /** Of secrets that are needed again; the context is the id of what they belong to. */
+  readonly sealer: Sealer;
   readonly nowMs: () => number;
 }
