@@ -1,4 +1,4 @@
-import { create } from "@bufbuild/protobuf";
+import { create, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
@@ -130,6 +130,26 @@ export function accountState(node: AccountNode): AccountState {
     upstreamCredential: node.upstreamCredential,
     ...(node.providerRules !== undefined && { providerRules: providerRulesState(node.providerRules) }),
   });
+}
+
+/** A key as a database keeps it: the feed's message in JSON, so that what nodes come to have needs no column. */
+export function keyJson(node: KeyNode): JsonValue {
+  return toJson(KeyStateSchema, keyState(node));
+}
+
+/** Fields that this version does not know, because a newer one wrote them, are passed over. */
+export function keyOfJson(json: JsonValue): KeyNode {
+  return keyNode(fromJson(KeyStateSchema, json, { ignoreUnknownFields: true }));
+}
+
+/** As `keyJson`. */
+export function accountJson(node: AccountNode): JsonValue {
+  return toJson(AccountStateSchema, accountState(node));
+}
+
+/** As `keyOfJson`. */
+export function accountOfJson(json: JsonValue): AccountNode {
+  return accountNode(fromJson(AccountStateSchema, json, { ignoreUnknownFields: true }));
 }
 
 function signingNode({ algorithm, keys, strictReplay }: SigningState): SigningNode {

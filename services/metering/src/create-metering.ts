@@ -33,6 +33,7 @@ import { PostgresIngestStore } from "./storage/ingest-store.ts";
 import { Initial1764000000000 } from "./storage/initial-migration.ts";
 import { PostgresLeaseStore } from "./storage/lease-store.ts";
 import { PostgresLimitStore } from "./storage/limit-store.ts";
+import { MirrorNodes1764200000000 } from "./storage/mirror-nodes-migration.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
 import { PostgresUsageStore } from "./storage/usage-store.ts";
@@ -131,7 +132,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
     url: config.databaseUrl.reveal(),
     schema: "metering",
     entities: [],
-    migrations: [Initial1764000000000, EndedHolders1764100000000],
+    migrations: [Initial1764000000000, EndedHolders1764100000000, MirrorNodes1764200000000],
     poolSize,
   });
   opened.add("database", () => dataSource.destroy());

@@ -40,14 +40,14 @@ export function identityFeed(address: string, serviceSecret: string): IdentityFe
 }
 
 // A kind that this version does not know is passed over: identity is rolled out before metering.
-function entityOf({ entity }: Change): MirrorEntity | undefined {
+function entityOf({ entity, deleted }: Change): MirrorEntity | undefined {
   switch (entity.case) {
     case "account":
       return { kind: "ACCOUNT", account: accountNode(entity.value) };
     case "key":
       return { kind: "KEY", key: keyNode(entity.value) };
     case "meter":
-      return { kind: "METER", name: entity.value.name };
+      return { kind: "METER", name: entity.value.name, isDeleted: deleted };
     default:
       return undefined;
   }

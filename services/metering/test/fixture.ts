@@ -63,7 +63,28 @@ export class IdentityLog implements IdentityFeed {
   accountAs(id: string, parent: AccountNode | undefined, slug: string): AccountNode {
     const organizationId = parent === undefined ? undefined : (parent.organizationId ?? id);
     const status = "ACTIVE";
-    const account = { id, parentId: parent?.id, organizationId, slug, status, labels: {} } as const;
+    const account: AccountNode = {
+      id,
+      parentId: parent?.id,
+      organizationId,
+      slug,
+      formerSlugs: [],
+      status,
+      labels: {},
+      type: "",
+      scopeCeiling: [],
+      isolated: false,
+      roles: new Map(),
+      acceptedTerms: new Map(),
+      plan: "",
+      upstreamCredential: "",
+      providerRules: undefined,
+    };
+    return this.change(account);
+  }
+
+  /** An account as it is from now on. */
+  change(account: AccountNode): AccountNode {
     this.#say({ kind: "ACCOUNT", account });
     return account;
   }
@@ -84,8 +105,14 @@ export class IdentityLog implements IdentityFeed {
       name: "test",
       labels: {},
       secretHashes: [hash],
+      retiringHashes: [],
       roles,
       scopes: [],
+      endpoints: [],
+      ipAllow: [],
+      ipDeny: [],
+      deniedIntegrations: [],
+      signing: undefined,
       notBeforeMs: undefined,
       expiresAtMs: undefined,
     };
@@ -98,7 +125,11 @@ export class IdentityLog implements IdentityFeed {
   }
 
   meter(name: string): void {
-    this.#say({ kind: "METER", name });
+    this.#say({ kind: "METER", name, isDeleted: false });
+  }
+
+  deleteMeter(name: string): void {
+    this.#say({ kind: "METER", name, isDeleted: true });
   }
 
   #say(entity: MirrorEntity): void {

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { AccountTable } from "./account-table.ts";
+import { newAccount } from "./identity.fixture.ts";
 
 function accountOf(id: string, parentId?: string) {
-  return { id, parentId, organizationId: undefined, slug: id, status: "ACTIVE" as const, labels: {} };
+  return { ...newAccount, id, parentId, organizationId: undefined, slug: id };
 }
 
 const accounts = [accountOf("acc_sub", "acc_org"), accountOf("acc_org", "acc_root"), accountOf("acc_root")];

@@ -7,7 +7,7 @@ import { accountRow, keyRow } from "./mirror-row.ts";
 export type MirrorEntity =
   | { readonly kind: "ACCOUNT"; readonly account: AccountNode }
   | { readonly kind: "KEY"; readonly key: KeyNode }
-  | { readonly kind: "METER"; readonly name: string };
+  | { readonly kind: "METER"; readonly name: string; readonly isDeleted: boolean };
 
 /** A change of identity's; `entity` is undefined for kinds that metering does not know. */
 export interface MirrorChange {
@@ -113,28 +113,24 @@ function samePosition(a: Position, b: Position | undefined): boolean {
 async function putEntities(manager: EntityManager, entities: readonly MirrorEntity[]): Promise<void> {
   const accounts = new Map<string, AccountNode>();
   const keys = new Map<string, KeyNode>();
-  const meters = new Set<string>();
+  const meters = new Map<string, boolean>();
   for (const entity of entities) {
     if (entity.kind === "ACCOUNT") accounts.set(entity.account.id, entity.account);
     else if (entity.kind === "KEY") keys.set(entity.key.id, entity.key);
-    else meters.add(entity.name);
+    else meters.set(entity.name, entity.isDeleted);
   }
   await putAccounts(manager, [...accounts.values()]);
   await putKeys(manager, [...keys.values()]);
-  if (meters.size > 0) {
-    await manager.query("INSERT INTO meter (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", [
-      [...meters],
-    ]);
-  }
+  await putMeters(manager, meters);
 }
 
 async function putAccounts(manager: EntityManager, accounts: readonly AccountNode[]): Promise<void> {
   if (accounts.length === 0) return;
   const paths = await pathsOf(manager, accounts);
-  const rows = accounts.map((account) => ({ ...accountRow(account), path: paths.get(account.id) }));
+  const rows = accounts.map((account) => accountRow(account, paths.get(account.id)!));
   await manager.query(
     `INSERT INTO account SELECT * FROM jsonb_populate_recordset(NULL::account, $1::jsonb)
-     ON CONFLICT (id) DO UPDATE SET slug = excluded.slug, status = excluded.status, labels = excluded.labels`,
+     ON CONFLICT (id) DO UPDATE SET names = excluded.names, node = excluded.node`,
     [JSON.stringify(rows)],
   );
 }
@@ -161,9 +157,16 @@ async function putKeys(manager: EntityManager, keys: readonly KeyNode[]): Promis
   if (keys.length === 0) return;
   await manager.query(
     `INSERT INTO key SELECT * FROM jsonb_populate_recordset(NULL::key, $1::jsonb)
-     ON CONFLICT (id) DO UPDATE SET status = excluded.status, name = excluded.name, labels = excluded.labels,
-       secret_hashes = excluded.secret_hashes, roles = excluded.roles, scopes = excluded.scopes,
-       not_before_ms = excluded.not_before_ms, expires_at_ms = excluded.expires_at_ms`,
+     ON CONFLICT (id) DO UPDATE SET node = excluded.node`,
     [JSON.stringify(keys.map(keyRow))],
   );
+}
+
+async function putMeters(manager: EntityManager, meters: ReadonlyMap<string, boolean>): Promise<void> {
+  if (meters.size === 0) return;
+  const named = (deleted: boolean) => [...meters].flatMap(([name, is]) => (is === deleted ? name : []));
+  await manager.query("INSERT INTO meter (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", [
+    named(false),
+  ]);
+  await manager.query("DELETE FROM meter WHERE name = ANY ($1)", [named(true)]);
 }

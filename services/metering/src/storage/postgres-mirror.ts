@@ -1,10 +1,12 @@
+import type { JsonValue } from "@bufbuild/protobuf";
 import type { AccountNode, KeyView } from "@gatehouse/access";
+import { accountOfJson, keyOfJson } from "@gatehouse/access/wire";
 import type { DataSource } from "typeorm";
 import type { AccountName, Mirror } from "../domain/mirror.ts";
-import { type AccountRow, accountOf, type KeyRow, keyOf } from "./mirror-row.ts";
+import { nameIn } from "./mirror-row.ts";
 
 /** Of an account `a`, itself and its ancestors, root last. */
-const chainOf = `ARRAY(SELECT to_jsonb(c) - 'path' FROM unnest(a.path) WITH ORDINALITY AS p(id, n)
+const chainOf = `ARRAY(SELECT c.node FROM unnest(a.path) WITH ORDINALITY AS p(id, n)
   JOIN account c USING (id) ORDER BY n)`;
 
 /** Reads the mirror of identity. Every answer is of one statement: a key with a chain of another moment could pass. */
@@ -16,24 +18,26 @@ export class PostgresMirror implements Mirror {
   }
 
   async findKey(keyId: string): Promise<KeyView | undefined> {
-    const [row] = await this.#dataSource.query<{ key: KeyRow; parent: KeyRow | null; chain: AccountRow[] }[]>(
-      `SELECT to_jsonb(k) AS key, to_jsonb(p) AS parent, ${chainOf} AS chain
+    const [row] = await this.#dataSource.query<
+      { key: JsonValue; parent: JsonValue | null; chain: JsonValue[] }[]
+    >(
+      `SELECT k.node AS key, p.node AS parent, ${chainOf} AS chain
        FROM key k JOIN account a ON a.id = k.account_id LEFT JOIN key p ON p.id = k.parent_key_id
        WHERE k.id = $1`,
       [keyId],
     );
     if (row === undefined) return undefined;
-    const parent = row.parent === null ? undefined : keyOf(row.parent);
-    return { key: keyOf(row.key), parent, chain: row.chain.map(accountOf) };
+    const parent = row.parent === null ? undefined : keyOfJson(row.parent);
+    return { key: keyOfJson(row.key), parent, chain: row.chain.map(accountOfJson) };
   }
 
   async findChain(name: AccountName): Promise<readonly AccountNode[] | undefined> {
     const { where, parameters } = condition(name);
-    const [row] = await this.#dataSource.query<{ chain: AccountRow[] }[]>(
+    const [row] = await this.#dataSource.query<{ chain: JsonValue[] }[]>(
       `SELECT ${chainOf} AS chain FROM account a WHERE ${where} LIMIT 1`,
       parameters,
     );
-    return row?.chain.map(accountOf);
+    return row?.chain.map(accountOfJson);
   }
 
   async hasMeter(name: string): Promise<boolean> {
@@ -49,22 +53,21 @@ function condition(name: AccountName): { where: string; parameters: string[] } {
     case "slug":
       // false sorts first: a subaccount before the organization that has the same slug.
       return {
-        where: "a.organization_id = $1 AND a.slug = $2 ORDER BY a.id = a.organization_id",
-        parameters: [name.organizationId, name.slug],
+        where: "a.names @> ARRAY[$1] ORDER BY a.id = a.organization_id",
+        parameters: [nameIn(name.organizationId, name.slug)],
       };
     case "path":
       if (name.subaccount === undefined) {
         // Nothing but the root has no parent; an organization may have its slug, and comes first, as in identity.
         return {
-          where: `a.slug = $1 AND (a.id = a.organization_id OR a.parent_id IS NULL)
-            ORDER BY a.parent_id IS NULL`,
-          parameters: [name.organization],
+          where: "a.names @> ARRAY[$1] ORDER BY a.parent_id IS NULL",
+          parameters: [nameIn("", name.organization)],
         };
       }
       return {
-        where: `a.slug = $2 AND a.id <> a.organization_id AND a.organization_id =
-          (SELECT o.id FROM account o WHERE o.slug = $1 AND o.id = o.organization_id LIMIT 1)`,
-        parameters: [name.organization, name.subaccount],
+        where: `a.id <> a.organization_id AND a.names @> ARRAY[
+          (SELECT o.id FROM account o WHERE o.names @> ARRAY[$1] AND o.parent_id IS NOT NULL LIMIT 1) || $2]`,
+        parameters: [nameIn("", name.organization), nameIn("", name.subaccount)],
       };
   }
 }
