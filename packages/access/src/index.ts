@@ -1,4 +1,13 @@
 export { AddressList, canonicalRange, isAddressAllowed, isAddressBound } from "./address.ts";
+export {
+  type ApiNode,
+  Catalog,
+  type CatalogConflict,
+  compileCatalog,
+  type EndpointTemplate,
+  HTTP_METHOD,
+  templateProblem,
+} from "./catalog.ts";
 export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
 export { METER_NAME } from "./meter.ts";
 export {

@@ -11,7 +11,16 @@ import { describe, expect, it } from "vitest";
 import { accountOf, keyOf, root, viewOf } from "../test/nodes.ts";
 import type { AccountNode, KeyNode } from "./node.ts";
 import { stateOf } from "./state.ts";
-import { accountNode, accountState, keyNode, keyState } from "./wire.ts";
+import {
+  accountJson,
+  accountNode,
+  accountOfJson,
+  accountState,
+  keyJson,
+  keyNode,
+  keyOfJson,
+  keyState,
+} from "./wire.ts";
 
 const id = fc.stringMatching(/^[a-z0-9_]{1,12}$/);
 const labels = fc.dictionary(id, fc.string({ maxLength: 5 }), { maxKeys: 3, noNullPrototype: true });
@@ -87,6 +96,17 @@ describe("a node on the wire", () => {
         expect(accountNode(fromBinary(AccountStateSchema, bytes))).toEqual(account);
       }),
     );
+  });
+
+  it("comes back from a database as it went, and passes over what a newer version wrote", () => {
+    const stored = (json: unknown) => JSON.parse(JSON.stringify(json));
+    fc.assert(
+      fc.property(keys, accounts, (key, account) => {
+        expect(keyOfJson(stored(keyJson(key)))).toEqual(key);
+        expect(accountOfJson(stored(accountJson(account)))).toEqual(account);
+      }),
+    );
+    expect(keyOfJson({ ...stored(keyJson(keyOf())), tomorrow: true })).toEqual(keyOf());
   });
 
   it.each([WireKeyStatus.UNSPECIFIED, 99])(

@@ -4,6 +4,7 @@ import { timestampDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type AccountState,
   AccountStateSchema,
+  type ApiState,
   type KeyState,
   KeyStateSchema,
   type SigningState,
@@ -13,6 +14,7 @@ import {
   type ProviderRules as WireProviderRules,
   SigningAlgorithm as WireSigningAlgorithm,
 } from "@gatehouse/proto/identity";
+import type { ApiNode } from "./catalog.ts";
 import type {
   AccountNode,
   AccountStatus,
@@ -130,6 +132,13 @@ export function accountState(node: AccountNode): AccountState {
     upstreamCredential: node.upstreamCredential,
     ...(node.providerRules !== undefined && { providerRules: providerRulesState(node.providerRules) }),
   });
+}
+
+export function apiNode({ name, endpoints }: ApiState): ApiNode {
+  return {
+    name,
+    endpoints: endpoints.map(({ name, method, path, resource }) => ({ name, method, path, resource })),
+  };
 }
 
 /** A key as a database keeps it: the feed's message in JSON, so that what nodes come to have needs no column. */
