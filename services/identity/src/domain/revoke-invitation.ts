@@ -1,0 +1,59 @@
+import { type Principal, reaches } from "@gatehouse/access";
+import { denied, failedPrecondition, notFound } from "@gatehouse/service/failure";
+import type { Account } from "./account.ts";
+import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { audited, done } from "./audit.ts";
+import type { Domain } from "./domain.ts";
+import { Fields } from "./fields.ts";
+import { auditedInvitation, type Invitation, membersGate } from "./invitation.ts";
+import type { Reads } from "./store.ts";
+
+/** Takes back an invitation that has not been accepted; one that has expired too. */
+export function revokeInvitation(
+  domain: Domain,
+  actor: Principal,
+  invitationId: string,
+): Promise<Invitation> {
+  const fields = new Fields();
+  fields.reference("invitation", invitationId, { required: true });
+  fields.check();
+  const attempt = { actor, action: "gatehouse.members.revoke-invitation", target: invitationId };
+  return audited(domain, attempt, async () => {
+    requireManager(actor);
+    const { invitation: offered, account } = await findInvitation(domain.store, actor, invitationId);
+    if (offered.keyKind === "MASTER" && actor.view.key.kind !== "MASTER") {
+      throw denied("KEY_KIND_DENIED", "only a master key takes back a master key");
+    }
+    const { value } = await domain.store.change(async (change) => {
+      await change.gate({
+        reliedOn: [...reliedOnBy(actor), ...account.path],
+        changed: [membersGate(account.id)],
+      });
+      await stillAlive(domain, change, actor);
+      const before = (await change.invitations.find(invitationId))!;
+      if (before.state === "REVOKED") return before;
+      if (before.state === "ACCEPTED") throw failedPrecondition("FINAL_STATE", "the invitation is accepted");
+      const at = new Date(domain.nowMs());
+      await change.invitations.settle(invitationId, "REVOKED", at);
+      const after = (await change.invitations.find(invitationId))!;
+      const audit = { before: auditedInvitation(before), after: auditedInvitation(after) };
+      await change.audit(done(attempt, at, { target: invitationId, account, ...audit }));
+      return after;
+    });
+    return value;
+  });
+}
+
+/** What is of an account out of reach takes the same way to the same NOT_FOUND as what does not exist. */
+async function findInvitation(
+  reads: Reads,
+  actor: Principal,
+  invitationId: string,
+): Promise<{ invitation: Invitation; account: Account }> {
+  const invitation = await reads.invitations.find(invitationId);
+  const chain = invitation && (await reads.accounts.find(invitation.accountId));
+  if (invitation === undefined || chain === undefined || !reaches(actor.view, chain)) {
+    throw notFound("invitation");
+  }
+  return { invitation, account: chain[0] };
+}
