@@ -9,6 +9,7 @@ import type { Key } from "./key.ts";
 export interface AuditEvent {
   readonly id: string;
   readonly at: Date;
+  /** Empty for who has no key yet: a person who accepts an invitation. */
   readonly actorKeyId: string;
   readonly actorAccountId: string;
   /** The scope that the attempt takes, such as `gatehouse.keys.create`. */
@@ -25,10 +26,13 @@ export interface AuditEvent {
 
 /** What an attempt is, before it is known how it ends. */
 export interface Attempt {
-  readonly actor: Principal;
+  /** Undefined where nobody presented a key. */
+  readonly actor: Principal | undefined;
   readonly action: string;
   /** As the caller named it. */
   readonly target: string;
+  /** The account that it concerns, where there is no actor. */
+  readonly account?: Pick<Account, "path">;
 }
 
 /** The event of a change that is made. */
@@ -54,7 +58,8 @@ export async function audited<T>(domain: Domain, attempt: Attempt, run: () => Pr
 /** Puts a refusal on record. It stands as a refusal where that fails too. */
 export async function recordRefusal(domain: Domain, attempt: Attempt, refusal: Failure): Promise<void> {
   const event = eventOf(attempt, new Date(domain.nowMs()));
-  const accountPath = attempt.actor.view.chain.map(({ id }) => id).reverse();
+  const { actor, account } = attempt;
+  const accountPath = actor?.view.chain.map(({ id }) => id).reverse() ?? account?.path ?? [];
   const refused = { ...event, accountPath, outcome: refusal.reason, before: null, after: null };
   await domain.store.recordRefusal(refused).catch(() => {});
 }
@@ -93,8 +98,8 @@ export function auditedKey(key: Key): unknown {
 }
 
 function eventOf({ actor, action, target }: Attempt, at: Date) {
-  const { key } = actor.view;
-  return { id: mintId("evt"), at, actorKeyId: key.id, actorAccountId: key.accountId, action, target };
+  const { id: actorKeyId = "", accountId: actorAccountId = "" } = actor?.view.key ?? {};
+  return { id: mintId("evt"), at, actorKeyId, actorAccountId, action, target };
 }
 
 // A malformed request says nothing about anyone, and being busy or out of reach refuses nobody.
