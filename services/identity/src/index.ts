@@ -36,7 +36,6 @@ import { DatabaseFeed } from "./storage/database-feed.ts";
 import { DatabaseStore } from "./storage/database-store.ts";
 import { definitionRows } from "./storage/definition-row.ts";
 import { keyRows } from "./storage/key-row.ts";
-import { meterRows } from "./storage/meter-row.ts";
 import { migrations } from "./storage/migrations/index.ts";
 import { replayRows } from "./storage/replay-row.ts";
 
@@ -124,7 +123,7 @@ async function open(config: IdentityConfig, opened: Disposables, poolSize: numbe
   const dataSource = await openDatabase({
     url: config.databaseUrl.reveal(),
     schema: "identity",
-    entities: [accountRows, keyRows, definitionRows, meterRows, auditRows, replayRows],
+    entities: [accountRows, keyRows, definitionRows, auditRows, replayRows],
     migrations,
     poolSize,
   });

@@ -37,7 +37,7 @@ export async function bootstrap(
     await change.accounts.insert(account);
     await change.keys.insert(key);
     await change.definitions.put(defaultPlan(account.id, plan, at));
-    await change.meters.insert({ ...REQUESTS, createdAt: at });
+    await change.definitions.put(requestsMeter(account.id, at));
     await change.audit(firstEvent(account, key, at));
     return secret;
   });
@@ -68,6 +68,10 @@ function rootAccount(at: Date): Account {
 function defaultPlan(accountId: string, body: Plan, at: Date): Definition<"plan"> {
   const name = DEFAULT_PLAN_NAME;
   return { kind: "plan", accountId, name, id: mintId("pln"), body, createdAt: at, updatedAt: at };
+}
+
+function requestsMeter(accountId: string, at: Date): Definition<"meter"> {
+  return { kind: "meter", accountId, ...REQUESTS, id: "", createdAt: at, updatedAt: at };
 }
 
 function rootKeyWish(accountId: string) {

@@ -14,6 +14,7 @@ export interface DefinitionBodies {
     readonly open: boolean;
     readonly scopeCeiling: readonly string[];
   };
+  readonly meter: { readonly title: string; readonly unit: string };
   readonly integration: { readonly title: string; readonly deniedToSubKeys: boolean };
   /** Named after the document. */
   readonly terms: {

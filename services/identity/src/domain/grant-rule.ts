@@ -11,7 +11,7 @@ import { denied } from "@gatehouse/service/failure";
 import { Fields } from "./fields.ts";
 
 /** Where Gatehouse's own scopes live; scopes of the API itself may be granted by who does not hold them. */
-const CONTROL_PLANE = "gatehouse.**";
+export const CONTROL_PLANE = "gatehouse.**";
 
 /** Throws Failure GRANT_EXCEEDS_HOLDER where a new key could do more to Gatehouse than its creator can. */
 export function requireCovered(creator: Principal, { key, parent, chain }: KeyView): void {
@@ -23,6 +23,18 @@ export function requireCovered(creator: Principal, { key, parent, chain }: KeyVi
   throw denied(
     "GRANT_EXCEEDS_HOLDER",
     `the key would hold scopes of ${CONTROL_PLANE} that its creator does not`,
+  );
+}
+
+/**
+ * Throws Failure GRANT_EXCEEDS_HOLDER where a role that is to stand for the scopes gives keys more power over
+ * Gatehouse than its maker has.
+ */
+export function requireCoveredScopes(maker: Principal, scopes: readonly string[]): void {
+  if (covers(maker.grant, compileGrant({ roles: [scopes], scopes: [] }), CONTROL_PLANE)) return;
+  throw denied(
+    "GRANT_EXCEEDS_HOLDER",
+    `keys of the role would hold scopes of ${CONTROL_PLANE} that the caller does not`,
   );
 }
 

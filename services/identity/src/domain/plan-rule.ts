@@ -1,6 +1,7 @@
 import type { KeyKind } from "@gatehouse/access";
 import { Failure, failedPrecondition } from "@gatehouse/service/failure";
 import type { Account, Chain } from "./account.ts";
+import type { PlanFeature } from "./definition.ts";
 import { planOf } from "./plan.ts";
 import type { Change } from "./store.ts";
 
@@ -43,6 +44,17 @@ export async function requireRoomForKey(change: Change, owner: Chain, kind: KeyK
   if (kind !== "SUB" && enabled.keys >= plan.keysPerAccount) {
     throw used(account.id, `plan ${plan.name} has ${plan.keysPerAccount} enabled keys per account`);
   }
+}
+
+/** Throws Failure PLAN_FEATURE where the plan does not have the feature. */
+export async function requireFeature(
+  change: Pick<Change, "definitions">,
+  owner: Chain,
+  feature: PlanFeature,
+): Promise<void> {
+  const plan = await planOf(change, owner);
+  if (plan === undefined || plan.features.includes(feature)) return;
+  throw failedPrecondition("PLAN_FEATURE", `plan ${plan.name} does not have the feature ${feature}`);
 }
 
 function used(accountId: string, description: string): Failure {

@@ -4,7 +4,6 @@ import type { AuditEvent } from "./audit.ts";
 import type { Definition, DefinitionKind } from "./definition.ts";
 import type { DomainEvent } from "./event.ts";
 import type { Key, KeyInTree } from "./key.ts";
-import type { Meter } from "./meter.ts";
 
 /** What the rules need of a database. Reads outside a change see what is committed. */
 export interface Store extends Reads {
@@ -26,7 +25,6 @@ export interface Reads {
   readonly accounts: AccountReads;
   readonly keys: KeyReads;
   readonly definitions: DefinitionReads;
-  readonly meters: MeterReads;
 }
 
 export interface Change {
@@ -39,7 +37,6 @@ export interface Change {
   readonly accounts: AccountWrites;
   readonly keys: KeyWrites;
   readonly definitions: DefinitionWrites;
-  readonly meters: MeterWrites;
   readonly replays: Replays;
   audit(event: AuditEvent): Promise<void>;
   /**
@@ -125,15 +122,8 @@ export interface DefinitionWrites extends DefinitionReads {
   /** Inserts it, or puts it in the place of the one of its kind, account and name. */
   put<K extends DefinitionKind>(definition: Definition<K>): Promise<void>;
   delete(kind: DefinitionKind, accountId: string, name: string): Promise<void>;
-}
-
-export interface MeterReads {
-  find(name: string): Promise<Meter | undefined>;
-  list(): Promise<Meter[]>;
-}
-
-export interface MeterWrites extends MeterReads {
-  insert(meter: Meter): Promise<void>;
+  /** Does an organization have the plan? Is an account of the type, or has it enabled? */
+  isInUse(kind: "plan" | "type", name: string): Promise<boolean>;
 }
 
 /** What names one create: the caller's account, the RPC, and the caller's own idempotency key. */

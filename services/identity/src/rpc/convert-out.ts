@@ -5,14 +5,12 @@ import {
   type AccountSchema,
   type KeySchema,
   LeakPolicy,
-  type MeterSchema,
   AccountStatus as WireAccountStatus,
   KeyKind as WireKeyKind,
   KeyStatus as WireKeyStatus,
 } from "@gatehouse/proto/identity";
 import type { Account } from "../domain/account.ts";
 import type { Key } from "../domain/key.ts";
-import type { Meter } from "../domain/meter.ts";
 
 export function accountMessage(account: Account): MessageInitShape<typeof AccountSchema> {
   return {
@@ -65,11 +63,6 @@ export function keyMessage(key: Key): MessageInitShape<typeof KeySchema> {
     createdAt: timestampFromDate(key.createdAt),
     updatedAt: timestampFromDate(key.updatedAt),
   };
-}
-
-export function meterMessage(meter: Meter): MessageInitShape<typeof MeterSchema> {
-  const { name, title, unit, createdAt } = meter;
-  return { name, title, unit, createdAt: timestampFromDate(createdAt) };
 }
 
 /** Why a create's answer has no secret: a secret is shown once, and a replayed answer is the second time. */

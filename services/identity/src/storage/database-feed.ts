@@ -8,7 +8,6 @@ import { AccountReader } from "./account-reads.ts";
 import { type AccountRow, accountOf, accountRows } from "./account-row.ts";
 import { definitionOf, definitionRows } from "./definition-row.ts";
 import { type KeyRow, keyOf, keyRows } from "./key-row.ts";
-import { meterOf, meterRows } from "./meter-row.ts";
 import { streamSnapshot } from "./snapshot.ts";
 
 /** Each keeps a connection for as long as its reader takes; the head must always find one. */
@@ -75,7 +74,7 @@ export class DatabaseFeed implements Feed {
 
   meters() {
     return this.#changeLog.snapshot(async (manager, position) => {
-      const rows = await manager.find(meterRows);
+      const rows = await manager.findBy(definitionRows, { kind: "meter" });
       return { position, names: rows.map(({ name }) => name) };
     });
   }
@@ -113,8 +112,8 @@ async function readEntities(
   for (const row of await manager.findBy(keyRows, { id: idsOf("key") })) {
     entities.set(entityName("key", row.id), { kind: "key", key: keyOf(row) });
   }
-  for (const row of await manager.findBy(meterRows, { name: idsOf("meter") })) {
-    entities.set(entityName("meter", row.name), { kind: "meter", meter: meterOf(row) });
+  for (const { name } of await manager.findBy(definitionRows, { kind: "meter", name: idsOf("meter") })) {
+    entities.set(entityName("meter", name), { kind: "meter", meter: { name } });
   }
   for (const row of await manager.findBy(definitionRows, { kind: "api", name: idsOf("api") })) {
     const { name, body } = definitionOf(row, "api");

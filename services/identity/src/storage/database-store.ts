@@ -9,7 +9,6 @@ import { auditRow, auditRows } from "./audit-row.ts";
 import { DefinitionReader, DefinitionWriter } from "./definition-store.ts";
 import { KeyReader } from "./key-reads.ts";
 import { KeyWriter } from "./key-writes.ts";
-import { MeterReader, MeterWriter } from "./meter-store.ts";
 import { ReplayStore } from "./replay-store.ts";
 
 /**
@@ -23,7 +22,6 @@ export class DatabaseStore implements Store {
   readonly accounts: AccountReader;
   readonly keys: KeyReader;
   readonly definitions: DefinitionReader;
-  readonly meters: MeterReader;
   readonly #manager: EntityManager;
   readonly #changeLog: ChangeLog;
   #underWay = 0;
@@ -34,7 +32,6 @@ export class DatabaseStore implements Store {
     this.accounts = new AccountReader(this.#manager);
     this.keys = new KeyReader(this.#manager);
     this.definitions = new DefinitionReader(this.#manager);
-    this.meters = new MeterReader(this.#manager);
   }
 
   /** Throws Failure OVERLOADED too, and BUSY where a gate stays shut. */
@@ -59,7 +56,6 @@ function changeIn(tx: Tx): Change {
     accounts: new AccountWriter(tx),
     keys: new KeyWriter(tx),
     definitions: new DefinitionWriter(tx),
-    meters: new MeterWriter(tx),
     replays: new ReplayStore(tx.manager),
     audit: (event) => writeAudit(tx.manager, event),
     raise: async () => {},

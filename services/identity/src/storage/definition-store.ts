@@ -45,8 +45,13 @@ export class DefinitionWriter extends DefinitionReader implements DefinitionWrit
     await this.#tell(kind, accountId, name);
   }
 
+  async isInUse(kind: "plan" | "type", name: string): Promise<boolean> {
+    const [row] = await this.manager.query<[{ used: boolean }]>(USES[kind], [name]);
+    return row.used;
+  }
+
   async #tell(kind: DefinitionKind, accountId: string, name: string): Promise<void> {
-    if (kind === "api") this.#tx.changed("api", name);
+    if (kind === "api" || kind === "meter") this.#tx.changed(kind, name);
     if (!decidesCalls(kind)) return;
     this.#tx.changed("account", accountId);
     await this.manager.query(
@@ -63,6 +68,13 @@ export class DefinitionWriter extends DefinitionReader implements DefinitionWrit
     );
   }
 }
+
+// The conditions are those of the indexes.
+const USES = {
+  plan: "SELECT EXISTS (SELECT FROM account WHERE plan = $1 AND organization_id = id) AS used",
+  type: `SELECT EXISTS (SELECT FROM account WHERE type = $1 AND type <> '')
+           OR EXISTS (SELECT FROM account WHERE enabled_types @> ARRAY[$1] AND enabled_types <> '{}') AS used`,
+};
 
 /** The kinds that reach followers with their account. */
 function decidesCalls(kind: DefinitionKind): boolean {

@@ -5,7 +5,6 @@ import { withinBytes } from "../domain/page-size.ts";
 import { type AccountRow, accountOf, accountRows } from "./account-row.ts";
 import { definitionOf, definitionRows } from "./definition-row.ts";
 import { type KeyRow, keyOf, keyRows } from "./key-row.ts";
-import { meterOf, meterRows } from "./meter-row.ts";
 
 /** Entities of one message at most. */
 const PAGE = 500;
@@ -47,9 +46,9 @@ export async function* streamSnapshot(changeLog: ChangeLog): AsyncGenerator<Part
 }
 
 async function* pages(manager: EntityManager): AsyncGenerator<Entity[]> {
-  const meters = await manager.find(meterRows);
+  const meters = await manager.findBy(definitionRows, { kind: "meter" });
   // Even an empty system has one part, so that a follower learns the position.
-  yield meters.map((row): Entity => ({ kind: "meter", meter: meterOf(row) }));
+  yield meters.map(({ name }): Entity => ({ kind: "meter", meter: { name } }));
   for (const row of await manager.findBy(definitionRows, { kind: "api" })) {
     const { name, body } = definitionOf(row, "api");
     yield [{ kind: "api", name, endpoints: body.endpoints }];

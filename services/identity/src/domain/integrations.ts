@@ -1,0 +1,10 @@
+import { type Kind, title } from "./define.ts";
+
+/** The platforms that calls come through. */
+export const INTEGRATIONS: Kind<"integration"> = {
+  kind: "integration",
+  what: "integration",
+  scopes: "gatehouse.integrations",
+  fields: { title, deniedToSubKeys: (_fields, _field, value) => value },
+  most: 100,
+};
