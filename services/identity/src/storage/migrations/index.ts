@@ -3,13 +3,13 @@ import { AccountsKeysMeters1763700000000 } from "./1763700000000-accounts-keys-m
 import { CeilingsDefinitions1763800000000 } from "./1763800000000-ceilings-definitions.ts";
 import { ActivityNonces1763900000300 } from "./1763900000300-activity-nonces.ts";
 import { MetersDefined1763900010000 } from "./1763900010000-meters-defined.ts";
-import { MetersDefined1763900010000 } from "./1763900010000-meters-defined.ts";
+import { MembersInvitations1763900030000 } from "./1763900030000-members-invitations.ts";
 
 /** In the order in which they run. */
 export const migrations: (new () => MigrationInterface)[] = [
   AccountsKeysMeters1763700000000,
   CeilingsDefinitions1763800000000,
-  MetersDefined1763900010000,
   ActivityNonces1763900000300,
   MetersDefined1763900010000,
+  MembersInvitations1763900030000,
 ];
