@@ -23,6 +23,7 @@ import { followedIdentity } from "./followed-identity.ts";
 import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
 import { startLoops } from "./loops.ts";
 import { feedRoute } from "./rpc/feed-service.ts";
+import { holdingRoute } from "./rpc/holding-service.ts";
 import { ingestRoute } from "./rpc/ingest-service.ts";
 import { leaseRoute } from "./rpc/lease-service.ts";
 import { limitRoute } from "./rpc/limit-service.ts";
@@ -107,9 +108,16 @@ export async function createMetering(
       ingestRoute({ store: new PostgresIngestStore(work, changeLog), identity, alarm }),
       usageRoute({ mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() }),
       feedRoute(quickLog),
+      // Nothing is kept for accounts yet: wallets and reservations, once there are any, are the keepers.
+      holdingRoute({ mirror, keepers: [] }),
     ];
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
-    const guard = accessGuard({ directory: mirror, format, serviceSecret: config.serviceSecret.reveal() });
+    const guard = accessGuard({
+      directory: mirror,
+      format,
+      serviceSecret: config.serviceSecret.reveal(),
+      trustedProxies: config.trustedProxies,
+    });
     return {
       routes: routes.map((route) => translatedRoute(route, databaseFailure)),
       guard: translatedGuard(guard, databaseFailure),

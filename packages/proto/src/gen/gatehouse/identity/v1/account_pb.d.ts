@@ -1011,7 +1011,7 @@ export declare type GetPlanUsageResponse = Message<"gatehouse.identity.v1.GetPla
   plan: string;
 
   /**
-   * Accounts below the organization, closed ones not counted.
+   * Accounts below the organization, closed ones and what is below them not counted. Only for who sees it.
    *
    * @generated from field: gatehouse.identity.v1.PlanCount accounts = 2;
    */
@@ -1502,7 +1502,7 @@ export declare const AccountService: GenService<{
   },
   /**
    * Closes an account for good and with it its whole subtree; from a strict ancestor. Refused while metering holds
-   * money or reservations for it or anything below it.
+   * money or reservations for it or anything below it, and while metering cannot be asked.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.CloseAccount
    */
@@ -1512,7 +1512,7 @@ export declare const AccountService: GenService<{
     output: typeof CloseAccountResponseSchema;
   },
   /**
-   * Accepts a version of the provider's terms, once for the whole organization.
+   * Accepts a version of the provider's terms, once for the whole organization: with a key of the organization itself.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.AcceptTerms
    */
@@ -1522,7 +1522,7 @@ export declare const AccountService: GenService<{
     output: typeof AcceptTermsResponseSchema;
   },
   /**
-   * Reads what the plan allows and how much of it is used.
+   * Reads what the plan allows and how much of it is used. The provider's account has no plan: nothing is answered.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.GetPlanUsage
    */
@@ -1542,7 +1542,7 @@ export declare const AccountService: GenService<{
     output: typeof SetScopeCeilingResponseSchema;
   },
   /**
-   * Lets accounts of a type be made in an account's subtree; from a strict ancestor.
+   * Lets accounts of a type be made in an account's subtree; from a strict ancestor, which must have it itself.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.EnableType
    */

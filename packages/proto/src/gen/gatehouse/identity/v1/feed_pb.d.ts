@@ -395,7 +395,8 @@ export declare type AccountState = Message<"gatehouse.identity.v1.AccountState">
   plan: string;
 
   /**
-   * The header to send upstream, sealed with the key-encryption key; empty for none.
+   * The header to send upstream, as `name: value`, sealed with the key-encryption key for the account's id; empty for
+   * none.
    *
    * @generated from field: string upstream_credential = 14;
    */

@@ -94,13 +94,15 @@ export declare type GetHoldingsResponse = Message<"gatehouse.metering.v1.GetHold
 export declare const GetHoldingsResponseSchema: GenMessage<GetHoldingsResponse>;
 
 /**
- * Answers identity before it closes an account.
+ * Answers identity before it closes an account. What is held are the money of wallets and the units of open
+ * reservations. metering has neither yet, so it holds nothing for anybody; it answers all the same only for accounts
+ * that are there.
  *
  * @generated from service gatehouse.metering.v1.HoldingService
  */
 export declare const HoldingService: GenService<{
   /**
-   * Reads what is held for an account and everything below it.
+   * Reads what is held for an account and everything below it. NOT_FOUND for what is no account.
    *
    * @generated from rpc gatehouse.metering.v1.HoldingService.GetHoldings
    */

@@ -35,7 +35,9 @@ export const GetHoldingsResponseSchema = /*@__PURE__*/
   messageDesc(file_gatehouse_metering_v1_holding, 2);
 
 /**
- * Answers identity before it closes an account.
+ * Answers identity before it closes an account. What is held are the money of wallets and the units of open
+ * reservations. metering has neither yet, so it holds nothing for anybody; it answers all the same only for accounts
+ * that are there.
  *
  * @generated from service gatehouse.metering.v1.HoldingService
  */
