@@ -4,7 +4,8 @@ import { AccessSchema, Caller } from "@gatehouse/proto/common";
 import { FeedService } from "@gatehouse/proto/identity";
 import type { Call } from "@gatehouse/service";
 import { describe, expect, it } from "vitest";
-import { keyOf, root, viewOf } from "../test/nodes.ts";
+import { keyOf, organization, root, viewOf } from "../test/nodes.ts";
+import { AddressList } from "./address.ts";
 import { accessGuard, presentedKey } from "./guard.ts";
 import type { KeyView } from "./node.ts";
 
@@ -91,6 +92,50 @@ describe("the guard", () => {
     expect(() =>
       admit(Caller.PROVIDER, "gatehouse.meters.create", providers)(bearer(minted.presented)),
     ).toThrow(expect.objectContaining({ reason: "SCOPE_DENIED" }));
+  });
+
+  it("holds a key to its addresses, behind the proxies that are ours", () => {
+    const rule = create(AccessSchema, { caller: Caller.KEY });
+    const from = (peerAddress: string | undefined, forwardedFor?: string) => ({
+      header: (name: string) => ({ "x-api-key": minted.presented, "x-forwarded-for": forwardedFor })[name],
+      peerAddress,
+    });
+    const view = viewOf({ key: keyOf({ ...key, ipAllow: ["198.51.100.0/24"] }) });
+    const options = { directory: { findKey: () => view }, format, serviceSecret };
+    const trustedProxies = new AddressList(["10.0.0.0/8"]);
+    const guards = [options, { ...options, trustedProxies }].map(accessGuard);
+    const admits = ([direct, proxied]: typeof guards, each: ReturnType<typeof from>) =>
+      [direct, proxied].map((guard) => {
+        try {
+          return guard!(FeedService.method.getHead, rule)(each as never) !== undefined;
+        } catch (error) {
+          return (error as { reason: string }).reason;
+        }
+      });
+    const no = "ADDRESS_DENIED";
+    expect(admits(guards, from("198.51.100.7"))).toEqual([true, true]);
+    expect(admits(guards, from("10.0.0.1"))).toEqual([no, no]);
+    expect(admits(guards, from("10.0.0.1", "198.51.100.7"))).toEqual([no, true]);
+    expect(admits(guards, from("10.0.0.1", "198.51.100.7, 192.0.2.1"))).toEqual([no, no]);
+    expect(admits(guards, from("192.0.2.1", "198.51.100.7"))).toEqual([no, no]);
+    expect(admits(guards, from(undefined))).toEqual([no, no]);
+  });
+
+  it("asks for the terms first, except where the rule says so", () => {
+    const terms = [{ document: "tos", version: "2", gates: ["gatehouse.keys.**"] }];
+    const rules = { types: new Map(), terms, importPrefixes: [] };
+    const view = viewOf({ key, chain: [organization, { ...root, providerRules: rules }] });
+    const options = { directory: { findKey: () => view }, format, serviceSecret };
+    const asked = (scope: string, beforeTerms: boolean) =>
+      accessGuard(options)(
+        FeedService.method.getHead,
+        create(AccessSchema, { caller: Caller.KEY, scope, beforeTerms }),
+      )(bearer(minted.presented));
+    expect(() => asked("gatehouse.keys.create", false)).toThrow(
+      expect.objectContaining({ code: "PERMISSION_DENIED", reason: "TERMS_REQUIRED" }),
+    );
+    expect(asked("gatehouse.keys.create", true)).toMatchObject({ view: { key } });
+    expect(asked("", false)).toMatchObject({ view: { key } });
   });
 
   it("lets services in by their secret, and no key of anybody's", () => {

@@ -3,7 +3,8 @@ import type { KeyFormat } from "@gatehouse/keys";
 import { type Access, Caller } from "@gatehouse/proto/common";
 import type { Call, Guard } from "@gatehouse/service";
 import { denied, unauthenticated } from "@gatehouse/service/failure";
-import { isAddressAllowed } from "./address.ts";
+import { type AddressList, isAddressAllowed, isAddressBound } from "./address.ts";
+import { addressOfCall } from "./client-address.ts";
 import { authenticate, type Directory, type Principal } from "./principal.ts";
 import { isProvider } from "./reach.ts";
 import { termsRequired } from "./terms.ts";
@@ -17,8 +18,8 @@ export interface AccessGuardOptions {
   /** What Gatehouse's own services present to each other; at least 32 characters. */
   readonly serviceSecret: string;
   readonly nowMs?: () => number;
-  /** Where a call comes from; by default from the other end of its connection. */
-  readonly addressOf?: (call: Pick<Call, "header" | "peerAddress">) => string | undefined;
+  /** The proxies whose X-Forwarded-For is believed; none by default. */
+  readonly trustedProxies?: AddressList | undefined;
 }
 
 /**
@@ -27,7 +28,7 @@ export interface AccessGuardOptions {
  */
 export function accessGuard(options: AccessGuardOptions): Guard<Principal> {
   const { directory, format, serviceSecret, nowMs = Date.now } = options;
-  const { addressOf = ({ peerAddress }) => peerAddress } = options;
+  const permit = permitFrom(addressOfCall(options.trustedProxies));
   const service = serviceGuard(serviceSecret);
   return (_method, rule) => {
     switch (rule.caller) {
@@ -38,8 +39,8 @@ export function accessGuard(options: AccessGuardOptions): Guard<Principal> {
         return (call) => {
           const principal = authenticate(presentedKey(call), format, directory, nowMs);
           return principal instanceof Promise
-            ? principal.then((known) => permit(known, rule, addressOf(call)))
-            : permit(principal, rule, addressOf(call));
+            ? principal.then((known) => permit(known, rule, call))
+            : permit(principal, rule, call);
         };
       case Caller.ANYONE:
         // What the request holds is the credential, and the handler's to check; there is no principal.
@@ -64,23 +65,25 @@ export function presentedKey(call: Pick<Call, "header">): string {
 }
 
 // In the order of the decision codes.
-function permit(principal: Principal, rule: Access, address: string | undefined): Principal {
-  if (!rule.beforeTerms) {
-    const terms = termsRequired(principal.view.chain, rule.scope);
+function permitFrom(addressOf: (call: Call<undefined>) => string | undefined) {
+  return (principal: Principal, rule: Access, call: Call<undefined>): Principal => {
+    const { view, grant } = principal;
+    const terms = rule.beforeTerms ? undefined : termsRequired(view.chain, rule.scope);
     if (terms !== undefined) {
       throw denied("TERMS_REQUIRED", `the organization has yet to accept ${terms.document} ${terms.version}`);
     }
-  }
-  if (!isAddressAllowed(principal.view, address)) {
-    throw denied("ADDRESS_DENIED", "the key may not be used from this address");
-  }
-  if (rule.scope !== "" && !principal.grant.allows(rule.scope)) {
-    throw denied("SCOPE_DENIED", `the key does not hold the scope ${rule.scope}`);
-  }
-  if (rule.caller === Caller.PROVIDER && !isProvider(principal.view)) {
-    throw denied("PROVIDER_ONLY", "only the provider's keys may do this");
-  }
-  return principal;
+    // Asked first, because most keys are held to none and finding the address costs.
+    if (isAddressBound(view) && !isAddressAllowed(view, addressOf(call))) {
+      throw denied("ADDRESS_DENIED", "the key may not be used from this address");
+    }
+    if (rule.scope !== "" && !grant.allows(rule.scope)) {
+      throw denied("SCOPE_DENIED", `the key does not hold the scope ${rule.scope}`);
+    }
+    if (rule.caller === Caller.PROVIDER && !isProvider(view)) {
+      throw denied("PROVIDER_ONLY", "only the provider's keys may do this");
+    }
+    return principal;
+  };
 }
 
 // Internal handlers get no principal: they answer to a service, not to a key.

@@ -8,6 +8,7 @@ export {
   HTTP_METHOD,
   templateProblem,
 } from "./catalog.ts";
+export { addressOfCall, clientAddress, isAddress } from "./client-address.ts";
 export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
 export { METER_NAME } from "./meter.ts";
 export {

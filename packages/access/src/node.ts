@@ -1,3 +1,5 @@
+import type { Grant } from "@gatehouse/scopes";
+
 /**
  * The nodes that decisions are made of, as every service knows them: identity from its tables, authz and
  * metering from the change feed. They carry no secrets, only hashes of 256-bit random ones, and what is sealed.
@@ -113,6 +115,8 @@ export interface KeyView {
   readonly key: KeyNode;
   readonly parent: KeyNode | undefined;
   readonly chain: readonly AccountNode[];
+  /** What all of it comes to, where whoever keeps the view keeps that too. */
+  readonly grant?: Grant;
 }
 
 /** What the provider has laid down, wherever in the tree the chain begins. */

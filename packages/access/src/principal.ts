@@ -55,7 +55,7 @@ export function principalOf(view: KeyView | undefined, nowMs: number): Principal
   if (view === undefined) throw refused("NOT_FOUND");
   const state = stateOf(view, nowMs);
   if (state !== "VALID") throw refused(state);
-  return { view, grant: effectiveGrant(view) };
+  return { view, grant: view.grant ?? effectiveGrant(view) };
 }
 
 function admitLater(

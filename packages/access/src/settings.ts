@@ -1,5 +1,6 @@
 import { type EncryptionKey, type Pepper, parseEncryptionKey, parsePepper } from "@gatehouse/keys";
 import { type Setting, config as settings } from "@gatehouse/service";
+import { AddressList } from "./address.ts";
 
 /** `<version>:<secret>`, separated by commas; the first tags new keys. Or the file that `<name>_FILE` names. */
 export function peppers(name: string): Setting<readonly Pepper[]> {
@@ -9,6 +10,12 @@ export function peppers(name: string): Setting<readonly Pepper[]> {
 /** `<version>:<secret>`, separated by commas; the first seals, all open. Or the file that `<name>_FILE` names. */
 export function encryptionKeys(name: string): Setting<readonly EncryptionKey[]> {
   return secrets(name, parseEncryptionKey);
+}
+
+/** Addresses and ranges in CIDR, separated by commas. */
+export function addressList(name: string): Setting<AddressList> {
+  const ranges = settings.list(name);
+  return { name, read: (env) => new AddressList(ranges.read(env)) };
 }
 
 function secrets<T>(name: string, parse: (text: string) => T): Setting<readonly T[]> {

@@ -12,9 +12,10 @@ export function termsRequired(
   const terms = providerRulesOf(chain)?.terms;
   if (terms === undefined || terms.length === 0 || chain.length < 2) return undefined;
   const { acceptedTerms } = chain[chain.length - 2]!;
-  return terms.find(
-    ({ document, version, gates }) => acceptedTerms.get(document) !== version && closes(gates, resource),
-  );
+  for (const each of terms) {
+    if (acceptedTerms.get(each.document) !== each.version && closes(each.gates, resource)) return each;
+  }
+  return undefined;
 }
 
 function closes(gates: readonly string[], resource: string | undefined): boolean {

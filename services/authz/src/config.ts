@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { peppers } from "@gatehouse/access/settings";
+import { addressList, peppers } from "@gatehouse/access/settings";
 import { type ConfigOf, optional, readConfig, config as settings } from "@gatehouse/service";
 
 const spec = {
@@ -13,6 +13,8 @@ const spec = {
   serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),
   peppers: peppers("GATEHOUSE_PEPPERS"),
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
+  /** The proxies whose X-Forwarded-For is believed. */
+  trustedProxies: optional(addressList("GATEHOUSE_TRUSTED_PROXIES")),
   spool: {
     /** On a local disk, for this replica alone. */
     directory: settings.text("GATEHOUSE_SPOOL_DIR", ".gatehouse/spool"),

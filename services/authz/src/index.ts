@@ -154,7 +154,9 @@ export async function createAuthz(
     const memory = new RequestMemory(() => clock.now().monotonicMs);
     return {
       routes: [route(AuthzService, authzHandlers({ verifier, memory, meters }))],
-      guard: verifierGuard(accessGuard({ directory, format, serviceSecret: secret })),
+      guard: verifierGuard(
+        accessGuard({ directory, format, serviceSecret: secret, trustedProxies: config.trustedProxies }),
+      ),
       ready: async () => {
         if (identityFollower.provenProof === 0) throw new Error("identity was not followed yet");
         if (meteringFollower.provenProof === 0) throw new Error("metering was not followed yet");

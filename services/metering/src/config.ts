@@ -1,4 +1,4 @@
-import { peppers } from "@gatehouse/access/settings";
+import { addressList, peppers } from "@gatehouse/access/settings";
 import { type ConfigOf, optional, readConfig, config as settings } from "@gatehouse/service";
 
 const spec = {
@@ -12,6 +12,8 @@ const spec = {
   serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),
   peppers: peppers("GATEHOUSE_PEPPERS"),
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
+  /** The proxies whose X-Forwarded-For is believed. */
+  trustedProxies: optional(addressList("GATEHOUSE_TRUSTED_PROXIES")),
   logLevel: settings.choice("GATEHOUSE_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], "info"),
 };
 

@@ -154,6 +154,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
       serviceSecret: new Secret(SERVICE_SECRET),
       peppers: [identity.pepper],
       keyPrefix: "gth",
+      trustedProxies: undefined,
       logLevel: "silent",
     },
     log,
