@@ -51,7 +51,7 @@ describe("bad input", () => {
             scopes: ["fine", "**.x"],
             labels: { "": "x" },
             notBefore: { seconds: -1n, nanos: 0 },
-            expiresAt: { seconds: 1n, nanos: 0 },
+            expiresAt: { seconds: 253_402_300_800n, nanos: 0 },
             idempotencyKey: "\u0001",
           },
           timely,

@@ -1,16 +1,18 @@
 import type { KeyStatus, Principal } from "@gatehouse/access";
-import { denied, failedPrecondition } from "@gatehouse/service/failure";
+import { failedPrecondition } from "@gatehouse/service/failure";
 import { gatesOf, reliedOnBy, requireManager, stillAlive } from "./actor.ts";
 import { audited, auditedKey, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findKey } from "./find-in-reach.ts";
-import type { Key, KeyInTree } from "./key.ts";
+import { type Key, type KeyInTree, withoutEnded } from "./key.ts";
+import { requireMayManage, requireNotFinal } from "./manage-key-rule.ts";
 import { keysGate, requireRoomForKey } from "./plan-rule.ts";
+import { type ShownKey, showKey } from "./show-key.ts";
 import type { Change } from "./store.ts";
 
 export interface ChangedKey {
-  readonly key: Key;
+  readonly shown: ShownKey;
   readonly freshness: string;
 }
 
@@ -58,24 +60,18 @@ function changeStatus(
       });
       await stillAlive(domain, change, actor);
       const before = (await change.keys.find(keyId))!;
-      if (before.key.status === status) return before.key;
-      if (before.key.status === "REVOKED") throw failedPrecondition("FINAL_STATE", "the key is revoked");
       const at = new Date(domain.nowMs());
+      if (before.key.status === status) return showKey(change, before, at.getTime());
+      requireNotFinal(before.key);
       await apply(change, before, status, at);
-      const { key } = (await change.keys.find(keyId))!;
+      const after = (await change.keys.find(keyId))!;
       const account = before.chain[0];
-      const audit = { target: keyId, account, before: auditedKey(before.key), after: auditedKey(key) };
+      const audit = { target: keyId, account, before: auditedKey(before.key), after: auditedKey(after.key) };
       await change.audit(done(attempt, at, audit));
-      return key;
+      return showKey(change, after, at.getTime());
     });
-    return { key: value, freshness };
+    return { shown: value, freshness };
   });
-}
-
-function requireMayManage(actor: Principal, key: Key): void {
-  if (key.kind === "MASTER" && actor.view.key.kind !== "MASTER") {
-    throw denied("KEY_KIND_DENIED", "only a master key changes a master key");
-  }
 }
 
 function requireNotStoodOn(actor: Principal, key: Key): void {
@@ -88,5 +84,5 @@ function requireNotStoodOn(actor: Principal, key: Key): void {
 async function apply(change: Change, { key, chain }: KeyInTree, status: KeyStatus, at: Date) {
   if (status === "REVOKED") return change.keys.revoke(key.id, at);
   if (status === "ENABLED") await requireRoomForKey(change, chain, key.kind);
-  return change.keys.setStatus(key.id, status, at);
+  return change.keys.update({ ...withoutEnded(key, at.getTime()), status, updatedAt: at });
 }

@@ -7,28 +7,35 @@ import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount, findKey } from "./find-in-reach.ts";
 import { requireCovered, requireRoles } from "./grant-rule.ts";
-import type { Key, KeyInTree } from "./key.ts";
-import { mintKey } from "./new-key.ts";
-import { keysGate, requireRoomForKey } from "./plan-rule.ts";
+import type { KeyInTree } from "./key.ts";
+import {
+  type AskedOfKey,
+  checkAsked,
+  DEFAULT_HEARTBEAT_MS,
+  declared,
+  deniedToSubKeys,
+  requireTimes,
+} from "./key-fields.ts";
+import { type KeyWish, mintKey, mintSigningKey } from "./new-key.ts";
+import { requireFeatures } from "./plan-feature-rule.ts";
+import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "./plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "./replay-rule.ts";
+import { type ShownKey, showKey } from "./show-key.ts";
+import { type AskedOfSigning, checkSigning } from "./signing.ts";
+import type { Change } from "./store.ts";
 
 /** As the caller sent it; empty where it said nothing. Times are Unix milliseconds. */
-export interface CreateKeyRequest {
+export interface CreateKeyRequest extends AskedOfKey {
   readonly account: string;
   readonly parentKey: string;
   readonly kind: string | undefined;
-  readonly name: string;
-  readonly roles: readonly string[];
-  readonly scopes: readonly string[];
-  readonly labels: Readonly<Record<string, string>>;
-  readonly notBeforeMs: number | undefined;
-  readonly expiresAtMs: number | undefined;
+  readonly signing: AskedOfSigning | undefined;
   readonly idempotencyKey: string;
 }
 
 export interface CreatedKey {
-  readonly key: Key;
-  /** Empty where `replayed`. */
+  readonly shown: ShownKey;
+  /** Empty where `replayed`, and for a key that Gatehouse has only the public half of. */
   readonly secret: string;
   readonly freshness: string;
   readonly replayed: boolean;
@@ -36,7 +43,7 @@ export interface CreatedKey {
 
 /** Creates a key of an account in the caller's reach. */
 export function createKey(domain: Domain, actor: Principal, request: CreateKeyRequest): Promise<CreatedKey> {
-  const wanted = check(domain, request);
+  const wanted = check(request);
   const attempt = {
     actor,
     action: "gatehouse.keys.create",
@@ -58,8 +65,9 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
       const creator = await stillAlive(domain, change, actor);
       const earlier = await replayed(change, create, domain.nowMs());
       if (earlier !== undefined) {
-        const { key } = (await change.keys.find(earlier.keyId))!;
-        return { key, secret: "", replayed: true };
+        const found = (await change.keys.find(earlier.keyId))!;
+        const shown = await showKey(change, found, domain.nowMs());
+        return { shown, secret: "", replayed: true };
       }
 
       const owner = (await change.accounts.find(accountId))!;
@@ -69,16 +77,31 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
       const parentKey = parent && (await change.keys.find(parent.key.id))!.key;
       if (parentKey?.status === "REVOKED")
         throw failedPrecondition("FINAL_STATE", "the parent key is revoked");
-      await requireRoomForKey(change, owner, wanted.kind);
       const at = new Date(domain.nowMs());
-      const wish = { ...wanted, accountId, parentKeyId: parentKey?.id };
-      const { key, secret } = mintKey(domain.format, wish, at);
-      requireRoles(owner, "roles", key.roles);
-      requireCovered(creator, { key, parent: parentKey, chain: owner });
+      requireTimes(wanted, at.getTime());
+      requireRoles(owner, "roles", wanted.roles);
+      const named = await declared(change, owner, wanted);
+      await requireFeatures(change, owner, wanted);
+      await requireRoomForKey(change, owner, wanted.kind);
+      await requireRoomForLivingKey(change, owner, wanted.kind);
+      const deniedIntegrations = await deniedOf(change, owner, wanted.kind, named.deniedIntegrations);
+      const wish: KeyWish = {
+        ...wanted,
+        ...named,
+        deniedIntegrations,
+        accountId,
+        parentKeyId: parentKey?.id,
+      };
+      const { key, secret } =
+        wanted.signing === undefined
+          ? mintKey(domain.format, wish, at)
+          : mintSigningKey(domain.sealer, wish, wanted.signing, at);
+      const view = { key, parent: parentKey, chain: owner };
+      requireCovered(creator, view);
       await change.keys.insert(key);
       await remember(change, create, { accountId, keyId: key.id }, at);
       await change.audit(done(attempt, at, { target: key.id, account: owner[0], after: auditedKey(key) }));
-      return { key, secret, replayed: false };
+      return { shown: await showKey(change, view, at.getTime()), secret, replayed: false };
     });
     return { ...value, freshness };
   });
@@ -86,31 +109,31 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
 
 type Wanted = ReturnType<typeof check>;
 
-function check(domain: Domain, request: CreateKeyRequest) {
+function check(request: CreateKeyRequest) {
   const fields = new Fields();
   const kinds: readonly KeyKind[] = ["MASTER", "ACCOUNT", "SUB"];
   const parentKey = fields.reference("parent_key", request.parentKey);
+  const { requireHeartbeat, ...asked } = checkAsked(fields, request);
   const wanted = {
+    ...asked,
     account: fields.reference("account", request.account),
     parentKey,
     kind: fields.choice("kind", request.kind, kinds) ?? (parentKey === undefined ? "ACCOUNT" : "SUB"),
-    name: fields.keyName("name", request.name),
-    roles: fields.roles("roles", request.roles),
-    scopes: fields.scopes("scopes", request.scopes),
-    labels: fields.labels("labels", request.labels),
-    notBeforeMs: fields.time("not_before", request.notBeforeMs),
-    expiresAtMs: fields.time("expires_at", request.expiresAtMs),
+    signing: request.signing && checkSigning(fields, request.signing),
+    heartbeatTimeoutMs: requireHeartbeat ? (asked.heartbeatTimeoutMs ?? DEFAULT_HEARTBEAT_MS) : undefined,
     idempotencyKey: fields.idempotencyKey("idempotency_key", request.idempotencyKey),
   };
   if (parentKey !== undefined && wanted.kind !== "SUB") fields.wrong("parent_key", "is for sub-keys only");
-  const { notBeforeMs, expiresAtMs } = wanted;
-  if (expiresAtMs !== undefined && expiresAtMs <= domain.nowMs()) {
-    fields.wrong("expires_at", "must be in the future");
-  } else if (expiresAtMs !== undefined && notBeforeMs !== undefined && expiresAtMs <= notBeforeMs) {
-    fields.wrong("expires_at", "must be after not_before");
+  if (asked.heartbeatTimeoutMs !== undefined && !requireHeartbeat) {
+    fields.wrong("heartbeat_timeout", "is for keys with require_heartbeat only");
   }
   fields.check();
   return wanted;
+}
+
+/** A sub-key given none is barred from the integrations that the provider bars sub-keys from. */
+async function deniedOf(change: Change, owner: Chain, kind: KeyKind, given: readonly string[]) {
+  return kind === "SUB" && given.length === 0 ? deniedToSubKeys(change, owner) : given;
 }
 
 /** The account that is to own the key, and for a sub-key the key it is to belong to. */

@@ -3,7 +3,7 @@ import type { Account } from "./account.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount, findKey } from "./find-in-reach.ts";
-import type { Key, KeyInTree } from "./key.ts";
+import { type ShownKey, showKey } from "./show-key.ts";
 
 /** One account in the caller's reach; its own where it names none. */
 export async function getAccount(domain: Domain, actor: Principal, account: string): Promise<Account> {
@@ -15,15 +15,18 @@ export async function getAccount(domain: Domain, actor: Principal, account: stri
 }
 
 /** One key in the caller's reach. */
-export async function getKey(domain: Domain, actor: Principal, keyId: string): Promise<Key> {
+export async function getKey(domain: Domain, actor: Principal, keyId: string): Promise<ShownKey> {
   const fields = new Fields();
   fields.reference("key", keyId, { required: true });
   fields.check();
-  const { key } = await findKey(domain.store, actor, keyId);
-  return key;
+  return showKey(domain.store, await findKey(domain.store, actor, keyId), domain.nowMs());
 }
 
-/** The presented key itself. */
-export function whoAmI(domain: Domain, actor: Principal): Promise<KeyInTree> {
-  return findKey(domain.store, actor, actor.view.key.id);
+/** The presented key itself, and its account. */
+export async function whoAmI(
+  domain: Domain,
+  actor: Principal,
+): Promise<{ shown: ShownKey; account: Account }> {
+  const found = await findKey(domain.store, actor, actor.view.key.id);
+  return { shown: await showKey(domain.store, found, domain.nowMs()), account: found.chain[0] };
 }

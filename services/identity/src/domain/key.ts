@@ -19,4 +19,16 @@ export interface KeyInTree {
   readonly key: Key;
   readonly parent: Key | undefined;
   readonly chain: Chain;
+  /** To about a second; undefined where it never was, or nobody asked. */
+  readonly lastUsedAt?: Date | undefined;
+}
+
+/** A key without what was valid until a time that has passed. */
+export function withoutEnded(key: Key, nowMs: number): Key {
+  const keys = key.signing?.keys.filter(({ untilMs }) => untilMs === undefined || nowMs < untilMs);
+  return {
+    ...key,
+    retiringHashes: key.retiringHashes.filter(({ untilMs }) => nowMs < untilMs),
+    signing: key.signing && { ...key.signing, keys: keys! },
+  };
 }

@@ -3,9 +3,10 @@ import type { Account } from "./account.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount } from "./find-in-reach.ts";
-import type { Key } from "./key.ts";
 import { withinBytes } from "./page-size.ts";
 import { encodePageToken } from "./page-token.ts";
+import { type ShownKey, showKeys } from "./show-key.ts";
+import { SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
 import type { Page } from "./store.ts";
 
 /** As the caller sent it; empty where it said nothing. */
@@ -13,6 +14,7 @@ export interface ListAccountsRequest {
   readonly parent: string;
   readonly descendants: boolean;
   readonly status: string | undefined;
+  readonly type: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly pageSize: number;
   readonly pageToken: string;
@@ -24,6 +26,7 @@ export interface ListKeysRequest {
   readonly status: string | undefined;
   readonly kind: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  readonly unusedSinceMs: number | undefined;
   readonly pageSize: number;
   readonly pageToken: string;
 }
@@ -48,17 +51,18 @@ export async function listAccounts(
   const fields = new Fields();
   const parent = fields.reference("parent", request.parent);
   const status = fields.choice("status", request.status, accountStatuses);
+  const type = request.type && fields.pattern("type", request.type, SLUG_PATTERN, SLUG_RULE);
   const labels = fields.labels("labels", request.labels);
   const page = fields.page(pageSize, pageToken, filter);
   fields.check();
   const chain = await findAccount(domain.store, actor, parent);
   const found = await domain.store.accounts.list(
-    { parent: chain[0], descendants: request.descendants, status, labels },
+    { parent: chain[0], descendants: request.descendants, status, type: type || undefined, labels },
     { ...page, limit: page.limit + 1 },
   );
   // All of them hang below the same account, so one answers for all.
   const visible = found.length > 0 && reaches(actor.view, [found[0]!, ...chain]) ? found : [];
-  return pageOf(visible, page, filter);
+  return pageOf(visible, page, filter, ({ id }) => id);
 }
 
 /** The keys of one account, oldest first. */
@@ -66,25 +70,29 @@ export async function listKeys(
   domain: Domain,
   actor: Principal,
   request: ListKeysRequest,
-): Promise<Listed<Key>> {
+): Promise<Listed<ShownKey>> {
   const { pageSize, pageToken, ...filter } = request;
   const fields = new Fields();
   const account = fields.reference("account", request.account);
   const status = fields.choice("status", request.status, keyStatuses);
   const kind = fields.choice("kind", request.kind, keyKinds);
   const labels = fields.labels("labels", request.labels);
+  const unusedSinceMs = fields.time("unused_since", request.unusedSinceMs);
   const page = fields.page(pageSize, pageToken, filter);
   fields.check();
-  const [{ id: accountId }] = await findAccount(domain.store, actor, account);
+  const chain = await findAccount(domain.store, actor, account);
+  const unusedSince = unusedSinceMs === undefined ? undefined : new Date(unusedSinceMs);
   const found = await domain.store.keys.list(
-    { accountId, status, kind, labels },
+    { accountId: chain[0].id, status, kind, labels, unusedSince },
     { ...page, limit: page.limit + 1 },
   );
-  return pageOf(found, page, filter);
+  const views = found.map((each) => ({ ...each, chain }));
+  const shown = await showKeys(domain.store, views, domain.nowMs());
+  return pageOf(shown, page, filter, ({ key }) => key.id);
 }
 
-function pageOf<T extends { id: string }>(found: readonly T[], page: Page, filter: unknown): Listed<T> {
+function pageOf<T>(found: readonly T[], page: Page, filter: unknown, idOf: (item: T) => string): Listed<T> {
   const items = withinBytes(found.slice(0, page.limit));
   const more = found.length > items.length;
-  return { items, nextPageToken: more ? encodePageToken(filter, items.at(-1)!.id) : "" };
+  return { items, nextPageToken: more ? encodePageToken(filter, idOf(items.at(-1)!)) : "" };
 }

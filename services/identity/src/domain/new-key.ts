@@ -1,6 +1,7 @@
 import type { EndpointNode, KeyKind } from "@gatehouse/access";
-import { type KeyFormat, maskKey } from "@gatehouse/keys";
+import { type KeyFormat, maskKey, mintId, type Sealer } from "@gatehouse/keys";
 import type { Key } from "./key.ts";
+import { mintVerification, type SigningWish } from "./signing.ts";
 
 /** What a new key is to be, before it has an id and a secret. */
 export interface KeyWish {
@@ -30,16 +31,32 @@ export interface NewKey {
 /** Mints a key. A sub-key given neither roles nor scopes gets all that its parent has. */
 export function mintKey(format: KeyFormat, wish: KeyWish, at: Date): NewKey {
   const { keyId, presented, hash } = format.mint(wish.kind);
+  const credential = { secretHashes: [hash], signing: undefined, masked: maskKey(presented) };
+  return { key: { id: keyId, ...credential, ...said(wish, at) }, secret: presented };
+}
+
+/**
+ * Mints a key whose requests are signed. It has no hashes, so nothing that could be presented is it; for an HMAC
+ * `secret` is what to sign with.
+ */
+export function mintSigningKey(sealer: Sealer, wish: KeyWish, how: SigningWish, at: Date): NewKey {
+  const keyId = mintId("key");
+  const { value, secret } = mintVerification(sealer, keyId, how);
+  const { algorithm, strictReplay } = how;
+  const signing = { algorithm, strictReplay, keys: [{ value, untilMs: undefined }] };
+  // Who signs names the key by its id.
+  return { key: { id: keyId, secretHashes: [], signing, masked: keyId, ...said(wish, at) }, secret };
+}
+
+function said(wish: KeyWish, at: Date): Omit<Key, "id" | "secretHashes" | "signing" | "masked"> {
   const inheritsAll = wish.kind === "SUB" && wish.roles.length === 0 && wish.scopes.length === 0;
-  const key: Key = {
-    id: keyId,
+  return {
     accountId: wish.accountId,
     parentKeyId: wish.parentKeyId,
     kind: wish.kind,
     status: "ENABLED",
     name: wish.name,
     labels: wish.labels ?? {},
-    secretHashes: [hash],
     retiringHashes: [],
     roles: wish.roles,
     scopes: inheritsAll ? ["**"] : wish.scopes,
@@ -47,15 +64,12 @@ export function mintKey(format: KeyFormat, wish: KeyWish, at: Date): NewKey {
     ipAllow: wish.ipAllow ?? [],
     ipDeny: wish.ipDeny ?? [],
     deniedIntegrations: wish.deniedIntegrations ?? [],
-    signing: undefined,
     notBeforeMs: wish.notBeforeMs,
     expiresAtMs: wish.expiresAtMs,
-    masked: maskKey(presented),
     imported: false,
     userId: wish.userId,
     heartbeatTimeoutMs: wish.heartbeatTimeoutMs,
     createdAt: at,
     updatedAt: at,
   };
-  return { key, secret: presented };
 }

@@ -32,16 +32,21 @@ export async function requireRoomForAccount(change: Change, parent: Chain): Prom
   }
 }
 
-/** Throws Failure PLAN_LIMIT where the plan has no room for one more enabled key of the kind. */
-export async function requireRoomForKey(change: Change, owner: Chain, kind: KeyKind): Promise<void> {
+/** Throws Failure PLAN_LIMIT where the plan has no room for so many more enabled keys of the kind. */
+export async function requireRoomForKey(
+  change: Change,
+  owner: Chain,
+  kind: KeyKind,
+  count = 1,
+): Promise<void> {
   const plan = await planOf(change, owner);
   if (plan === undefined) return;
   const [account] = owner;
   const enabled = await change.keys.countEnabled(account.id);
-  if (kind === "SUB" && enabled.subKeys >= plan.subKeysPerAccount) {
+  if (kind === "SUB" && enabled.subKeys + count > plan.subKeysPerAccount) {
     throw used(account.id, `plan ${plan.name} has ${plan.subKeysPerAccount} enabled sub-keys per account`);
   }
-  if (kind !== "SUB" && enabled.keys >= plan.keysPerAccount) {
+  if (kind !== "SUB" && enabled.keys + count > plan.keysPerAccount) {
     throw used(account.id, `plan ${plan.name} has ${plan.keysPerAccount} enabled keys per account`);
   }
 }
@@ -55,6 +60,29 @@ export async function requireFeature(
   const plan = await planOf(change, owner);
   if (plan === undefined || plan.features.includes(feature)) return;
   throw failedPrecondition("PLAN_FEATURE", `plan ${plan.name} does not have the feature ${feature}`);
+}
+
+/** Living keys are this many times the enabled ones that a plan has: else disabled ones would fill the table. */
+const LIVING_PER_ENABLED = 10;
+
+/** Throws Failure PLAN_LIMIT where an account has so many keys that are not revoked that it is to clean up first. */
+export async function requireRoomForLivingKey(
+  change: Change,
+  owner: Chain,
+  kind: KeyKind,
+  count = 1,
+): Promise<void> {
+  const plan = await planOf(change, owner);
+  if (plan === undefined) return;
+  const [account] = owner;
+  const living = await change.keys.countLiving(account.id);
+  const [there, enabled, name] =
+    kind === "SUB"
+      ? [living.subKeys, plan.subKeysPerAccount, "sub-keys"]
+      : [living.keys, plan.keysPerAccount, "keys"];
+  const room = LIVING_PER_ENABLED * enabled;
+  if (there + count <= room) return;
+  throw used(account.id, `plan ${plan.name} has ${room} ${name} per account, disabled ones too`);
 }
 
 function used(accountId: string, description: string): Failure {

@@ -3,7 +3,10 @@ import type { Account, Chain } from "./account.ts";
 import type { AuditEvent } from "./audit.ts";
 import type { Definition, DefinitionKind } from "./definition.ts";
 import type { DomainEvent } from "./event.ts";
+import type { ImportedReads, ImportedWrites } from "./import-keys.ts";
 import type { Key, KeyInTree } from "./key.ts";
+import type { InvitationReads, InvitationWrites, MemberReads, MemberWrites } from "./member-store.ts";
+import type { Watches } from "./watch-keys.ts";
 
 /** What the rules need of a database. Reads outside a change see what is committed. */
 export interface Store extends Reads {
@@ -24,7 +27,10 @@ export interface Committed<T> {
 export interface Reads {
   readonly accounts: AccountReads;
   readonly keys: KeyReads;
+  readonly imported: ImportedReads;
   readonly definitions: DefinitionReads;
+  readonly members: MemberReads;
+  readonly invitations: InvitationReads;
 }
 
 export interface Change {
@@ -36,7 +42,11 @@ export interface Change {
   gate(gates: { reliedOn: readonly string[]; changed: readonly string[] }): Promise<void>;
   readonly accounts: AccountWrites;
   readonly keys: KeyWrites;
+  readonly imported: ImportedWrites;
+  readonly watches: Watches;
   readonly definitions: DefinitionWrites;
+  readonly members: MemberWrites;
+  readonly invitations: InvitationWrites;
   readonly replays: Replays;
   audit(event: AuditEvent): Promise<void>;
   /**
@@ -62,6 +72,7 @@ export interface AccountFilter {
   readonly parent: Account;
   readonly descendants: boolean;
   readonly status: AccountStatus | undefined;
+  readonly type: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
 }
 
@@ -72,13 +83,20 @@ export interface AccountReads {
   list(filter: AccountFilter, page: Page): Promise<Account[]>;
   /** Is there any account, the root included? */
   any(): Promise<boolean>;
+  /** Accounts below the account's organization, closed ones and what is below them not counted, and its enabled keys. */
+  planUse(account: Account): Promise<{ accounts: number; keys: number; subKeys: number }>;
 }
 
 export interface AccountWrites extends AccountReads {
   /** Throws Failure SLUG_TAKEN. */
   insert(account: Account): Promise<void>;
-  setStatus(accountId: string, status: AccountStatus, reason: string, at: Date): Promise<void>;
-  /** Accounts below an organization, closed ones not counted. */
+  /** Writes what changed. A plan and a new slug are written by what follows. */
+  update(before: Account, after: Account): Promise<void>;
+  /** Throws Failure SLUG_TAKEN, also where another account had it before. */
+  reserveSlug(space: string, slug: string, accountId: string): Promise<void>;
+  /** Gives an organization and all its accounts a plan. */
+  setPlan(organizationId: string, plan: string): Promise<void>;
+  /** Accounts below an organization, closed ones and what is below them not counted. */
   countBelow(organizationId: string): Promise<number>;
   /** `base`, or the first free of `base-2`, `base-3`…; undefined where none of `attempts` is free. */
   freeSlug(space: string, base: string, attempts: number): Promise<string | undefined>;
@@ -90,20 +108,27 @@ export interface KeyFilter {
   readonly status: KeyStatus | undefined;
   readonly kind: KeyKind | undefined;
   readonly labels: Readonly<Record<string, string>>;
+  /** Only keys neither used nor created since. */
+  readonly unusedSince: Date | undefined;
 }
 
 export interface KeyReads {
   /** Reads the key, its parent key and its chain in one statement. */
   find(keyId: string): Promise<KeyInTree | undefined>;
-  list(filter: KeyFilter, page: Page): Promise<Key[]>;
+  /** Each with its parent key and its last use, in one statement. */
+  list(filter: KeyFilter, page: Page): Promise<Omit<KeyInTree, "chain">[]>;
 }
 
 export interface KeyWrites extends KeyReads {
   /** Throws Failure NAME_TAKEN. */
   insert(key: Key): Promise<void>;
   setStatus(keyId: string, status: "ENABLED" | "DISABLED", at: Date): Promise<void>;
-  /** Revokes the key with its sub-keys and forgets their hashes. */
+  /** Revokes the key with its sub-keys and forgets what their credentials are checked with. */
   revoke(keyId: string, at: Date): Promise<void>;
+  /** Writes all of a key that can change. Throws Failure NAME_TAKEN. */
+  update(key: Key): Promise<void>;
+  /** The keys of an account that are not revoked. */
+  countLiving(accountId: string): Promise<{ keys: number; subKeys: number }>;
   /** The enabled keys of an account. */
   countEnabled(accountId: string): Promise<{ keys: number; subKeys: number }>;
 }
@@ -138,6 +163,8 @@ export interface Replay {
   readonly digest: string;
   readonly accountId: string;
   readonly keyId: string;
+  /** All keys, where it made more than one. */
+  readonly keyIds?: readonly string[];
 }
 
 export interface Replays {

@@ -1,7 +1,10 @@
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Profile as WireProfile } from "@gatehouse/proto/identity";
 import {
+  LeakPolicy,
+  SigningAlgorithm,
   AccountStatus as WireAccountStatus,
+  InvitationStatus as WireInvitationStatus,
   KeyKind as WireKeyKind,
   KeyStatus as WireKeyStatus,
 } from "@gatehouse/proto/identity";
@@ -20,11 +23,32 @@ export function accountStatusName(status: WireAccountStatus): string | undefined
   return nameIn(WireAccountStatus, status);
 }
 
+export function invitationStatusName(status: WireInvitationStatus): string | undefined {
+  return nameIn(WireInvitationStatus, status);
+}
+
+export function algorithmName(algorithm: SigningAlgorithm): string | undefined {
+  return nameIn(SigningAlgorithm, algorithm);
+}
+
+export function leakPolicyName(policy: LeakPolicy): string | undefined {
+  return nameIn(LeakPolicy, policy);
+}
+
 /** Unix milliseconds, rounded down; not a number for what no Timestamp may hold. */
 export function unixMs(timestamp: Timestamp | undefined): number | undefined {
   if (timestamp === undefined) return undefined;
   const { seconds, nanos } = timestamp;
   if (nanos < 0 || nanos > 999_999_999) return Number.NaN;
+  return Number(seconds) * 1000 + Math.floor(nanos / 1_000_000);
+}
+
+/** Milliseconds, rounded down; not a number for what no Duration may hold. */
+export function durationMs(duration: Duration | undefined): number | undefined {
+  if (duration === undefined) return undefined;
+  const { seconds, nanos } = duration;
+  const mixed = (seconds > 0n && nanos < 0) || (seconds < 0n && nanos > 0);
+  if (mixed || Math.abs(nanos) > 999_999_999) return Number.NaN;
   return Number(seconds) * 1000 + Math.floor(nanos / 1_000_000);
 }
 

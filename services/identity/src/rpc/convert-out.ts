@@ -1,15 +1,19 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { SigningNode } from "@gatehouse/access";
 import { ErrorReason } from "@gatehouse/proto/common";
 import {
   type AccountSchema,
+  type GetPlanUsageResponseSchema,
   type KeySchema,
   LeakPolicy,
+  SigningAlgorithm,
   AccountStatus as WireAccountStatus,
   KeyKind as WireKeyKind,
   KeyStatus as WireKeyStatus,
 } from "@gatehouse/proto/identity";
 import type { Account } from "../domain/account.ts";
+import type { PlanCount, PlanUsage } from "../domain/get-plan-usage.ts";
 import type { Key } from "../domain/key.ts";
 
 export function accountMessage(account: Account): MessageInitShape<typeof AccountSchema> {
@@ -45,8 +49,23 @@ export function accountMessage(account: Account): MessageInitShape<typeof Accoun
   };
 }
 
-/** A key without its hashes. */
-export function keyMessage(key: Key): MessageInitShape<typeof KeySchema> {
+export function planUsageMessage(usage: PlanUsage): MessageInitShape<typeof GetPlanUsageResponseSchema> {
+  const { plan, accounts, keys, subKeys, depth } = usage;
+  return {
+    plan,
+    ...(accounts && { accounts: planCount(accounts) }),
+    keys: planCount(keys),
+    subKeys: planCount(subKeys),
+    depth: planCount(depth),
+  };
+}
+
+function planCount({ used, maximum }: PlanCount) {
+  return { used: BigInt(used), maximum: BigInt(maximum) };
+}
+
+/** What a key says of itself, without its hashes and what its signatures are checked with. */
+export function keyMessage(key: Key) {
   return {
     id: key.id,
     accountId: key.accountId,
@@ -57,12 +76,26 @@ export function keyMessage(key: Key): MessageInitShape<typeof KeySchema> {
     masked: key.masked,
     roles: [...key.roles],
     scopes: [...key.scopes],
+    endpoints: key.endpoints.map(({ name }) => ({ name })),
+    ipAllow: [...key.ipAllow],
+    ipDeny: [...key.ipDeny],
+    deniedIntegrations: [...key.deniedIntegrations],
+    ...(key.signing !== undefined && { signing: signingMessage(key.signing) }),
+    requireHeartbeat: key.heartbeatTimeoutMs !== undefined,
+    ...(key.heartbeatTimeoutMs !== undefined && { heartbeatTimeout: durationFromMs(key.heartbeatTimeoutMs) }),
+    userId: key.userId ?? "",
+    imported: key.imported,
     labels: { ...key.labels },
     ...(key.notBeforeMs !== undefined && { notBefore: timestampFromMs(key.notBeforeMs) }),
     ...(key.expiresAtMs !== undefined && { expiresAt: timestampFromMs(key.expiresAtMs) }),
     createdAt: timestampFromDate(key.createdAt),
     updatedAt: timestampFromDate(key.updatedAt),
-  };
+  } satisfies MessageInitShape<typeof KeySchema>;
+}
+
+function signingMessage({ algorithm, keys, strictReplay }: SigningNode) {
+  const publicKey = algorithm === "ED25519" ? (keys[0]?.value ?? "") : "";
+  return { algorithm: SigningAlgorithm[algorithm], publicKey, strictReplay };
 }
 
 /** Why a create's answer has no secret: a secret is shown once, and a replayed answer is the second time. */

@@ -1,43 +1,65 @@
 import type { Principal } from "@gatehouse/access";
-import { KeyService } from "@gatehouse/proto/identity";
+import { type CreateKeyRequest, KeyService, type UpdateKeyRequest } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
 import { type ChangedKey, disableKey, enableKey, revokeKey } from "../domain/change-key-status.ts";
 import { createKey } from "../domain/create-key.ts";
 import type { Domain } from "../domain/domain.ts";
 import { getKey, whoAmI } from "../domain/get.ts";
+import type { AskedOfKey } from "../domain/key-fields.ts";
 import { listKeys } from "../domain/list.ts";
-import { keyStatusName, kindName, unixMs } from "./convert-in.ts";
-import { keyMessage, reasonWithheld } from "./convert-out.ts";
+import { rotateKey } from "../domain/rotate-key.ts";
+import { updateKey } from "../domain/update-key.ts";
+import { algorithmName, durationMs, keyStatusName, kindName, unixMs } from "./convert-in.ts";
+import { reasonWithheld } from "./convert-out.ts";
 import { neverStored } from "./never-stored.ts";
 import { notYet } from "./not-yet.ts";
+import { shownKeyMessage } from "./shown-key-message.ts";
 
 export function keyService(domain: Domain): Route<Principal> {
   return route<typeof KeyService, Principal>(KeyService, {
-    updateKey: notYet,
-    rotateKey: notYet,
     importKeys: notYet,
     reportLeak: notYet,
     async createKey(request, call) {
-      const { account, parentKey, name, roles, scopes, labels, idempotencyKey } = request;
+      const { account, parentKey, signing, idempotencyKey } = request;
       const created = await createKey(domain, call.principal, {
+        ...askedOfKey(request),
         account,
         parentKey,
         kind: kindName(request.kind),
-        name,
-        roles,
-        scopes,
-        labels,
-        notBeforeMs: unixMs(request.notBefore),
-        expiresAtMs: unixMs(request.expiresAt),
+        signing: signing && {
+          algorithm: algorithmName(signing.algorithm),
+          publicKey: signing.publicKey,
+          strictReplay: signing.strictReplay,
+        },
         idempotencyKey,
       });
       neverStored(call);
-      const { key, secret, freshness, replayed } = created;
-      return { key: keyMessage(key), secret, freshness, replayed, secretWithheld: reasonWithheld(replayed) };
+      const { shown, secret, freshness, replayed } = created;
+      // The public half of a pair was all that there ever was to answer.
+      const secretWithheld = reasonWithheld(replayed && shown.key.signing?.algorithm !== "ED25519");
+      return { key: shownKeyMessage(shown), secret, freshness, replayed, secretWithheld };
+    },
+
+    async updateKey(request, call) {
+      return changedMessage(
+        await updateKey(domain, call.principal, {
+          ...askedOfKey(request),
+          key: request.key,
+          strictReplay: request.strictReplay,
+          updateMask: request.updateMask?.paths ?? [],
+        }),
+      );
+    },
+
+    async rotateKey({ key, grace, publicKey }, call) {
+      const request = { key, graceMs: durationMs(grace), publicKey };
+      const { shown, secret, freshness } = await rotateKey(domain, call.principal, request);
+      neverStored(call);
+      return { key: shownKeyMessage(shown), secret, freshness };
     },
 
     async getKey({ key }, call) {
-      return { key: keyMessage(await getKey(domain, call.principal, key)) };
+      return { key: shownKeyMessage(await getKey(domain, call.principal, key)) };
     },
 
     async listKeys(request, call) {
@@ -47,10 +69,11 @@ export function keyService(domain: Domain): Route<Principal> {
         status: keyStatusName(request.status),
         kind: kindName(request.kind),
         labels,
+        unusedSinceMs: unixMs(request.unusedSince),
         pageSize,
         pageToken,
       });
-      return { keys: items.map(keyMessage), nextPageToken };
+      return { keys: items.map(shownKeyMessage), nextPageToken };
     },
 
     async disableKey({ key }, call) {
@@ -66,18 +89,36 @@ export function keyService(domain: Domain): Route<Principal> {
     },
 
     async whoAmI(_request, call) {
-      const { key, chain } = await whoAmI(domain, call.principal);
-      const [{ id, slug, organizationId }] = chain;
+      const { shown, account } = await whoAmI(domain, call.principal);
       return {
-        key: keyMessage(key),
-        accountId: id,
-        accountSlug: slug,
-        organizationId: organizationId ?? "",
+        key: shownKeyMessage(shown),
+        accountId: account.id,
+        accountSlug: account.slug,
+        organizationId: account.organizationId ?? "",
       };
     },
   });
 }
 
-function changedMessage({ key, freshness }: ChangedKey) {
-  return { key: keyMessage(key), freshness };
+/** What creates and updates say alike. */
+function askedOfKey(request: CreateKeyRequest | UpdateKeyRequest): AskedOfKey {
+  const { name, roles, scopes, labels, endpoints, ipAllow, ipDeny, deniedIntegrations } = request;
+  return {
+    name,
+    roles,
+    scopes,
+    labels,
+    endpoints,
+    ipAllow,
+    ipDeny,
+    deniedIntegrations,
+    notBeforeMs: unixMs(request.notBefore),
+    expiresAtMs: unixMs(request.expiresAt),
+    requireHeartbeat: request.requireHeartbeat,
+    heartbeatTimeoutMs: durationMs(request.heartbeatTimeout),
+  };
+}
+
+function changedMessage({ shown, freshness }: ChangedKey) {
+  return { key: shownKeyMessage(shown), freshness };
 }

@@ -17,12 +17,13 @@ export class KeyWriter extends KeyReader implements KeyWrites {
 
   async insert(key: Key): Promise<void> {
     this.#tx.changed("key", key.id);
-    try {
-      await this.manager.insert(keyRows, keyRow(key));
-    } catch (error) {
-      if (violatedUnique(error) !== "key_name_key") throw error;
-      throw alreadyExists("NAME_TAKEN", "a living key of the account has the name");
-    }
+    await namedOnce(() => this.manager.insert(keyRows, keyRow(key)));
+  }
+
+  async update(key: Key): Promise<void> {
+    this.#tx.changed("key", key.id);
+    const { id, account_id: _, parent_key_id: __, kind: ___, created_at: ____, ...row } = keyRow(key);
+    await namedOnce(() => this.manager.update(keyRows, { id }, row));
   }
 
   async setStatus(keyId: string, status: "ENABLED" | "DISABLED", at: Date): Promise<void> {
@@ -32,19 +33,38 @@ export class KeyWriter extends KeyReader implements KeyWrites {
 
   async revoke(keyId: string, at: Date): Promise<void> {
     const [rows] = await this.manager.query<[{ id: string }[], number]>(
-      `UPDATE key SET status = 'REVOKED', secret_hashes = '{}', updated_at = $2
+      `UPDATE key SET status = 'REVOKED', secret_hashes = '{}', retiring_hashes = '[]',
+         signing = jsonb_set(signing, '{keys}', '[]'), updated_at = $2
        WHERE (id = $1 OR parent_key_id = $1) AND status <> 'REVOKED' RETURNING id`,
       [keyId, at],
     );
     for (const { id } of rows) this.#tx.changed("key", id);
   }
 
+  async countLiving(accountId: string): Promise<{ keys: number; subKeys: number }> {
+    return this.#count(accountId, "<> 'REVOKED'");
+  }
+
   async countEnabled(accountId: string): Promise<{ keys: number; subKeys: number }> {
+    return this.#count(accountId, "= 'ENABLED'");
+  }
+
+  async #count(accountId: string, status: "= 'ENABLED'" | "<> 'REVOKED'") {
     const [row] = await this.manager.query<[{ keys: string; sub_keys: string }]>(
       `SELECT count(*) FILTER (WHERE kind <> 'SUB') AS keys, count(*) FILTER (WHERE kind = 'SUB') AS sub_keys
-       FROM key WHERE account_id = $1 AND status = 'ENABLED'`,
+       FROM key WHERE account_id = $1 AND status ${status}`,
       [accountId],
     );
     return { keys: Number(row.keys), subKeys: Number(row.sub_keys) };
+  }
+}
+
+/** Throws Failure NAME_TAKEN. */
+async function namedOnce(write: () => Promise<unknown>): Promise<void> {
+  try {
+    await write();
+  } catch (error) {
+    if (violatedUnique(error) !== "key_name_key") throw error;
+    throw alreadyExists("NAME_TAKEN", "a living key of the account has the name");
   }
 }

@@ -1,0 +1,15 @@
+import type { Principal } from "@gatehouse/access";
+import { denied, failedPrecondition } from "@gatehouse/service/failure";
+import type { Key } from "./key.ts";
+
+/** Throws Failure KEY_KIND_DENIED where anything but a master key is about to change a master key. */
+export function requireMayManage(actor: Principal, key: Key): void {
+  if (key.kind === "MASTER" && actor.view.key.kind !== "MASTER") {
+    throw denied("KEY_KIND_DENIED", "only a master key changes a master key");
+  }
+}
+
+/** Throws Failure FINAL_STATE for a revoked key. */
+export function requireNotFinal({ status }: Key): void {
+  if (status === "REVOKED") throw failedPrecondition("FINAL_STATE", "the key is revoked");
+}
