@@ -85,13 +85,19 @@ const kinds: Record<string, KindCalls> = {
 };
 
 function shownIn<Field extends string>(
-  answer: { readonly freshness: string } & { readonly [name in Field]?: Shown },
+  answer: { readonly freshness: string } & { readonly [name in Field]?: Shown | undefined },
   field: Field,
 ) {
   return { shown: (answer as Record<Field, Shown>)[field], freshness: answer.freshness };
 }
 
-function termsIn({ terms, freshness }: { terms?: { document: string; title: string }; freshness: string }) {
+function termsIn({
+  terms,
+  freshness,
+}: {
+  terms?: { document: string; title: string } | undefined;
+  freshness: string;
+}) {
   return { shown: termsOf(terms!), freshness };
 }
 

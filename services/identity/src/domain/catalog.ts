@@ -1,18 +1,18 @@
+import { compileCatalog, HTTP_METHOD, templateProblem } from "@gatehouse/access";
 import { isResource } from "@gatehouse/scopes";
-import { type Kind, type Step, title } from "./define.ts";
 import type { Api } from "./definition.ts";
 import { Fields } from "./fields.ts";
+import { type Kind, type Step, title } from "./kind.ts";
 
 const MAX_ENDPOINTS = 500;
 const MAX_FEATURES = 100;
 const MAX_PATH = 500;
-const MAX_SEGMENTS = 20;
 /** Of one API, as JSON. */
 const MAX_BYTES = 256 * 1024;
 
 const NAME = /^[a-z0-9._-]{1,63}$/;
+const METHOD_RULE = "* or an HTTP method in capitals";
 const NAME_RULE = "1 to 63 of a-z, 0-9, ., - and _";
-const METHOD = /^(\*|[A-Z]{1,20})$/;
 
 /** The API catalog. It is read as a whole, by every gateway. */
 export const APIS: Kind<"api"> = {
@@ -25,7 +25,7 @@ export const APIS: Kind<"api"> = {
       requireFew(fields, field, value, MAX_ENDPOINTS);
       return value.slice(0, MAX_ENDPOINTS).map(({ name, title, method, path, resource }, index) => {
         checkNamed(fields, `${field}[${index}]`, { name, title, resource });
-        fields.pattern(`${field}[${index}].method`, method, METHOD, "* or 1 to 20 capitals");
+        if (method !== "*") fields.pattern(`${field}[${index}].method`, method, HTTP_METHOD, METHOD_RULE);
         checkPath(fields, `${field}[${index}].path`, path);
         return { name, title, method, path, resource };
       });
@@ -46,6 +46,7 @@ export const APIS: Kind<"api"> = {
     const fields = new Fields();
     requireUnique(fields, step, step.after);
     requireSameResources(fields, step.before, step.after);
+    requireOneMatch(fields, step, step.after);
     fields.check();
   },
 };
@@ -79,12 +80,8 @@ function checkNamed(fields: Fields, field: string, { name, title: shown, resourc
 }
 
 function checkPath(fields: Fields, field: string, path: string): void {
-  if (path.length > MAX_PATH || !path.startsWith("/")) {
-    fields.wrong(field, `must begin with / and have at most ${MAX_PATH} characters`);
-    return;
-  }
-  const segments = path.slice(1).split("/");
-  if (segments.length > MAX_SEGMENTS) fields.wrong(field, `must have at most ${MAX_SEGMENTS} segments`);
+  const problem = path.length > MAX_PATH ? `must have at most ${MAX_PATH} characters` : templateProblem(path);
+  if (problem !== undefined) fields.wrong(field, problem);
 }
 
 /** Names are unique over all APIs: keys are held to endpoints by name. */
@@ -107,5 +104,14 @@ function requireSameResources(fields: Fields, before: Api | undefined, after: Ap
   for (const [index, { name, resource }] of after.endpoints.entries()) {
     const kept = resources.get(name) ?? resource;
     if (kept !== resource) fields.wrong(`endpoints[${index}].resource`, `of ${name} stays ${kept}`);
+  }
+}
+
+/** Two endpoints that match the same calls equally well would make one call two resources. */
+function requireOneMatch(fields: Fields, { name: own, all }: Step<"api">, { endpoints }: Api): void {
+  const others = all.filter(({ name }) => name !== own).map(({ name, body }) => ({ name, ...body }));
+  const { conflicts } = compileCatalog([...others, { name: own, endpoints }]);
+  for (const { api, endpoint, description } of conflicts) {
+    if (api === own) fields.wrong(`endpoints[${endpoints.indexOf(endpoint)}].path`, description);
   }
 }

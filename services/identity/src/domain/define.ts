@@ -1,7 +1,7 @@
 import type { Principal } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
 import { alreadyExists, Failure, failedPrecondition, notFound } from "@gatehouse/service/failure";
-import type { Account, Chain } from "./account.ts";
+import type { Account } from "./account.ts";
 import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
 import { type Attempt, audited, done } from "./audit.ts";
 import type { Definition, DefinitionBodies, DefinitionKind } from "./definition.ts";
@@ -10,55 +10,14 @@ import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount } from "./find-in-reach.ts";
 import { definitionsGate } from "./gates.ts";
+import type { Kind } from "./kind.ts";
 import { SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
-import type { Change } from "./store.ts";
 
 /*
  * The one way in which everything that accounts lay down by name is created, read, changed and deleted. A `Kind` says
  * what is particular about one kind. The provider's kinds belong to the root: only its keys come this far, and their
  * own account is the root, so that naming no account names it.
  */
-
-/** What is particular about a kind. */
-export interface Kind<K extends DefinitionKind> {
-  readonly kind: K;
-  /** What people call one, such as `plan`: also the field that names one. */
-  readonly what: string;
-  /** What its scopes begin with, such as `gatehouse.plans`. */
-  readonly scopes: string;
-  /** The field of the name, in all requests, where it is not `name` and `what`. */
-  readonly nameField?: string;
-  readonly naming?: { readonly pattern: RegExp; readonly rule: string };
-  readonly idPrefix?: "rol" | "pln";
-  readonly fields: Checks<DefinitionBodies[K]>;
-  /** How many an account has at most. */
-  readonly most: number;
-  /** Bytes of all that an account has of it, as JSON, where they travel as one. */
-  readonly mostBytes?: number;
-  /** It reaches followers with its account. */
-  readonly decidesCalls?: boolean;
-  /** What the rule needs to stay as it is. */
-  readonly changedGates?: (name: string) => readonly string[];
-  /** Throws Failure where the step must not be taken. Behind the gates. */
-  readonly rule?: (change: Change, step: Step<K>) => Promise<void> | void;
-}
-
-/** Reads one field of a body, answers it as it is kept, and says what is wrong with it. */
-export type Checks<Body> = {
-  readonly [Name in keyof Body]: (fields: Fields, field: string, value: Body[Name]) => Body[Name];
-};
-
-/** From what is there to what is to be there; undefined for nothing. */
-export interface Step<K extends DefinitionKind> {
-  /** As it is behind the gates. */
-  readonly actor: Principal;
-  readonly owner: Chain;
-  readonly name: string;
-  readonly before: DefinitionBodies[K] | undefined;
-  readonly after: DefinitionBodies[K] | undefined;
-  /** All that the owner has of the kind, before the step. */
-  readonly all: readonly Definition<K>[];
-}
 
 /** As the caller sent it; empty where it said nothing. */
 export interface NamedDefinition {
@@ -163,11 +122,6 @@ export function reference(
 ): string | undefined {
   fields.reference(kind.nameField ?? kind.what, name, { required: true });
   return fields.reference("account", account);
-}
-
-/** A check of what people call something. */
-export function title(fields: Fields, field: string, value: string): string {
-  return fields.text(field, value, { max: 100 });
 }
 
 type KeyAttempt = Attempt & { readonly actor: Principal };

@@ -1,4 +1,4 @@
-import { type Kind, title } from "./define.ts";
+import { type Kind, title } from "./kind.ts";
 
 /** The platforms that calls come through. */
 export const INTEGRATIONS: Kind<"integration"> = {

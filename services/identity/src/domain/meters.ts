@@ -1,6 +1,6 @@
 import { METER_NAME } from "@gatehouse/access";
 import { failedPrecondition } from "@gatehouse/service/failure";
-import { type Kind, title } from "./define.ts";
+import { type Kind, title } from "./kind.ts";
 import { REQUESTS } from "./meter.ts";
 
 /** What is counted. Usage of a meter that is gone stays on record, so nothing keeps one from being deleted. */

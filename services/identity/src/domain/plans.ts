@@ -1,8 +1,8 @@
 import { failedPrecondition } from "@gatehouse/service/failure";
-import { type Kind, title } from "./define.ts";
 import { PLAN_FEATURES } from "./definition.ts";
 import type { Fields } from "./fields.ts";
 import { planGate } from "./gates.ts";
+import { type Kind, title } from "./kind.ts";
 import { DEFAULT_PLAN_NAME } from "./plan.ts";
 
 const MAX_COUNT = 1_000_000;

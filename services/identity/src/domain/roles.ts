@@ -1,12 +1,13 @@
 import { builtInRoles, type Principal, scopesOfRole } from "@gatehouse/access";
 import { notFound } from "@gatehouse/service/failure";
 import type { Chain } from "./account.ts";
-import { type Kind, reference, title } from "./define.ts";
+import { reference } from "./define.ts";
 import type { Definition } from "./definition.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount } from "./find-in-reach.ts";
 import { requireCoveredScopes } from "./grant-rule.ts";
+import { type Kind, title } from "./kind.ts";
 import { requireFeature } from "./plan-rule.ts";
 import { SLUG_PATTERN } from "./slug.ts";
 

@@ -1,4 +1,4 @@
-import { type Kind, title } from "./define.ts";
+import { type Kind, title } from "./kind.ts";
 
 const MAX_GATES = 50;
 

@@ -1,6 +1,6 @@
 import { failedPrecondition } from "@gatehouse/service/failure";
-import { type Kind, title } from "./define.ts";
 import { typeGate } from "./gates.ts";
+import { type Kind, title } from "./kind.ts";
 
 /** Account types. They travel with the root, to every follower. */
 export const TYPES: Kind<"type"> = {
