@@ -37,9 +37,13 @@ export interface System {
   readonly nats: NatsProcess;
   /** Everything that depends on identity (metering and the replicas), and on NATS, dials through these. */
   readonly meteringLinks: Readonly<Record<"identity" | "nats", Link>>;
-  readonly identityLinks: Readonly<Record<"nats", Link>>;
+  readonly identityLinks: Readonly<Record<"metering" | "nats", Link>>;
   /** The provider's root key. */
   readonly root: Caller;
+  /** What the services present to each other. */
+  readonly serviceSecret: string;
+  /** Of identity and metering, each in its schema; for tests that look at what was stored. */
+  readonly databaseUrl: string;
   as(secret: string): Caller;
   /** One call by JSON over HTTP; `method` begins with the package: `authz.v1.AuthzService/Verify`. */
   json(key: string | undefined, method: string, body: unknown, replica?: number): Promise<JsonAnswer>;
@@ -103,11 +107,16 @@ async function start({ replicas = [{}, {}] }: SystemOptions, opened: AsyncDispos
   }
 
   const database = { GATEHOUSE_DATABASE_URL: postgres.url };
-  const identityLinks = { nats: await toNats() };
+  // What it depends on is made below; a link looks for its target when somebody dials.
+  const identityLinks = { metering: await link(() => metering.grpcPort), nats: await toNats() };
+  const ofIdentity = {
+    GATEHOUSE_DATA_DIRECTORY: directory,
+    GATEHOUSE_METERING_ADDRESS: identityLinks.metering.address,
+  };
   const identity = service(
     "IDENTITY",
     "identity",
-    { environment: { ...database, GATEHOUSE_DATA_DIRECTORY: directory } },
+    { environment: { ...database, ...ofIdentity } },
     identityLinks.nats,
   );
   const toIdentity = () => link(() => identity.grpcPort);
@@ -161,6 +170,8 @@ async function start({ replicas = [{}, {}] }: SystemOptions, opened: AsyncDispos
     meteringLinks,
     identityLinks,
     root,
+    serviceSecret: SERVICE_SECRET,
+    databaseUrl: postgres.url,
     as,
     json(key, method, body, replica = 0) {
       const [name] = method.split(".");

@@ -61,13 +61,17 @@ export function overGrpc(system: System): Transport {
   };
 }
 
-/** Every RPC that people and backends call. */
-export function publicMethods(): readonly DescMethod[] {
+/** Every RPC of every service. */
+export function allMethods(): readonly DescMethod[] {
   return [authz, identity, metering]
     .flatMap((module) => Object.values(module) as { readonly kind?: string }[])
     .filter((each): each is DescService => each.kind === "service")
-    .flatMap(({ methods }) => methods)
-    .filter((method) => accessRule(method).caller !== Caller.SERVICE);
+    .flatMap(({ methods }) => methods);
+}
+
+/** Every RPC that people and backends call. */
+export function publicMethods(): readonly DescMethod[] {
+  return allMethods().filter((method) => accessRule(method).caller !== Caller.SERVICE);
 }
 
 /** `identity.v1.KeyService/CreateKey` */

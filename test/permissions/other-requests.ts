@@ -1,0 +1,59 @@
+import { hash } from "node:crypto";
+import { freshKey, type Requests } from "./request.ts";
+
+const FEED = "identity.v1.FeedService";
+const AUTHZ = "authz.v1.AuthzService";
+const LIMITS = "metering.v1.LimitService";
+const QUOTA = { quota: { units: "1000", window: "WINDOW_MONTH" } };
+const SOON_MS = 60_000;
+
+/** authz, metering, and what services ask of each other. */
+export const otherRequests: Requests = {
+  [`${AUTHZ}/Verify`]: async (world) => ({ key: (await freshKey(world)).secret }),
+  [`${AUTHZ}/BatchVerify`]: async (world) => ({ requests: [{ key: (await freshKey(world)).secret }] }),
+
+  [`${LIMITS}/SetLimit`]: ({ subaccount }) => ({ account: subaccount, ...QUOTA }),
+  [`${LIMITS}/SetLimit:key`]: async (world) => ({ key: (await freshKey(world)).id, ...QUOTA }),
+  [`${LIMITS}/SetLimit:own-key`]: ({ accountKey }) => ({ key: accountKey, ...QUOTA }),
+  [`${LIMITS}/DeleteLimit`]: async ({ made, subaccount }) => ({
+    limit: (await made(`${LIMITS}/SetLimit`, { account: subaccount, ...QUOTA })).limit.id,
+  }),
+  [`${LIMITS}/ListLimits`]: ({ subaccount }) => ({ account: subaccount }),
+  [`${LIMITS}/GetAllowance`]: ({ subaccount }) => ({ account: subaccount }),
+  "metering.v1.UsageService/QueryUsage": ({ subaccount }) => ({ account: subaccount, descendants: true }),
+
+  [`${FEED}/GetHead`]: () => ({}),
+  [`${FEED}/ListChanges`]: async ({ call }) => ({ after: await headOf(call("svc", `${FEED}/GetHead`, {})) }),
+  [`${FEED}/Snapshot`]: () => ({}),
+  [`${FEED}/ResolveKeys`]: ({ accountKey }) => ({ key_ids: [accountKey] }),
+  [`${FEED}/ResolveAccounts`]: ({ subaccount }) => ({ names: [{ account: subaccount }] }),
+  [`${FEED}/ResolveHashes`]: () => ({ hashes: ["A".repeat(43)] }),
+  [`${FEED}/RecordActivity`]: ({ accountKey }) => ({
+    activities: [{ key_id: accountKey, last_used_at: new Date().toISOString() }],
+  }),
+  [`${FEED}/ClaimNonce`]: ({ accountKey, fresh }) => ({
+    key_id: accountKey,
+    nonce: fresh(),
+    expires_at: new Date(Date.now() + SOON_MS).toISOString(),
+  }),
+  [`${FEED}/ResolveCatalog`]: () => ({}),
+  [`${FEED}/ResolveMeters`]: () => ({}),
+
+  "metering.v1.FeedService/GetHead": () => ({}),
+  "metering.v1.FeedService/ListChanges": async ({ call }) => ({
+    after: await headOf(call("svc", "metering.v1.FeedService/GetHead", {})),
+  }),
+  "metering.v1.HoldingService/GetHoldings": ({ subaccount }) => ({ account_id: subaccount }),
+  "metering.v1.IngestService/RegisterProducer": ({ fresh }) => ({ producer: fresh(), epoch: "1" }),
+  "metering.v1.IngestService/IngestBatch": async ({ call, fresh }) => {
+    const producer = { producer: fresh(), epoch: "1" };
+    await call("svc", "metering.v1.IngestService/RegisterProducer", producer);
+    return { ...producer, sequence: "1", digest: hash("sha256", "", "base64"), payload: "" };
+  },
+  "metering.v1.LeaseService/Acquire": ({ fresh }) => ({ holder: `${fresh()}/1` }),
+  "metering.v1.LeaseService/WatchRecalls": ({ fresh }) => ({ holder: `${fresh()}/1` }),
+};
+
+async function headOf(answer: Promise<{ body: { head?: object } }>): Promise<object> {
+  return (await answer).body.head ?? {};
+}

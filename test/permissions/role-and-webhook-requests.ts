@@ -1,0 +1,68 @@
+import type { Requests } from "./request.ts";
+import type { World } from "./world.ts";
+
+const ROLES = "identity.v1.RoleService";
+const WEBHOOKS = "identity.v1.WebhookService";
+const AUDIT = "identity.v1.AuditService";
+const READING = ["orders.read"];
+const URL = "https://events.example.com/gatehouse";
+
+export const roleAndWebhookRequests: Requests = {
+  [`${ROLES}/CreateRole`]: ({ subaccount, fresh }) => ({
+    account: subaccount,
+    name: fresh(),
+    scopes: READING,
+  }),
+  [`${ROLES}/CreateRole:credits`]: ({ subaccount, fresh }) => ({
+    account: subaccount,
+    name: fresh(),
+    scopes: ["gatehouse.credits.**"],
+  }),
+  [`${ROLES}/GetRole`]: theRole,
+  [`${ROLES}/ListRoles`]: ({ subaccount }) => ({ account: subaccount }),
+  [`${ROLES}/UpdateRole`]: async (world) => ({ ...(await theRole(world)), title: world.fresh() }),
+  [`${ROLES}/UpdateRole:credits`]: async (world) => ({
+    ...(await freshRole(world)),
+    scopes: ["gatehouse.credits.**"],
+  }),
+  [`${ROLES}/DeleteRole`]: freshRole,
+
+  [`${WEBHOOKS}/CreateWebhook`]: ({ subaccount, fresh }) => ({
+    account: subaccount,
+    name: fresh(),
+    url: URL,
+  }),
+  [`${WEBHOOKS}/GetWebhook`]: theWebhook,
+  [`${WEBHOOKS}/ListWebhooks`]: ({ subaccount }) => ({ account: subaccount }),
+  [`${WEBHOOKS}/UpdateWebhook`]: async (world) => ({ ...(await theWebhook(world)), paused: true }),
+  [`${WEBHOOKS}/DeleteWebhook`]: freshWebhook,
+  [`${WEBHOOKS}/ListDeliveries`]: theWebhook,
+  [`${WEBHOOKS}/RedeliverEvents`]: theWebhook,
+
+  [`${AUDIT}/ListEvents`]: ({ subaccount }) => ({ account: subaccount }),
+  [`${AUDIT}/ExportEvents`]: ({ subaccount }) => ({ account: subaccount }),
+};
+
+async function theRole({ once, subaccount }: World) {
+  const { role } = await once(`${ROLES}/CreateRole`, {
+    account: subaccount,
+    name: "reader",
+    scopes: READING,
+  });
+  return { account: subaccount, role: role.name };
+}
+
+async function freshRole({ made, subaccount, fresh }: World) {
+  const body = { account: subaccount, name: fresh(), scopes: READING };
+  return { account: subaccount, role: (await made(`${ROLES}/CreateRole`, body)).role.name };
+}
+
+async function theWebhook({ once, subaccount }: World) {
+  const body = { account: subaccount, name: "the-webhook", url: URL };
+  return { account: subaccount, webhook: (await once(`${WEBHOOKS}/CreateWebhook`, body)).webhook.name };
+}
+
+async function freshWebhook({ made, subaccount, fresh }: World) {
+  const body = { account: subaccount, name: fresh(), url: URL };
+  return { account: subaccount, webhook: (await made(`${WEBHOOKS}/CreateWebhook`, body)).webhook.name };
+}
