@@ -107,7 +107,12 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     signal?.throwIfAborted();
     const rootKeySetting = newRootKey === undefined ? undefined : new Secret(newRootKey);
     const identityConfig = { ...configs.identity, databaseUrl, rootKey: rootKeySetting };
-    const identity = await createIdentity(identityConfig, log, { bus });
+    // identity asks metering, which follows identity: each starts without the other.
+    let meteringAddress: string | undefined;
+    const identity = await createIdentity(identityConfig, log, {
+      bus,
+      meteringAddress: () => meteringAddress,
+    });
     opened.add("identity", () => identity.close());
     const { rootKey, rootKeyPath } = await settleRootKey(directory, newRootKey, identity.bootstrapped);
     const identityServer = await open("identity", identityConfig, identity, log, opened);
@@ -118,9 +123,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const metering = await createMetering(meteringConfig, log, { bus });
     opened.add("metering", () => metering.close());
     const meteringServer = await open("metering", meteringConfig, metering, log, opened);
+    meteringAddress = meteringServer.grpcAddress;
 
     signal?.throwIfAborted();
-    const authzConfig = { ...configs.authz, identityAddress, meteringAddress: meteringServer.grpcAddress };
+    const authzConfig = { ...configs.authz, identityAddress, meteringAddress };
     const authz = await createAuthz(authzConfig, log, { bus });
     opened.add("authz", () => authz.close());
     const authzServer = await open("authz", authzConfig, authz, log, opened);

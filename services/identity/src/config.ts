@@ -1,4 +1,4 @@
-import { encryptionKeys, peppers } from "@gatehouse/access/settings";
+import { addressList, encryptionKeys, peppers } from "@gatehouse/access/settings";
 import { type ConfigOf, optional, readConfig, config as settings } from "@gatehouse/service";
 
 const spec = {
@@ -6,11 +6,15 @@ const spec = {
   http: settings.address("GATEHOUSE_IDENTITY_HTTP", { host: "127.0.0.1", port: 7201 }),
   databaseUrl: settings.secret("GATEHOUSE_DATABASE_URL"),
   natsUrls: optional(settings.list("GATEHOUSE_NATS_URL")),
+  /** Where metering answers gRPC, who is asked before an account is closed. Without it no account can be. */
+  meteringAddress: optional(settings.text("GATEHOUSE_METERING_ADDRESS")),
   /** What Gatehouse's own services present to each other. */
   serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),
   peppers: peppers("GATEHOUSE_PEPPERS"),
   encryptionKeys: encryptionKeys("GATEHOUSE_ENCRYPTION_KEYS"),
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
+  /** The proxies whose X-Forwarded-For is believed. */
+  trustedProxies: optional(addressList("GATEHOUSE_TRUSTED_PROXIES")),
   /** Used at the first start only. */
   rootKey: optional(settings.secret("GATEHOUSE_ROOT_KEY")),
   /** Where the first start leaves a root key that was not handed in. */

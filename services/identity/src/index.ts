@@ -35,9 +35,11 @@ import { auditRows } from "./storage/audit-row.ts";
 import { DatabaseFeed } from "./storage/database-feed.ts";
 import { DatabaseStore } from "./storage/database-store.ts";
 import { definitionRows } from "./storage/definition-row.ts";
+import { invitationRows } from "./storage/invitation-row.ts";
 import { keyRows } from "./storage/key-row.ts";
 import { migrations } from "./storage/migrations/index.ts";
 import { replayRows } from "./storage/replay-row.ts";
+import { MeteringHoldings } from "./upstream/metering-holdings.ts";
 
 export { type IdentityConfig, readIdentityConfig } from "./config.ts";
 export type { Bootstrapped } from "./domain/bootstrap.ts";
@@ -52,6 +54,8 @@ export interface IdentityOverrides {
   readonly nowMs?: () => number;
   /** What the first start makes of the plan `default`. */
   readonly plan?: Plan;
+  /** Where metering answers gRPC, for a process that starts it later; asked when metering is. */
+  readonly meteringAddress?: () => string | undefined;
   /** Wraps the store; for tests that take a mechanism away. */
   readonly wrapStore?: (store: Store) => Store;
 }
@@ -95,12 +99,21 @@ export async function createIdentity(
       bus.publish(bellSubject("identity"), encodeBell({ entityIds }));
     const changeLog = new ChangeLog({ dataSource, source: "identity", ring });
     const store = wrapStore(new DatabaseStore(dataSource, changeLog));
-    const domain: Domain = { store, format, sealer, nowMs };
+    const { meteringAddress = () => config.meteringAddress } = overrides;
+    const holdings = new MeteringHoldings(meteringAddress, config.serviceSecret.reveal());
+    opened.add("metering", () => holdings.close());
+    const domain: Domain = { store, format, sealer, holdings, nowMs };
     const bootstrapped = await bootstrap(domain, plan, config.rootKey?.reveal());
     const trimming = trimLoop(dataSource, log);
     opened.add("trimming", () => trimming.stop());
     const directory: Directory = { findKey: (keyId) => store.keys.find(keyId) };
-    const guard = accessGuard({ directory, format, serviceSecret: config.serviceSecret.reveal(), nowMs });
+    const guard = accessGuard({
+      directory,
+      format,
+      serviceSecret: config.serviceSecret.reveal(),
+      trustedProxies: config.trustedProxies,
+      nowMs,
+    });
     const feedLog = new ChangeLog({ dataSource: followed, source: "identity" });
     const feed = new DatabaseFeed(feedLog);
     return {
@@ -123,7 +136,7 @@ async function open(config: IdentityConfig, opened: Disposables, poolSize: numbe
   const dataSource = await openDatabase({
     url: config.databaseUrl.reveal(),
     schema: "identity",
-    entities: [accountRows, keyRows, definitionRows, auditRows, replayRows],
+    entities: [accountRows, keyRows, invitationRows, definitionRows, auditRows, replayRows],
     migrations,
     poolSize,
   });

@@ -1,16 +1,8 @@
 import { isStrictAncestor, type Principal } from "@gatehouse/access";
 import { denied, failedPrecondition } from "@gatehouse/service/failure";
-import type { Account } from "./account.ts";
-import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
-import { audited, auditedAccount, done } from "./audit.ts";
+import { type ChangedAccount, changeAccount } from "./change-account.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
-import { findAccount } from "./find-in-reach.ts";
-
-export interface ChangedAccount {
-  readonly account: Account;
-  readonly freshness: string;
-}
 
 /** Stops an account and its subtree. Suspending again changes the reason. */
 export function suspendAccount(
@@ -57,27 +49,17 @@ function changeStatus(
   name: string,
   { action, status, reason }: Transition,
 ): Promise<ChangedAccount> {
-  const attempt = { actor, action, target: name };
-  return audited(domain, attempt, async () => {
-    requireManager(actor);
-    const chain = await findAccount(domain.store, actor, name);
-    // In reach and not strictly below the caller: it is the caller's own account.
-    if (!isStrictAncestor(actor.view, chain)) throw ownAccount(status);
-    const [{ id, path }] = chain;
-    const { value, freshness } = await domain.store.change(async (change) => {
-      await change.gate({ reliedOn: [...reliedOnBy(actor), ...path.slice(0, -1)], changed: [id] });
-      await stillAlive(domain, change, actor);
-      const [before] = (await change.accounts.find(id))!;
-      if (before.status === status && before.suspensionReason === reason) return before;
-      if (before.status === "CLOSED") throw failedPrecondition("FINAL_STATE", "the account is closed");
-      const at = new Date(domain.nowMs());
-      await change.accounts.setStatus(id, status, reason, at);
-      const account: Account = { ...before, status, suspensionReason: reason, updatedAt: at };
-      const audit = { target: id, account, before: auditedAccount(before), after: auditedAccount(account) };
-      await change.audit(done(attempt, at, audit));
-      return account;
-    });
-    return { account: value, freshness };
+  return changeAccount(domain, actor, {
+    action,
+    name,
+    permit: (target) => {
+      // In reach and not strictly below the caller: it is the caller's own account.
+      if (!isStrictAncestor(actor.view, target)) throw ownAccount(status);
+    },
+    become: ([before]) =>
+      before.status === status && before.suspensionReason === reason
+        ? before
+        : { ...before, status, suspensionReason: reason },
   });
 }
 

@@ -1,20 +1,14 @@
-import { builtInRoles, type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
+import { builtInRoles, type KeyKind, type Principal, reaches, stateOfChain } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
-import { denied, failedPrecondition } from "@gatehouse/service/failure";
-import {
-  type Account,
-  type Chain,
-  NOTHING_SET,
-  PROFILE_FIELDS,
-  type Profile,
-  rootOf,
-  slugSpaceBelow,
-} from "./account.ts";
+import { denied, failedPrecondition, notFound } from "@gatehouse/service/failure";
+import { type Account, type Chain, NOTHING_SET, type Profile, slugSpaceBelow } from "./account.ts";
 import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
 import { audited, auditedAccount, auditedKey, done } from "./audit.ts";
+import { checkProfile } from "./check-profile.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount } from "./find-in-reach.ts";
+import { planGate, typeGate } from "./gates.ts";
 import { coveredRoles, requireCovered, requireRoles } from "./grant-rule.ts";
 import type { Key } from "./key.ts";
 import { type KeyWish, mintKey } from "./new-key.ts";
@@ -23,12 +17,15 @@ import { accountsGate, requireRoomForAccount } from "./plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "./replay-rule.ts";
 import { deriveSlug, SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
 import type { Change } from "./store.ts";
+import { requireType, requireTypeEnabled } from "./type-rule.ts";
+import { requirePlan } from "./update-account.ts";
 
 /** As the caller sent it; empty where it said nothing. */
 export interface CreateAccountRequest {
   readonly parent: string;
   readonly name: string;
   readonly slug: string;
+  readonly type: string;
   readonly plan: string;
   readonly profile: Profile;
   readonly labels: Readonly<Record<string, string>>;
@@ -67,7 +64,7 @@ export function createAccount(
     const create = repeatable(actor.view.key.accountId, "CreateAccount", wanted);
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
-        reliedOn: [...reliedOnBy(actor), ...parent[0].path],
+        reliedOn: [...reliedOnBy(actor), ...parent[0].path, ...gatesOfWanted(wanted, parent)],
         changed: replayGates(create),
       });
       const creator = await stillAlive(domain, change, actor);
@@ -75,7 +72,10 @@ export function createAccount(
       if (earlier !== undefined) return recall(change, earlier);
 
       const below = (await change.accounts.find(parent[0].id))!;
+      // The creator's account may have been isolated meanwhile.
+      if (!reaches(creator.view, below)) throw notFound("account");
       requireActive(below);
+      if (wanted.type !== "") requireTypeEnabled(below, await requireType(change, below, wanted.type));
       const at = new Date(domain.nowMs());
       const unnamed = newAccount(below[0], wanted, at);
       const { key, secret } = mintKey(domain.format, firstKeyOf(creator, unnamed, wanted.firstKey), at);
@@ -111,8 +111,9 @@ function check(request: CreateAccountRequest) {
     parent: fields.reference("parent", request.parent),
     name: fields.text("name", request.name, { min: 1, max: 100 }),
     slug: request.slug && fields.pattern("slug", request.slug, SLUG_PATTERN, SLUG_RULE),
+    type: request.type && fields.pattern("type", request.type, SLUG_PATTERN, SLUG_RULE),
     plan: request.plan && fields.pattern("plan", request.plan, SLUG_PATTERN, SLUG_RULE),
-    profile: request.profile,
+    profile: checkProfile(fields, request.profile),
     labels: fields.labels("labels", request.labels),
     firstKey: {
       name: fields.keyName("first_key.name", firstKey.name || "first"),
@@ -122,15 +123,8 @@ function check(request: CreateAccountRequest) {
     },
     idempotencyKey: fields.idempotencyKey("idempotency_key", request.idempotencyKey),
   };
-  for (const field of PROFILE_FIELDS) {
-    fields.text(`profile.${snakeCase(field)}`, request.profile[field] ?? "", { max: 200 });
-  }
   fields.check();
   return wanted;
-}
-
-function snakeCase(name: string): string {
-  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function requirePlanFits(wanted: Wanted, [parent]: Chain): void {
@@ -140,13 +134,10 @@ function requirePlanFits(wanted: Wanted, [parent]: Chain): void {
   fields.check();
 }
 
-/** Throws Failure INVALID_ARGUMENT where an organization is to have a plan that is not there. */
-async function requirePlan(change: Change, chain: Chain): Promise<void> {
-  const fields = new Fields();
-  const { plan } = chain[0];
-  const found = await change.definitions.find("plan", rootOf(chain).id, plan);
-  if (found === undefined) fields.wrong("plan", "is no plan");
-  fields.check();
+/** What it is given must not be deleted meanwhile. */
+function gatesOfWanted({ plan, type }: Wanted, [parent]: Chain): string[] {
+  const ofPlan = parent.parentId === undefined ? [planGate(plan || DEFAULT_PLAN_NAME)] : [];
+  return type === "" ? ofPlan : [...ofPlan, typeGate(type)];
 }
 
 function requireActive(chain: Chain): void {
@@ -168,6 +159,7 @@ function newAccount(parent: Account, wanted: Wanted, at: Date): Omit<Account, "s
     profile: wanted.profile,
     labels: wanted.labels,
     ...NOTHING_SET,
+    type: wanted.type,
     createdAt: at,
     updatedAt: at,
   };

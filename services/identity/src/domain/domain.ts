@@ -1,4 +1,5 @@
 import type { KeyFormat, Sealer } from "@gatehouse/keys";
+import type { Holdings } from "./holdings.ts";
 import type { Store } from "./store.ts";
 
 /** What every rule works with. */
@@ -7,5 +8,7 @@ export interface Domain {
   readonly format: KeyFormat;
   /** Of secrets that are needed again; the context is the id of what they belong to. */
   readonly sealer: Sealer;
+  /** What metering holds for accounts. */
+  readonly holdings: Holdings;
   readonly nowMs: () => number;
 }

@@ -1,34 +1,34 @@
 import type { Principal } from "@gatehouse/access";
 import { AccountService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
+import { acceptTerms } from "../domain/accept-terms.ts";
+import type { ChangedAccount } from "../domain/change-account.ts";
 import { resumeAccount, suspendAccount } from "../domain/change-account-status.ts";
+import { closeAccount } from "../domain/close-account.ts";
 import { createAccount } from "../domain/create-account.ts";
 import type { Domain } from "../domain/domain.ts";
+import { disableType, enableType } from "../domain/enable-type.ts";
 import { getAccount } from "../domain/get.ts";
+import { getPlanUsage } from "../domain/get-plan-usage.ts";
 import { listAccounts } from "../domain/list.ts";
-import { accountStatusName, kindName, profileOf } from "./convert-in.ts";
-import { accountMessage, keyMessage, reasonWithheld } from "./convert-out.ts";
+import { renameAccount } from "../domain/rename-account.ts";
+import { setScopeCeiling } from "../domain/set-scope-ceiling.ts";
+import { setUpstreamCredential } from "../domain/set-upstream-credential.ts";
+import { updateAccount } from "../domain/update-account.ts";
+import { updateSettings } from "../domain/update-settings.ts";
+import { accountStatusName, kindName, leakPolicyName, profileOf } from "./convert-in.ts";
+import { accountMessage, keyMessage, planUsageMessage, reasonWithheld } from "./convert-out.ts";
 import { neverStored } from "./never-stored.ts";
-import { notYet } from "./not-yet.ts";
 
 export function accountService(domain: Domain): Route<Principal> {
   return route<typeof AccountService, Principal>(AccountService, {
-    updateAccount: notYet,
-    renameAccount: notYet,
-    closeAccount: notYet,
-    acceptTerms: notYet,
-    getPlanUsage: notYet,
-    setScopeCeiling: notYet,
-    enableType: notYet,
-    disableType: notYet,
-    updateSettings: notYet,
-    setUpstreamCredential: notYet,
     async createAccount(request, call) {
-      const { parent, name, slug, plan, labels, firstKey, idempotencyKey } = request;
+      const { parent, name, slug, type, plan, labels, firstKey, idempotencyKey } = request;
       const created = await createAccount(domain, call.principal, {
         parent,
         name,
         slug,
+        type,
         plan,
         profile: profileOf(request.profile),
         labels,
@@ -58,11 +58,12 @@ export function accountService(domain: Domain): Route<Principal> {
     },
 
     async listAccounts(request, call) {
-      const { parent, descendants, status, labels, pageSize, pageToken } = request;
+      const { parent, descendants, status, type, labels, pageSize, pageToken } = request;
       const { items, nextPageToken } = await listAccounts(domain, call.principal, {
         parent,
         descendants,
         status: accountStatusName(status),
+        type,
         labels,
         pageSize,
         pageToken,
@@ -71,13 +72,74 @@ export function accountService(domain: Domain): Route<Principal> {
     },
 
     async suspendAccount({ account: name, reason }, call) {
-      const { account, freshness } = await suspendAccount(domain, call.principal, { account: name, reason });
-      return { account: accountMessage(account), freshness };
+      return changed(await suspendAccount(domain, call.principal, { account: name, reason }));
     },
 
     async resumeAccount({ account: name }, call) {
-      const { account, freshness } = await resumeAccount(domain, call.principal, { account: name });
-      return { account: accountMessage(account), freshness };
+      return changed(await resumeAccount(domain, call.principal, { account: name }));
+    },
+
+    async updateAccount(request, call) {
+      const { account, plan, profile, labels, updateMask } = request;
+      return changed(
+        await updateAccount(domain, call.principal, {
+          account,
+          plan,
+          profile: profile && profileOf(profile),
+          labels,
+          updateMask: updateMask?.paths ?? [],
+        }),
+      );
+    },
+
+    async renameAccount({ account, name, slug }, call) {
+      return changed(await renameAccount(domain, call.principal, { account, name, slug }));
+    },
+
+    async closeAccount({ account }, call) {
+      return changed(await closeAccount(domain, call.principal, { account }));
+    },
+
+    async acceptTerms({ document, version, account }, call) {
+      return changed(await acceptTerms(domain, call.principal, { document, version, account }));
+    },
+
+    async getPlanUsage({ account }, call) {
+      const usage = await getPlanUsage(domain, call.principal, account);
+      return usage === undefined ? {} : planUsageMessage(usage);
+    },
+
+    async setScopeCeiling({ account, scopes }, call) {
+      return changed(await setScopeCeiling(domain, call.principal, { account, scopes }));
+    },
+
+    async enableType({ account, type }, call) {
+      return changed(await enableType(domain, call.principal, { account, type }));
+    },
+
+    async disableType({ account, type }, call) {
+      return changed(await disableType(domain, call.principal, { account, type }));
+    },
+
+    async updateSettings(request, call) {
+      const { account, leakPolicy, isolated, importPrefixes, updateMask } = request;
+      return changed(
+        await updateSettings(domain, call.principal, {
+          account,
+          leakPolicy: leakPolicyName(leakPolicy),
+          isolated,
+          importPrefixes,
+          updateMask: updateMask?.paths ?? [],
+        }),
+      );
+    },
+
+    async setUpstreamCredential({ account, header, value }, call) {
+      return changed(await setUpstreamCredential(domain, call.principal, { account, header, value }));
     },
   });
+}
+
+function changed({ account, freshness }: ChangedAccount) {
+  return { account: accountMessage(account), freshness };
 }

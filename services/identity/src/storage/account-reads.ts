@@ -3,6 +3,16 @@ import type { Account, Chain } from "../domain/account.ts";
 import type { AccountFilter, AccountName, AccountReads, Page } from "../domain/store.ts";
 import { type AccountRow, accountOf, chainOf } from "./account-row.ts";
 
+/**
+ * Accounts below organization $1. Those strictly between it and an account are looked at only in plans that nest deeper
+ * than one: a path holds the root, the organization, them and the account.
+ */
+export const ACCOUNTS_BELOW = `
+  SELECT count(*)::int FROM account a
+  WHERE a.organization_id = $1 AND a.id <> $1 AND a.status <> 'CLOSED' AND NOT EXISTS (
+    SELECT FROM unnest(a.path[3:cardinality(a.path) - 1]) AS above(id) JOIN account c USING (id)
+    WHERE c.status = 'CLOSED')`;
+
 /** Accounts, read through one connection or transaction. */
 export class AccountReader implements AccountReads {
   protected readonly manager: EntityManager;
@@ -48,7 +58,7 @@ export class AccountReader implements AccountReads {
    * begins. Of a deeper account the walk is over its organization, which its plan bounds.
    */
   async list(filter: AccountFilter, page: Page): Promise<Account[]> {
-    const { parent, descendants, status, labels } = filter;
+    const { parent, descendants, status, type, labels } = filter;
     const query = this.manager
       .createQueryBuilder<AccountRow>("account", "account")
       .where("account.id > :after", page)
@@ -61,10 +71,21 @@ export class AccountReader implements AccountReads {
       if (parent.organizationId !== parent.id) query.andWhere("account.path @> ARRAY[:id]", parent);
     }
     if (status !== undefined) query.andWhere("account.status = :status", { status });
+    if (type !== undefined) query.andWhere("account.type = :type", { type });
     if (Object.keys(labels).length > 0) {
       query.andWhere("account.labels @> :labels::jsonb", { labels: JSON.stringify(labels) });
     }
     return (await query.getMany()).map(accountOf);
+  }
+
+  async planUse({ id, organizationId }: Account) {
+    const [row] = await this.manager.query<[{ accounts: number; keys: number; sub_keys: number }]>(
+      `SELECT (${ACCOUNTS_BELOW}) AS accounts, keys, sub_keys FROM (
+         SELECT count(*) FILTER (WHERE kind <> 'SUB')::int AS keys, count(*) FILTER (WHERE kind = 'SUB')::int AS sub_keys
+         FROM key WHERE account_id = $2 AND status = 'ENABLED') AS enabled`,
+      [organizationId, id],
+    );
+    return { accounts: row.accounts, keys: row.keys, subKeys: row.sub_keys };
   }
 
   async any(): Promise<boolean> {

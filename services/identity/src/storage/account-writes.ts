@@ -1,10 +1,10 @@
-import type { AccountStatus } from "@gatehouse/access";
+import { isDeepStrictEqual } from "node:util";
 import type { Tx } from "@gatehouse/changefeed";
 import { alreadyExists } from "@gatehouse/service/failure";
 import type { Account } from "../domain/account.ts";
 import type { AccountWrites } from "../domain/store.ts";
-import { AccountReader } from "./account-reads.ts";
-import { accountRow, accountRows } from "./account-row.ts";
+import { ACCOUNTS_BELOW, AccountReader } from "./account-reads.ts";
+import { type AccountRow, accountRow, accountRows } from "./account-row.ts";
 import { violatedUnique } from "./constraint.ts";
 
 /** Accounts in a change. Every write here puts itself on the change log. */
@@ -20,11 +20,10 @@ export class AccountWriter extends AccountReader implements AccountWrites {
     this.#tx.changed("account", account.id);
     const row = accountRow(account);
     await this.manager.insert(accountRows, row);
-    await this.#reserve(row.slug_space, account.slug, account.id);
+    await this.reserveSlug(row.slug_space, account.slug, account.id);
   }
 
-  /** Throws Failure SLUG_TAKEN, also where an account had it before. */
-  async #reserve(space: string, slug: string, accountId: string): Promise<void> {
+  async reserveSlug(space: string, slug: string, accountId: string): Promise<void> {
     try {
       await this.manager.query(
         "INSERT INTO account_slug (slug_space, slug, account_id) VALUES ($1, $2, $3)",
@@ -36,18 +35,29 @@ export class AccountWriter extends AccountReader implements AccountWrites {
     }
   }
 
-  async setStatus(accountId: string, status: AccountStatus, reason: string, at: Date): Promise<void> {
-    this.#tx.changed("account", accountId);
-    const columns = { status, suspension_reason: reason, updated_at: at };
-    await this.manager.update(accountRows, { id: accountId }, columns);
+  // Only what differs: whoever writes another column without the account's gate must not be overwritten.
+  async update(before: Account, after: Account): Promise<void> {
+    this.#tx.changed("account", after.id);
+    const was = accountRow(before);
+    const differing = Object.entries(accountRow(after)).filter(
+      ([column, value]) => !isDeepStrictEqual(value, was[column as keyof AccountRow]),
+    );
+    await this.manager.update(accountRows, { id: after.id }, Object.fromEntries(differing));
+  }
+
+  async setPlan(organizationId: string, plan: string): Promise<void> {
+    this.#tx.changed("account", organizationId);
+    await this.manager.query("UPDATE account SET plan = $2 WHERE organization_id = $1", [
+      organizationId,
+      plan,
+    ]);
   }
 
   async countBelow(organizationId: string): Promise<number> {
-    const [row] = await this.manager.query<[{ count: string }]>(
-      "SELECT count(*) FROM account WHERE organization_id = $1 AND id <> $1 AND status <> 'CLOSED'",
-      [organizationId],
-    );
-    return Number(row.count);
+    const [row] = await this.manager.query<[{ count: number }]>(`SELECT (${ACCOUNTS_BELOW}) AS count`, [
+      organizationId,
+    ]);
+    return row.count;
   }
 
   async freeSlug(space: string, base: string, attempts: number): Promise<string | undefined> {

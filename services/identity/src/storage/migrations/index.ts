@@ -4,6 +4,7 @@ import { CeilingsDefinitions1763800000000 } from "./1763800000000-ceilings-defin
 import { ActivityNonces1763900000300 } from "./1763900000300-activity-nonces.ts";
 import { MetersDefined1763900010000 } from "./1763900010000-meters-defined.ts";
 import { MembersInvitations1763900030000 } from "./1763900030000-members-invitations.ts";
+import { AccountsByType1763900060000 } from "./1763900060000-accounts-by-type.ts";
 
 /** In the order in which they run. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -12,4 +13,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   ActivityNonces1763900000300,
   MetersDefined1763900010000,
   MembersInvitations1763900030000,
+  AccountsByType1763900060000,
 ];
