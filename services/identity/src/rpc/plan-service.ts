@@ -72,7 +72,7 @@ function bodyOf(plan: WirePlan): Plan {
     keysPerAccount: Number(plan.keysPerAccount),
     subKeysPerAccount: Number(plan.subKeysPerAccount),
     // Whether each is one is the domain's to say.
-    features: plan.features.map((feature) => PlanFeature[feature]) as Plan["features"],
+    features: plan.features.map((feature) => PlanFeature[feature] ?? "UNKNOWN") as Plan["features"],
   };
 }
 
