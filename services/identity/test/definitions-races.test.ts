@@ -1,0 +1,130 @@
+import { describe, expect, it } from "vitest";
+import type { AuditEvent } from "../src/domain/audit.ts";
+import type { Change, Store } from "../src/domain/store.ts";
+import { type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
+
+/** How long the first call stays between its writes and its commit, unless the second gets past it sooner. */
+const PAUSED_MS = 300;
+
+/**
+ * Makes the first call, and the second one while the first has written and not yet committed. Answers how both ended,
+ * and what `look` sees then.
+ */
+async function race<T>(
+  wrapStore: (store: Store) => Store,
+  { first, second, paused, look }: Race<T>,
+): Promise<{ outcomes: string[]; seen: T }> {
+  const written = Promise.withResolvers<void>();
+  const over = Promise.withResolvers<void>();
+  const slow = (store: Store): Store => ({
+    ...readsOf(store),
+    change: <R>(work: (change: Change) => Promise<R>) =>
+      store.change((change) =>
+        work({
+          ...change,
+          audit: async (event) => {
+            await change.audit(event);
+            if (event.action !== paused) return;
+            written.resolve();
+            await Promise.race([over.promise, new Promise((resolve) => setTimeout(resolve, PAUSED_MS))]);
+          },
+        }),
+      ),
+  });
+  const system = await startSystem({ wrapStore: (store) => slow(wrapStore(store)) });
+  try {
+    await system.root.plans.createPlan({ name: "bought" }, timely);
+    const begun = reasonOf(first(system.root));
+    await written.promise;
+    const ended = await reasonOf(second(system.root));
+    over.resolve();
+    return { outcomes: [await begun, ended], seen: await look(system) };
+  } finally {
+    await system.stop();
+  }
+}
+
+interface Race<T> {
+  readonly first: (root: Caller) => Promise<unknown>;
+  readonly second: (root: Caller) => Promise<unknown>;
+  /** The action of the first. */
+  readonly paused: string;
+  readonly look: (system: System) => Promise<T>;
+}
+
+function withGates(store: Store): Store {
+  return store;
+}
+
+function withoutGates(store: Store): Store {
+  return {
+    ...readsOf(store),
+    change: (work) => store.change((change) => work({ ...change, gate: async () => {} })),
+  };
+}
+
+function readsOf(store: Store) {
+  return { ...store, recordRefusal: (event: AuditEvent) => store.recordRefusal(event) };
+}
+
+const deletedWhileBought: Race<number> = {
+  first: (root) => root.accounts.createAccount({ name: "buyer", plan: "bought" }, timely),
+  second: (root) => root.plans.deletePlan({ plan: "bought" }, timely),
+  paused: "gatehouse.accounts.create",
+  look: async ({ root }) => (await root.plans.listPlans({}, timely)).plans.length,
+};
+
+const typeBesideTerms: Race<number[]> = {
+  first: (root) => root.types.createType({ name: "exchange", scopeCeiling: ["a"] }, timely),
+  second: (root) => root.terms.createTerms({ document: "api-terms", version: "1", gates: ["none"] }, timely),
+  paused: "gatehouse.types.create",
+  look: async ({ feed }) => {
+    const { accounts } = await feed.resolveAccounts({ names: [{ account: "provider" }] }, timely);
+    const { types, terms } = accounts[0]!.providerRules!;
+    return [types.length, terms.length];
+  },
+};
+
+const endpoint = { name: "read", method: "GET", path: "/weather", resource: "weather.read" };
+const sameEndpoint: Race<number> = {
+  first: (root) => root.catalog.createApi({ name: "one", endpoints: [endpoint] }, timely),
+  second: (root) => root.catalog.createApi({ name: "two", endpoints: [endpoint] }, timely),
+  paused: "gatehouse.catalog.create",
+  look: async ({ root }) => (await root.catalog.listApis({}, timely)).apis.length,
+};
+
+describe("while another change is being made", () => {
+  it("a plan that is being bought is not deleted", async () => {
+    const { outcomes, seen } = await race(withGates, deletedWhileBought);
+    expect(outcomes).toEqual(["OK", "IN_USE"]);
+    expect(seen).toBe(2);
+  });
+
+  it("a type and terms both reach the root's node", async () => {
+    const { outcomes, seen } = await race(withGates, typeBesideTerms);
+    expect(outcomes).toEqual(["OK", "OK"]);
+    expect(seen).toEqual([1, 1]);
+  });
+
+  it("no two APIs take one endpoint", async () => {
+    const { outcomes, seen } = await race(withGates, sameEndpoint);
+    expect(outcomes).toEqual(["OK", "INVALID_FIELD"]);
+    expect(seen).toBe(1);
+  });
+});
+
+describe("without gates", () => {
+  it("an organization is left with a plan that is gone", async () => {
+    const { outcomes, seen } = await race(withoutGates, deletedWhileBought);
+    expect(outcomes).toEqual(["OK", "OK"]);
+    expect(seen).toBe(1);
+  });
+
+  it("of a type and terms that come at once, one is lost to the root's node", async () => {
+    expect((await race(withoutGates, typeBesideTerms)).seen).not.toEqual([1, 1]);
+  });
+
+  it("two APIs take one endpoint", async () => {
+    expect((await race(withoutGates, sameEndpoint)).seen).toBe(2);
+  });
+});
