@@ -28,4 +28,4 @@ export {
   SealError,
   Sealer,
 } from "./sealer.ts";
-export { HASH_LENGTH, hashesEqual, hashSecret } from "./secret-hash.ts";
+export { HASH_LENGTH, hashesEqual, hashSecret, isHash } from "./secret-hash.ts";

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { hashesEqual, hashSecret } from "./secret-hash.ts";
+import { hashesEqual, hashSecret, isHash } from "./secret-hash.ts";
 
 describe("hashes", () => {
   test("are SHA-256 in base64url", () => {
@@ -21,6 +21,23 @@ describe("hashes", () => {
         },
       ),
     );
+  });
+
+  test("are recognized, and nothing else is", () => {
+    fc.assert(
+      fc.property(fc.string({ unit: "binary" }), (text) => expect(isHash(hashSecret(text))).toBe(true)),
+    );
+    const hash = hashSecret("abc");
+    for (const text of [
+      "",
+      ABC_SHA256,
+      `${hash}\n`,
+      `${hash.slice(0, -1)}1`,
+      `${hash.slice(0, -1)}é`,
+      `${hash}A`,
+    ]) {
+      expect(isHash(text)).toBe(false);
+    }
   });
 
   test("of the wrong length or alphabet equal nothing", () => {

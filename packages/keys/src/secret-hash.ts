@@ -13,5 +13,11 @@ export function hashSecret(presented: string): string {
   return hash("sha256", presented, "base64url");
 }
 
+/** Whether a text is a hash as `hashSecret` writes it. */
+export function isHash(text: string): boolean {
+  // The last character has two bits to spare, which are zero.
+  return text.length === HASH_LENGTH && /^[0-9A-Za-z_-]{42}[048AEIMQUYcgkosw]$/.test(text);
+}
+
 /** Whether two hashes are the same, in constant time; false for anything that is not 43 characters. */
 export const hashesEqual: (left: string, right: string) => boolean = constantTimeEquality(HASH_LENGTH);

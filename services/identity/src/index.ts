@@ -23,14 +23,19 @@ import {
 } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import type { IdentityConfig } from "./config.ts";
+import { SeenKeys } from "./domain/activity.ts";
 import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
 import type { Plan } from "./domain/definition.ts";
 import type { Domain } from "./domain/domain.ts";
 import { DEFAULT_PLAN } from "./domain/plan.ts";
 import type { Store } from "./domain/store.ts";
+import { ImportedKeys } from "./imported-keys.ts";
+import { startLoops } from "./loops.ts";
+import { activityGuard } from "./rpc/activity-guard.ts";
 import { auditedGuard } from "./rpc/audited-guard.ts";
 import { routes } from "./rpc/routes.ts";
 import { accountRows } from "./storage/account-row.ts";
+import { DatabaseActivity } from "./storage/activity-store.ts";
 import { auditRows } from "./storage/audit-row.ts";
 import { DatabaseFeed } from "./storage/database-feed.ts";
 import { DatabaseStore } from "./storage/database-store.ts";
@@ -38,7 +43,9 @@ import { definitionRows } from "./storage/definition-row.ts";
 import { invitationRows } from "./storage/invitation-row.ts";
 import { keyRows } from "./storage/key-row.ts";
 import { migrations } from "./storage/migrations/index.ts";
+import { DatabaseNonces } from "./storage/nonce-store.ts";
 import { replayRows } from "./storage/replay-row.ts";
+import { sealedPlaces } from "./storage/reseal-places.ts";
 import { MeteringHoldings } from "./upstream/metering-holdings.ts";
 
 export { type IdentityConfig, readIdentityConfig } from "./config.ts";
@@ -95,10 +102,13 @@ export async function createIdentity(
     const dataSource = await open(config, opened, CHANGE_CONNECTIONS);
     const followed = await open(config, opened, FEED_CONNECTIONS);
     const bus = overrides.bus ?? openBus({ urls: config.natsUrls, name: "identity", log, opened });
-    const ring = (entityIds: readonly string[]) =>
+    const ring = (entityIds: readonly string[]) => {
+      imports.forget();
       bus.publish(bellSubject("identity"), encodeBell({ entityIds }));
+    };
     const changeLog = new ChangeLog({ dataSource, source: "identity", ring });
     const store = wrapStore(new DatabaseStore(dataSource, changeLog));
+    const imports = new ImportedKeys(store);
     const { meteringAddress = () => config.meteringAddress } = overrides;
     const holdings = new MeteringHoldings(meteringAddress, config.serviceSecret.reveal());
     opened.add("metering", () => holdings.close());
@@ -106,7 +116,10 @@ export async function createIdentity(
     const bootstrapped = await bootstrap(domain, plan, config.rootKey?.reveal());
     const trimming = trimLoop(dataSource, log);
     opened.add("trimming", () => trimming.stop());
-    const directory: Directory = { findKey: (keyId) => store.keys.find(keyId) };
+    const directory: Directory = {
+      findKey: (keyId) => store.keys.find(keyId),
+      findImported: (presented) => imports.find(presented),
+    };
     const guard = accessGuard({
       directory,
       format,
@@ -116,9 +129,20 @@ export async function createIdentity(
     });
     const feedLog = new ChangeLog({ dataSource: followed, source: "identity" });
     const feed = new DatabaseFeed(feedLog);
+    const seen = new SeenKeys();
+    const facts = {
+      activity: new DatabaseActivity(followed.manager),
+      nonces: new DatabaseNonces(followed.manager),
+    };
+    startLoops({ domain, seen, ...facts, sealedPlaces: sealedPlaces(dataSource.manager) }, opened, log);
     return {
-      routes: routes(domain, feed).map((route) => translatedRoute(route, databaseFailure)),
-      guard: translatedGuard(auditedGuard(guard, domain, directory), databaseFailure),
+      routes: routes(domain, feed, { ...facts, nowMs }).map((route) =>
+        translatedRoute(route, databaseFailure),
+      ),
+      guard: translatedGuard(
+        activityGuard(auditedGuard(guard, domain, directory), seen, nowMs),
+        databaseFailure,
+      ),
       changeLog,
       bootstrapped,
       ready: async () => {

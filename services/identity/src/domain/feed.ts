@@ -33,6 +33,13 @@ export interface Feed {
   resolveAccounts(
     names: readonly AccountName[],
   ): Promise<{ position: Position; accountIds: (string | undefined)[]; accounts: AccountNode[] }>;
+  /** As `resolveKeys`, by the hashes of imported credentials; the ids are in the order of the hashes. */
+  resolveHashes(hashes: readonly string[]): Promise<{
+    position: Position;
+    keyIds: (string | undefined)[];
+    keys: KeyNode[];
+    accounts: AccountNode[];
+  }>;
   /** Every API of the catalog. */
   catalog(): Promise<{ position: Position; apis: { name: string; endpoints: readonly Endpoint[] }[] }>;
   meters(): Promise<{ position: Position; names: string[] }>;

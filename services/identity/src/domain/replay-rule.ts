@@ -47,7 +47,7 @@ export async function replayed(
 export async function remember(
   change: Change,
   create: Repeatable | undefined,
-  made: { accountId: string; keyId: string },
+  made: Omit<Replay, "digest">,
   at: Date,
 ): Promise<void> {
   if (create === undefined) return;

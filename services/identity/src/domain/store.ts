@@ -1,12 +1,14 @@
 import type { AccountStatus, KeyKind, KeyStatus } from "@gatehouse/access";
 import type { Account, Chain } from "./account.ts";
 import type { AuditEvent } from "./audit.ts";
+import type { AuditReads } from "./audit-store.ts";
 import type { Definition, DefinitionKind } from "./definition.ts";
 import type { DomainEvent } from "./event.ts";
 import type { ImportedReads, ImportedWrites } from "./import-keys.ts";
 import type { Key, KeyInTree } from "./key.ts";
 import type { InvitationReads, InvitationWrites, MemberReads, MemberWrites } from "./member-store.ts";
 import type { Watches } from "./watch-keys.ts";
+import type { WebhookReads, WebhookWrites } from "./webhook-store.ts";
 
 /** What the rules need of a database. Reads outside a change see what is committed. */
 export interface Store extends Reads {
@@ -31,6 +33,8 @@ export interface Reads {
   readonly definitions: DefinitionReads;
   readonly members: MemberReads;
   readonly invitations: InvitationReads;
+  readonly webhooks: WebhookReads;
+  readonly auditEvents: AuditReads;
 }
 
 export interface Change {
@@ -48,6 +52,7 @@ export interface Change {
   readonly members: MemberWrites;
   readonly invitations: InvitationWrites;
   readonly replays: Replays;
+  readonly webhooks: WebhookWrites;
   audit(event: AuditEvent): Promise<void>;
   /**
    * Tells those who listen of what no audited mutation says, such as a key that fell silent. What mutations say is

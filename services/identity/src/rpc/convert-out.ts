@@ -6,13 +6,14 @@ import {
   type AccountSchema,
   type GetPlanUsageResponseSchema,
   type KeySchema,
+  LeakAction,
   LeakPolicy,
   SigningAlgorithm,
   AccountStatus as WireAccountStatus,
   KeyKind as WireKeyKind,
   KeyStatus as WireKeyStatus,
 } from "@gatehouse/proto/identity";
-import type { Account } from "../domain/account.ts";
+import type { Account, LeakPolicy as DomainLeakPolicy } from "../domain/account.ts";
 import type { PlanCount, PlanUsage } from "../domain/get-plan-usage.ts";
 import type { Key } from "../domain/key.ts";
 
@@ -96,6 +97,20 @@ export function keyMessage(key: Key) {
 function signingMessage({ algorithm, keys, strictReplay }: SigningNode) {
   const publicKey = algorithm === "ED25519" ? (keys[0]?.value ?? "") : "";
   return { algorithm: SigningAlgorithm[algorithm], publicKey, strictReplay };
+}
+
+/** What was done about a leaked credential: what the policy says. */
+export function leakActionOf(policy: DomainLeakPolicy | undefined): LeakAction {
+  switch (policy) {
+    case "DISABLE":
+      return LeakAction.DISABLED;
+    case "REVOKE":
+      return LeakAction.REVOKED;
+    case "NOTIFY":
+      return LeakAction.NOTIFIED;
+    case undefined:
+      return LeakAction.UNSPECIFIED;
+  }
 }
 
 /** Why a create's answer has no secret: a secret is shown once, and a replayed answer is the second time. */

@@ -1,23 +1,30 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { accountState, keyState } from "@gatehouse/access/wire";
+import { isHash } from "@gatehouse/keys";
 import { type ChangeSchema, FeedService, type PositionSchema } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
+import { type ActivityStore, recordActivity } from "../domain/activity.ts";
 import type { Endpoint } from "../domain/definition.ts";
 import type { Entity, Feed, Position } from "../domain/feed.ts";
 import { Fields } from "../domain/fields.ts";
-import { notYet } from "./not-yet.ts";
+import { claimNonce, type NonceStore } from "../domain/nonces.ts";
+import { unixMs } from "./convert-in.ts";
 
 /** Names, ids or changes in one answer: with what hangs on them, as much as one message should hold. */
 const MAX_BATCH = 1000;
 /** Longer than any id, slug or `org/sub`. */
 const MAX_NAME = 130;
 
-export function feedService(feed: Feed): Route<Principal> {
+/** What followers tell that is no change. */
+export interface Facts {
+  readonly activity: ActivityStore;
+  readonly nonces: NonceStore;
+  readonly nowMs: () => number;
+}
+
+export function feedService(feed: Feed, { activity, nonces, nowMs }: Facts): Route<Principal> {
   return route<typeof FeedService, Principal>(FeedService, {
-    resolveHashes: notYet,
-    recordActivity: notYet,
-    claimNonce: notYet,
     async getHead() {
       return { head: positionMessage(await feed.head()) };
     },
@@ -55,6 +62,33 @@ export function feedService(feed: Feed): Route<Principal> {
         keys: keys.map(keyState),
         accounts: accounts.map(accountState),
       };
+    },
+
+    async resolveHashes({ hashes }) {
+      const fields = new Fields();
+      checkBatch(fields, "hashes", hashes.length);
+      for (const [index, hash] of hashes.slice(0, MAX_BATCH).entries()) {
+        if (!isHash(hash)) fields.wrong(`hashes[${index}]`, "must be a SHA-256 in base64url");
+      }
+      fields.check();
+      const { position, keyIds, keys, accounts } = await feed.resolveHashes(hashes);
+      return {
+        position: positionMessage(position),
+        keyIds: keyIds.map((id) => id ?? ""),
+        keys: keys.map(keyState),
+        accounts: accounts.map(accountState),
+      };
+    },
+
+    async recordActivity({ activities }) {
+      const uses = activities.map(({ keyId, lastUsedAt }) => ({ keyId, lastUsedMs: unixMs(lastUsedAt) }));
+      await recordActivity(activity, uses, nowMs());
+      return {};
+    },
+
+    async claimNonce({ keyId, nonce, expiresAt }) {
+      const claim = { keyId, nonce, expiresAtMs: unixMs(expiresAt) };
+      return { claimed: await claimNonce(nonces, claim, nowMs()) };
     },
 
     async resolveCatalog() {

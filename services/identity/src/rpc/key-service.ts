@@ -5,20 +5,19 @@ import { type ChangedKey, disableKey, enableKey, revokeKey } from "../domain/cha
 import { createKey } from "../domain/create-key.ts";
 import type { Domain } from "../domain/domain.ts";
 import { getKey, whoAmI } from "../domain/get.ts";
+import { importKeys } from "../domain/import-keys.ts";
 import type { AskedOfKey } from "../domain/key-fields.ts";
 import { listKeys } from "../domain/list.ts";
+import { reportLeak } from "../domain/report-leak.ts";
 import { rotateKey } from "../domain/rotate-key.ts";
 import { updateKey } from "../domain/update-key.ts";
 import { algorithmName, durationMs, keyStatusName, kindName, unixMs } from "./convert-in.ts";
-import { reasonWithheld } from "./convert-out.ts";
+import { keyMessage, leakActionOf, reasonWithheld } from "./convert-out.ts";
 import { neverStored } from "./never-stored.ts";
-import { notYet } from "./not-yet.ts";
 import { shownKeyMessage } from "./shown-key-message.ts";
 
 export function keyService(domain: Domain): Route<Principal> {
   return route<typeof KeyService, Principal>(KeyService, {
-    importKeys: notYet,
-    reportLeak: notYet,
     async createKey(request, call) {
       const { account, parentKey, signing, idempotencyKey } = request;
       const created = await createKey(domain, call.principal, {
@@ -86,6 +85,34 @@ export function keyService(domain: Domain): Route<Principal> {
 
     async revokeKey({ key }, call) {
       return changedMessage(await revokeKey(domain, call.principal, key));
+    },
+
+    async importKeys({ account, keys, idempotencyKey }, call) {
+      const imported = await importKeys(domain, call.principal, {
+        account,
+        keys: keys.map(({ hash, prefix, start, name, kind, roles, scopes, labels, expiresAt }) => ({
+          hash,
+          prefix,
+          start,
+          name,
+          kind: kindName(kind),
+          roles,
+          scopes,
+          labels,
+          expiresAtMs: unixMs(expiresAt),
+        })),
+        idempotencyKey,
+      });
+      const { freshness, replayed } = imported;
+      return { keys: imported.keys.map(keyMessage), freshness, replayed };
+    },
+
+    async reportLeak({ secrets, source }, call) {
+      const { reports, freshness } = await reportLeak(domain, call.principal, { secrets, source });
+      return {
+        reports: reports.map(({ keyId, policy }) => ({ keyId: keyId ?? "", action: leakActionOf(policy) })),
+        freshness,
+      };
     },
 
     async whoAmI(_request, call) {

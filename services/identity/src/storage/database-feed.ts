@@ -7,6 +7,7 @@ import type { AccountName } from "../domain/store.ts";
 import { AccountReader } from "./account-reads.ts";
 import { type AccountRow, accountOf, accountRows } from "./account-row.ts";
 import { definitionOf, definitionRows } from "./definition-row.ts";
+import { ImportedReader } from "./imported-keys.ts";
 import { type KeyRow, keyOf, keyRows } from "./key-row.ts";
 import { streamSnapshot } from "./snapshot.ts";
 
@@ -40,19 +41,17 @@ export class DatabaseFeed implements Feed {
   }
 
   resolveKeys(keyIds: readonly string[]) {
+    return this.#changeLog.snapshot(async (manager, position) => ({
+      position,
+      ...(await readKeys(manager, keyIds)),
+    }));
+  }
+
+  resolveHashes(hashes: readonly string[]) {
     return this.#changeLog.snapshot(async (manager, position) => {
-      const keys = await manager.query<KeyRow[]>(
-        `SELECT * FROM key WHERE id = ANY ($1)
-         UNION ALL
-         SELECT p.* FROM key p
-         WHERE p.id IN (SELECT parent_key_id FROM key WHERE id = ANY ($1)) AND p.id <> ALL ($1)`,
-        [keyIds],
-      );
-      const accounts = await readChains(
-        manager,
-        keys.map((key) => key.account_id),
-      );
-      return { position, keys: keys.map(keyOf), accounts };
+      const found = await new ImportedReader(manager).find(hashes);
+      const keyIds = hashes.map((hash) => found.get(hash));
+      return { position, keyIds, ...(await readKeys(manager, [...found.values()])) };
     });
   }
 
@@ -88,6 +87,22 @@ export class DatabaseFeed implements Feed {
       this.#snapshots--;
     }
   }
+}
+
+/** The keys with their parent keys, and their accounts up to the root. */
+async function readKeys(manager: EntityManager, keyIds: readonly string[]) {
+  const keys = await manager.query<KeyRow[]>(
+    `SELECT * FROM key WHERE id = ANY ($1)
+     UNION ALL
+     SELECT p.* FROM key p
+     WHERE p.id IN (SELECT parent_key_id FROM key WHERE id = ANY ($1)) AND p.id <> ALL ($1)`,
+    [keyIds],
+  );
+  const accounts = await readChains(
+    manager,
+    keys.map((key) => key.account_id),
+  );
+  return { keys: keys.map(keyOf), accounts };
 }
 
 /** The accounts and all their ancestors, each once. */

@@ -2,14 +2,23 @@ import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import { overloaded } from "@gatehouse/service/failure";
 import type { DataSource, EntityManager } from "typeorm";
 import type { AuditEvent } from "../domain/audit.ts";
+import type { DomainEvent } from "../domain/event.ts";
+import { eventsOfChange } from "../domain/event-of-change.ts";
 import type { Change, Committed, Store } from "../domain/store.ts";
 import { AccountReader } from "./account-reads.ts";
 import { AccountWriter } from "./account-writes.ts";
+import { DatabaseWatches } from "./activity-watches.ts";
+import { AuditReader } from "./audit-reads.ts";
 import { auditRow, auditRows } from "./audit-row.ts";
 import { DefinitionReader, DefinitionWriter } from "./definition-store.ts";
+import { ImportedReader, ImportedWriter } from "./imported-keys.ts";
+import { type OutgoingEvent, putOut } from "./event-outbox.ts";
+import { InvitationReader, InvitationWriter } from "./invitation-store.ts";
 import { KeyReader } from "./key-reads.ts";
 import { KeyWriter } from "./key-writes.ts";
+import { MemberReader, MemberWriter } from "./member-store.ts";
 import { ReplayStore } from "./replay-store.ts";
+import { WebhookReader, WebhookWriter } from "./webhook-store.ts";
 
 /**
  * Changes under way, those waiting for a connection included: at some 300 a second even the last of them gets
@@ -21,17 +30,34 @@ const MAX_CHANGES = 500;
 export class DatabaseStore implements Store {
   readonly accounts: AccountReader;
   readonly keys: KeyReader;
+  readonly imported: ImportedReader;
   readonly definitions: DefinitionReader;
+  readonly members: MemberReader;
+  readonly invitations: InvitationReader;
+  readonly webhooks: WebhookReader;
+  readonly auditEvents: AuditReader;
   readonly #manager: EntityManager;
+  readonly #tell: (events: readonly OutgoingEvent[]) => void;
   readonly #changeLog: ChangeLog;
   #underWay = 0;
 
-  constructor(dataSource: DataSource, changeLog: ChangeLog) {
+  /** `tell` is called after each commit with the events that went out with it. Must not throw: the commit stands. */
+  constructor(
+    dataSource: DataSource,
+    changeLog: ChangeLog,
+    tell: (events: readonly OutgoingEvent[]) => void = () => {},
+  ) {
+    this.#tell = tell;
     this.#manager = dataSource.manager;
     this.#changeLog = changeLog;
     this.accounts = new AccountReader(this.#manager);
     this.keys = new KeyReader(this.#manager);
+    this.imported = new ImportedReader(this.#manager);
     this.definitions = new DefinitionReader(this.#manager);
+    this.members = new MemberReader(this.#manager);
+    this.webhooks = new WebhookReader(this.#manager);
+    this.auditEvents = new AuditReader(this.#manager);
+    this.invitations = new InvitationReader(this.#manager);
   }
 
   /** Throws Failure OVERLOADED too, and BUSY where a gate stays shut. */
@@ -39,7 +65,13 @@ export class DatabaseStore implements Store {
     if (this.#underWay >= MAX_CHANGES) throw overloaded("as many changes are waiting as may be");
     this.#underWay++;
     try {
-      return await this.#changeLog.commit((tx) => work(changeIn(tx)));
+      let raised: OutgoingEvent[] = [];
+      const committed = await this.#changeLog.commit((tx) => {
+        raised = [];
+        return work(changeIn(tx, raised));
+      });
+      if (raised.length > 0) this.#tell(raised);
+      return committed;
     } finally {
       this.#underWay--;
     }
@@ -50,15 +82,26 @@ export class DatabaseStore implements Store {
   }
 }
 
-function changeIn(tx: Tx): Change {
+function changeIn(tx: Tx, raised: OutgoingEvent[]): Change {
+  const raise = async (event: DomainEvent) => {
+    raised.push(await putOut(tx.manager, event));
+  };
   return {
     gate: (gates) => tx.gate(gates),
     accounts: new AccountWriter(tx),
     keys: new KeyWriter(tx),
+    imported: new ImportedWriter(tx),
+    watches: new DatabaseWatches(tx.manager),
     definitions: new DefinitionWriter(tx),
+    members: new MemberWriter(tx),
+    invitations: new InvitationWriter(tx.manager),
     replays: new ReplayStore(tx.manager),
-    audit: (event) => writeAudit(tx.manager, event),
-    raise: async () => {},
+    webhooks: new WebhookWriter(tx.manager),
+    async audit(event) {
+      await writeAudit(tx.manager, event);
+      for (const told of eventsOfChange(event)) await raise(told);
+    },
+    raise,
   };
 }
 

@@ -8,6 +8,8 @@ export interface ReplayRow {
   digest: string;
   account_id: string;
   key_id: string;
+  /** All keys, where it made more than one. */
+  key_ids: string[];
   created_at: Date;
 }
 
@@ -20,6 +22,7 @@ export const replayRows = new EntitySchema<ReplayRow>({
     digest: { type: "text" },
     account_id: { type: "text" },
     key_id: { type: "text" },
+    key_ids: { type: "text", array: true },
     created_at: { type: "timestamptz" },
   },
 });

@@ -17,12 +17,15 @@ export class ReplayStore implements Replays {
       ...columnsOf(name),
       created_at: MoreThan(since),
     });
-    return row === null ? undefined : { digest: row.digest, accountId: row.account_id, keyId: row.key_id };
+    if (row === null) return undefined;
+    const { digest, account_id: accountId, key_id: keyId, key_ids: keyIds } = row;
+    return { digest, accountId, keyId, ...(keyIds.length > 0 && { keyIds }) };
   }
 
   async remember(name: ReplayName, replay: Replay, at: Date, since: Date): Promise<void> {
-    const { digest, accountId, keyId } = replay;
-    const row = { ...columnsOf(name), digest, account_id: accountId, key_id: keyId, created_at: at };
+    const { digest, accountId, keyId, keyIds = [] } = replay;
+    const made = { digest, account_id: accountId, key_id: keyId, key_ids: [...keyIds] };
+    const row = { ...columnsOf(name), ...made, created_at: at };
     await this.#manager.upsert(replayRows, row, ["caller_account_id", "rpc", "idempotency_key"]);
     // Skips what another transaction is forgetting, so that two never wait for each other here.
     await this.#manager.query(
