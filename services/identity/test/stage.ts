@@ -1,0 +1,101 @@
+import type { AuditEvent } from "../src/domain/audit.ts";
+import type { Change, Store } from "../src/domain/store.ts";
+import { type System, startSystem } from "./system.ts";
+
+/** A test that gets here has found two changes that neither finish nor wait: a bug of the test. */
+const OVERLAP_DEADLINE_MS = 5000;
+const LOOK_EVERY_MS = 2;
+
+export interface Overlap<A, B> {
+  readonly first: PromiseSettledResult<A>;
+  readonly second: PromiseSettledResult<B>;
+}
+
+/** An identity whose changes are made to overlap, and whose gates can be taken away for the negative controls. */
+export interface Stage {
+  readonly system: System;
+  /** Runs `work` with gates that keep nobody out. */
+  withoutGates<T>(work: () => Promise<T>): Promise<T>;
+  /**
+   * Runs `second` while `first`, which does `action`, has written and not committed; `first` commits once `second`
+   * is done, or waits for it.
+   */
+  overlap<A, B>(action: string, first: () => Promise<A>, second: () => Promise<B>): Promise<Overlap<A, B>>;
+}
+
+export async function openStage(overrides: Parameters<typeof startSystem>[0] = {}): Promise<Stage> {
+  let gated = true;
+  let held: { action: string; reached: () => void; letGo: Promise<void> } | undefined;
+
+  async function hold(event: AuditEvent): Promise<void> {
+    if (held === undefined || event.action !== held.action) return;
+    const { reached, letGo } = held;
+    // Only the first of them: a second may be of the same action.
+    held = undefined;
+    reached();
+    await letGo;
+  }
+  function staged(change: Change): Change {
+    return {
+      ...change,
+      gate: async (gates) => {
+        if (gated) await change.gate(gates);
+      },
+      audit: async (event) => {
+        await change.audit(event);
+        await hold(event);
+      },
+    };
+  }
+  const wrapStore = (store: Store): Store => ({
+    ...store,
+    recordRefusal: (event) => store.recordRefusal(event),
+    change: (work) => store.change((change) => work(staged(change))),
+  });
+  const system = await startSystem({ ...overrides, wrapStore });
+
+  return {
+    system,
+    async withoutGates(work) {
+      gated = false;
+      try {
+        return await work();
+      } finally {
+        gated = true;
+      }
+    },
+    async overlap(action, first, second) {
+      const [reached, letGo] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      held = { action, reached: reached.resolve, letGo: letGo.promise };
+      const running = first();
+      // Where it fails before it has written anything, that is what the test is to see.
+      await Promise.race([reached.promise, running]);
+      const overlapping = second();
+      await doneOrWaiting(system, overlapping);
+      letGo.resolve();
+      const [one, two] = await Promise.allSettled([running, overlapping]);
+      return { first: one, second: two };
+    },
+  };
+}
+
+/** Some transaction of the database waits for another, or the call is over. */
+async function doneOrWaiting({ sql }: System, call: Promise<unknown>): Promise<void> {
+  let done = false;
+  const over = call.then(
+    () => (done = true),
+    () => (done = true),
+  );
+  const giveUpMs = performance.now() + OVERLAP_DEADLINE_MS;
+  while (!done) {
+    const { rows } = await sql.query("SELECT FROM pg_locks WHERE NOT granted");
+    if (rows.length > 0) return;
+    if (performance.now() > giveUpMs) throw new Error("neither done nor waiting");
+    await Promise.race([over, new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS))]);
+  }
+}
+
+/** `OK`, or the reason that a call failed with. */
+export function outcomeOf(result: PromiseSettledResult<unknown>): string {
+  return result.status === "fulfilled" ? "OK" : (result.reason as { reason: string }).reason;
+}
