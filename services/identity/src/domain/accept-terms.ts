@@ -6,7 +6,7 @@ import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 
 const MAX_DOCUMENT = 63;
-const MAX_VERSION = 100;
+const MAX_VERSION = 63;
 
 /** As the caller sent it; empty where it said nothing. */
 export interface AcceptTermsRequest {
