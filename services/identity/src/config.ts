@@ -15,6 +15,10 @@ const spec = {
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
   /** The proxies whose X-Forwarded-For is believed. */
   trustedProxies: optional(addressList("GATEHOUSE_TRUSTED_PROXIES")),
+  /** Lets webhooks be at `http` and at any address, a private one too. For development and tests. */
+  insecureWebhooks: settings.flag("GATEHOUSE_WEBHOOK_INSECURE", false),
+  /** How long the audit is kept, in days. */
+  auditRetentionDays: settings.integer("GATEHOUSE_AUDIT_RETENTION_DAYS", { min: 1, max: 36_500 }, 400),
   /** Used at the first start only. */
   rootKey: optional(settings.secret("GATEHOUSE_ROOT_KEY")),
   /** Where the first start leaves a root key that was not handed in. */

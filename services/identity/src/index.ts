@@ -23,6 +23,7 @@ import {
 } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import type { IdentityConfig } from "./config.ts";
+import { deliverEvents, type EventDelivery, publishEvents } from "./deliver-events.ts";
 import { SeenKeys } from "./domain/activity.ts";
 import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
 import type { Plan } from "./domain/definition.ts";
@@ -36,6 +37,7 @@ import { auditedGuard } from "./rpc/audited-guard.ts";
 import { routes } from "./rpc/routes.ts";
 import { accountRows } from "./storage/account-row.ts";
 import { DatabaseActivity } from "./storage/activity-store.ts";
+import { sweepAudit } from "./storage/audit-reads.ts";
 import { auditRows } from "./storage/audit-row.ts";
 import { DatabaseFeed } from "./storage/database-feed.ts";
 import { DatabaseStore } from "./storage/database-store.ts";
@@ -46,6 +48,7 @@ import { migrations } from "./storage/migrations/index.ts";
 import { DatabaseNonces } from "./storage/nonce-store.ts";
 import { replayRows } from "./storage/replay-row.ts";
 import { sealedPlaces } from "./storage/reseal-places.ts";
+import { webhookRows } from "./storage/webhook-row.ts";
 import { MeteringHoldings } from "./upstream/metering-holdings.ts";
 
 export { type IdentityConfig, readIdentityConfig } from "./config.ts";
@@ -107,15 +110,32 @@ export async function createIdentity(
       bus.publish(bellSubject("identity"), encodeBell({ entityIds }));
     };
     const changeLog = new ChangeLog({ dataSource, source: "identity", ring });
-    const store = wrapStore(new DatabaseStore(dataSource, changeLog));
+    let delivery: EventDelivery | undefined;
+    const database = new DatabaseStore(dataSource, changeLog, (events) => {
+      publishEvents(bus, events);
+      delivery?.poke();
+    });
+    const store = wrapStore(database);
     const imports = new ImportedKeys(store);
     const { meteringAddress = () => config.meteringAddress } = overrides;
     const holdings = new MeteringHoldings(meteringAddress, config.serviceSecret.reveal());
     opened.add("metering", () => holdings.close());
-    const domain: Domain = { store, format, sealer, holdings, nowMs };
+    const domain: Domain = {
+      store,
+      format,
+      sealer,
+      holdings,
+      insecureWebhooks: config.insecureWebhooks,
+      nowMs,
+    };
     const bootstrapped = await bootstrap(domain, plan, config.rootKey?.reveal());
     const trimming = trimLoop(dataSource, log);
     opened.add("trimming", () => trimming.stop());
+    const forgetting = auditLoop(dataSource, config.auditRetentionDays, nowMs, log);
+    opened.add("forgetting", () => forgetting.stop());
+    const { insecureWebhooks: insecure } = config;
+    delivery = deliverEvents({ dataSource: followed, sealer, insecure, nowMs, log });
+    opened.add("delivery", delivery.stop);
     const directory: Directory = {
       findKey: (keyId) => store.keys.find(keyId),
       findImported: (presented) => imports.find(presented),
@@ -160,7 +180,7 @@ async function open(config: IdentityConfig, opened: Disposables, poolSize: numbe
   const dataSource = await openDatabase({
     url: config.databaseUrl.reveal(),
     schema: "identity",
-    entities: [accountRows, keyRows, invitationRows, definitionRows, auditRows, replayRows],
+    entities: [accountRows, keyRows, invitationRows, definitionRows, auditRows, replayRows, webhookRows],
     migrations,
     poolSize,
   });
@@ -174,6 +194,16 @@ function trimLoop(dataSource: DataSource, log: Log): Loop {
     everyMs: TRIM_EVERY_MS,
     backoff: { minMs: TRIM_EVERY_MS, maxMs: TRIM_EVERY_MS },
     run: () => trimChanges(dataSource.manager),
+    log,
+  });
+}
+
+function auditLoop(dataSource: DataSource, days: number, nowMs: () => number, log: Log): Loop {
+  return runLoop({
+    name: "forget the oldest audit events",
+    everyMs: TRIM_EVERY_MS,
+    backoff: { minMs: TRIM_EVERY_MS, maxMs: TRIM_EVERY_MS },
+    run: () => sweepAudit(dataSource.manager, new Date(nowMs() - days * 86_400_000)),
     log,
   });
 }

@@ -89,7 +89,7 @@ export function auditedAccount(account: Account): unknown {
 
 /** A key as the audit shows it. */
 export function auditedKey(key: Key): unknown {
-  const { secretHashes: _, retiringHashes, signing, id: __, createdAt: ___, updatedAt: ____, ...shown } = key;
+  const { secretHashes: _, retiringHashes, signing, createdAt: __, updatedAt: ___, ...shown } = key;
   return {
     ...shown,
     signing: signing && { algorithm: signing.algorithm, strictReplay: signing.strictReplay },

@@ -10,5 +10,7 @@ export interface Domain {
   readonly sealer: Sealer;
   /** What metering holds for accounts. */
   readonly holdings: Holdings;
+  /** Webhooks may be at `http` addresses; for development and tests. */
+  readonly insecureWebhooks: boolean;
   readonly nowMs: () => number;
 }

@@ -48,3 +48,18 @@ export function auditRow(event: AuditEvent): AuditRow {
     account_path: [...event.accountPath],
   };
 }
+
+export function auditEventOf(row: AuditRow): AuditEvent {
+  return {
+    id: row.id,
+    at: row.at,
+    actorKeyId: row.actor_key_id,
+    actorAccountId: row.actor_account_id,
+    action: row.action,
+    target: row.target,
+    outcome: row.outcome,
+    before: row.before,
+    after: row.after,
+    accountPath: row.account_path,
+  };
+}

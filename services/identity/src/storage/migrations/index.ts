@@ -4,6 +4,7 @@ import { CeilingsDefinitions1763800000000 } from "./1763800000000-ceilings-defin
 import { ActivityNonces1763900000300 } from "./1763900000300-activity-nonces.ts";
 import { MetersDefined1763900010000 } from "./1763900010000-meters-defined.ts";
 import { MembersInvitations1763900030000 } from "./1763900030000-members-invitations.ts";
+import { EventsWebhooks1763900050000 } from "./1763900050000-events-webhooks.ts";
 import { AccountsByType1763900060000 } from "./1763900060000-accounts-by-type.ts";
 
 /** In the order in which they run. */
@@ -13,5 +14,6 @@ export const migrations: (new () => MigrationInterface)[] = [
   ActivityNonces1763900000300,
   MetersDefined1763900010000,
   MembersInvitations1763900030000,
+  EventsWebhooks1763900050000,
   AccountsByType1763900060000,
 ];
