@@ -7,10 +7,11 @@ import { Fields } from "./fields.ts";
 import { requireRoles } from "./grant-rule.ts";
 import { type Invitation, invitationIdOf, membersGate, statusOf, tokenMatches } from "./invitation.ts";
 import { requireOffered } from "./invite.ts";
-import type { Key } from "./key.ts";
 import { auditedMember, type Member } from "./member.ts";
 import { mintKey } from "./new-key.ts";
-import { keysGate, requireRoomForKey } from "./plan-rule.ts";
+import { requireFeatures } from "./plan-feature-rule.ts";
+import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "./plan-rule.ts";
+import { type ShownKey, showKey } from "./show-key.ts";
 import type { Change } from "./store.ts";
 
 /** As the caller sent it; empty where it said nothing. */
@@ -22,7 +23,7 @@ export interface AcceptInvitationRequest {
 
 export interface Accepted {
   readonly member: Member;
-  readonly key: Key;
+  readonly key: ShownKey;
   readonly secret: string;
   readonly freshness: string;
 }
@@ -53,8 +54,10 @@ export async function acceptInvitation(domain: Domain, request: AcceptInvitation
       const { invitation, owner } = await stillStanding(domain, change, offered.id);
       const at = new Date(domain.nowMs());
       const { earlier, userId } = await requireNoMember(change, account, wanted.subject, at);
-      await requireRoomForKey(change, owner, invitation.keyKind);
       const { keyKind: kind, roles, email } = invitation;
+      await requireFeatures(change, owner, { kind, roles });
+      await requireRoomForKey(change, owner, kind);
+      await requireRoomForLivingKey(change, owner, kind);
       const name = wanted.keyName || (await freeName(change, account));
       const { key, secret } = mintKey(
         domain.format,
@@ -77,7 +80,8 @@ export async function acceptInvitation(domain: Domain, request: AcceptInvitation
       const before = earlier && auditedMember(earlier);
       const after = { ...auditedMember(member), invitation: invitation.id, key: auditedKey(key) };
       await change.audit(done(attempt, at, { target: userId, account, before, after }));
-      return { member, key, secret };
+      const view = { key, parent: undefined, chain: owner };
+      return { member, key: await showKey(change, view, at.getTime()), secret };
     });
     return { ...value, freshness };
   });

@@ -1,10 +1,11 @@
 import type { Principal } from "@gatehouse/access";
-import { busy, denied, notFound } from "@gatehouse/service/failure";
+import { busy, notFound } from "@gatehouse/service/failure";
 import type { Account } from "./account.ts";
 import { reliedOnBy, stillAlive } from "./actor.ts";
 import type { Domain } from "./domain.ts";
 import { membersGate } from "./invitation.ts";
 import type { Key } from "./key.ts";
+import { requireMayManage } from "./manage-key-rule.ts";
 import type { Member } from "./member.ts";
 import type { Change, Committed } from "./store.ts";
 
@@ -51,8 +52,7 @@ export async function changeMember<T>(
 
 /** Throws Failure KEY_KIND_DENIED where a master key is changed by any other. */
 export function requireMayChange({ caller, keys }: MemberInChange): void {
-  if (caller.view.key.kind === "MASTER" || !keys.some(({ kind }) => kind === "MASTER")) return;
-  throw denied("KEY_KIND_DENIED", "only a master key changes a master key");
+  for (const key of keys) requireMayManage(caller, key);
 }
 
 async function personalKeys(change: Change, { keyIds }: Member): Promise<Key[]> {

@@ -10,6 +10,7 @@ import { findAccount } from "./find-in-reach.ts";
 import { requireCovered, requireRoles } from "./grant-rule.ts";
 import { auditedInvitation, type Invitation, membersGate, mintToken } from "./invitation.ts";
 import { mintKey } from "./new-key.ts";
+import { requireFeatures } from "./plan-feature-rule.ts";
 import type { Change } from "./store.ts";
 
 /** As the caller sent it; empty where it said nothing. */
@@ -56,6 +57,7 @@ export function invite(domain: Domain, actor: Principal, request: InviteRequest)
       }
       requireRoles(owner, "roles", roles);
       requireOffered(domain, inviter, owner, wanted);
+      await requireFeatures(change, owner, { kind: keyKind, roles });
       const at = new Date(domain.nowMs());
       await requireRoomForInvitation(change, accountId, at);
       const id = mintId("inv");

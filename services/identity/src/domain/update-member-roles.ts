@@ -9,6 +9,7 @@ import { findAccount } from "./find-in-reach.ts";
 import { requireRoles } from "./grant-rule.ts";
 import { requireOffered } from "./invite.ts";
 import { auditedMember, type Member } from "./member.ts";
+import { requireFeatures } from "./plan-feature-rule.ts";
 
 /** As the caller sent it; empty where it said nothing. */
 export interface UpdateMemberRolesRequest {
@@ -48,6 +49,7 @@ export function updateMemberRoles(
         // Roles only allow, so what is added is all that can make a key wider; taking away needs nothing.
         const added = roles.filter((role) => !heldByAll(role, found));
         requireOffered(domain, caller, owner, { roles: added, keyKind: "ACCOUNT" });
+        await requireFeatures(change, owner, { roles: added });
         if (added.length === 0 && [member, ...keys].every((held) => held.roles.length === roles.length)) {
           return member;
         }

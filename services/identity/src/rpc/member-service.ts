@@ -19,8 +19,8 @@ import { removeMember } from "../domain/remove-member.ts";
 import { revokeInvitation } from "../domain/revoke-invitation.ts";
 import { updateMemberRoles } from "../domain/update-member-roles.ts";
 import { durationMs, invitationStatusName, kindName } from "./convert-in.ts";
-import { keyMessage } from "./convert-out.ts";
 import { neverStored } from "./never-stored.ts";
+import { shownKeyMessage } from "./shown-key-message.ts";
 
 export function memberService(domain: Domain): Route<Principal> {
   return route<typeof MemberService, Principal>(MemberService, {
@@ -55,7 +55,7 @@ export function memberService(domain: Domain): Route<Principal> {
     async acceptInvitation({ token, subject, keyName }, call) {
       const { member, key, secret, freshness } = await acceptInvitation(domain, { token, subject, keyName });
       neverStored(call);
-      return { member: memberMessage(member), key: keyMessage(key), secret, freshness };
+      return { member: memberMessage(member), key: shownKeyMessage(key), secret, freshness };
     },
 
     async listMembers({ account, pageSize, pageToken }, call) {
