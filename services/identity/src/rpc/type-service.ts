@@ -2,6 +2,7 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type TypeSchema, TypeService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
+import { TYPES } from "../domain/account-types.ts";
 import {
   createDefinition,
   deleteDefinition,
@@ -11,7 +12,6 @@ import {
 } from "../domain/define.ts";
 import type { Definition, DefinitionBodies } from "../domain/definition.ts";
 import type { Domain } from "../domain/domain.ts";
-import { TYPES } from "../domain/types.ts";
 import { maskOf, timesOf } from "./definition-message.ts";
 
 export function typeService(domain: Domain): Route<Principal> {
