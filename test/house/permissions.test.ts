@@ -5,6 +5,8 @@ import { repositoryRoot, textOf } from "./repository.ts";
 
 /** A living key may always ask who it is. */
 const NEEDS_NO_SCOPE = ["gatehouse.identity.v1.KeyService/WhoAmI"];
+/** What it takes is in the request. */
+const TAKES_NO_KEY = ["gatehouse.identity.v1.MemberService/AcceptInvitation"];
 const SCOPE = /^gatehouse\.([a-z][a-z-]*\.[a-z][a-z-]*|verify)$/;
 
 function offences(rules: readonly RpcRule[]): string[] {
@@ -15,6 +17,8 @@ function offences(rules: readonly RpcRule[]): string[] {
         return [`${name} does not say who may call it`];
       case "SERVICE":
         return scope === "" ? [] : [`${name} is called by services, which hold no scopes`];
+      case "ANYONE":
+        return scope === "" && TAKES_NO_KEY.includes(name) ? [] : [`${name} lets anyone in`];
       default:
         return SCOPE.test(scope) || (scope === "" && NEEDS_NO_SCOPE.includes(name))
           ? []
@@ -41,6 +45,7 @@ describe("every RPC says who may call it", async () => {
     { ...rule, scope: "gatehouse.keys" },
     { ...rule, scope: "gatehouse.keys.*" },
     { ...rule, caller: "SERVICE" },
+    { ...rule, caller: "ANYONE", scope: "" },
   ])("and $caller with %o is an offence", (offence) => {
     expect(offences([rule, offence])).toHaveLength(1);
   });
