@@ -4,6 +4,7 @@ import type { Position } from "@gatehouse/changefeed";
 import { KeyFormat, mintId, newPepper, parsePepper } from "@gatehouse/keys";
 import {
   FeedService,
+  HoldingService,
   IngestService,
   LeaseService,
   LimitService,
@@ -173,6 +174,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
     httpAddress: server.httpAddress,
     limits: (key: TestKey) => as(LimitService, key.presented),
     usage: (key: TestKey) => as(UsageService, key.presented),
+    holdings: (credential: string = SERVICE_SECRET) => as(HoldingService, credential),
     leases: as(LeaseService, SERVICE_SECRET),
     ingest: as(IngestService, SERVICE_SECRET),
     feed: as(FeedService, SERVICE_SECRET),

@@ -1,0 +1,48 @@
+import { mintId } from "@gatehouse/keys";
+import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
+
+const timely = { timeoutMs: 5000 };
+const identity = new IdentityLog();
+const root = identity.key(identity.root);
+let postgres: TestPostgres;
+let metering: TestMetering;
+
+beforeAll(async () => {
+  postgres = await startTestPostgres();
+  metering = await startMetering(postgres.url, identity);
+});
+afterAll(async () => {
+  await metering?.stop();
+  await postgres?.stop();
+});
+
+test("nothing is held for an account, also where identity made it a moment ago", async () => {
+  const { id } = identity.account(identity.root, "just-made");
+  expect((await metering.holdings().getHoldings({ accountId: id }, timely)).holdings).toEqual([]);
+});
+
+test("what is no account has no holdings to tell of", async () => {
+  const unknown = metering.holdings().getHoldings({ accountId: mintId("acc") }, timely);
+  await expect(unknown).rejects.toMatchObject({ code: "NOT_FOUND" });
+  for (const accountId of ["", "just-made", mintId("key")]) {
+    const malformed = metering.holdings().getHoldings({ accountId }, timely);
+    await expect(malformed).rejects.toMatchObject({ violations: [{ field: "account_id" }] });
+  }
+});
+
+test("without identity there is no answer for an account that is not known", async () => {
+  identity.up = false;
+  try {
+    const unknown = () => metering.holdings().getHoldings({ accountId: mintId("acc") }, timely);
+    await vi.waitFor(() => expect(unknown()).rejects.toMatchObject({ reason: "SOURCE_UNAVAILABLE" }));
+  } finally {
+    identity.up = true;
+  }
+});
+
+test("only Gatehouse's own services ask", async () => {
+  const asked = metering.holdings(root.presented).getHoldings({ accountId: identity.root.id }, timely);
+  await expect(asked).rejects.toMatchObject({ reason: "CREDENTIAL_INVALID" });
+});

@@ -1,0 +1,44 @@
+import { AccountStatus } from "@gatehouse/proto/identity";
+import { expect, test } from "vitest";
+import { timely } from "../system/caller.ts";
+import { makeOrganization } from "../system/organization.ts";
+import { until } from "../system/until.ts";
+import { useSystem } from "../system/use-system.ts";
+
+/** identity asks metering what it holds before it closes an account. */
+
+const system = useSystem({ replicas: [{}] });
+
+test("an account is closed while metering answers, and not while it does not", async () => {
+  const { root, identityLinks, as } = system();
+  const { master, subaccounts } = await makeOrganization(system(), "Closing", ["one", "two"]);
+  const [one, two] = [subaccounts[0]!, subaccounts[1]!];
+  // Made a moment ago: metering pulls before it answers.
+  const fresh = await master.accounts.createAccount({ name: "just made" }, timely);
+  const closed = await master.accounts.closeAccount({ account: fresh.account!.id }, timely);
+  expect(closed.account!.status).toBe(AccountStatus.CLOSED);
+
+  await master.accounts.closeAccount({ account: one.id }, timely);
+  const refused = { key: one.key.secret };
+  await until("Verify refuses a key of the closed account", async () => {
+    const { body } = await system().json(root.secret, "authz.v1.AuthzService/Verify", refused);
+    return body.code === "DECISION_CODE_ACCOUNT_CLOSED";
+  });
+
+  const lost = [() => identityLinks.metering.cut(), () => identityLinks.metering.hang()];
+  for (const lose of lost) {
+    lose();
+    const unasked = master.accounts.closeAccount({ account: two.id }, timely);
+    await expect(unasked).rejects.toMatchObject({ code: "UNAVAILABLE", reason: "SOURCE_UNAVAILABLE" });
+    expect((await as(two.key.secret).accounts.getAccount({}, timely)).account!.status).toBe(
+      AccountStatus.ACTIVE,
+    );
+    // Nothing else in identity needs metering.
+    await master.accounts.updateAccount({ account: two.id, labels: { kept: "yes" } }, timely);
+    identityLinks.metering.mend();
+  }
+  await until("it is closed once metering answers again", async () => {
+    const { account } = await master.accounts.closeAccount({ account: two.id }, timely);
+    return account!.status === AccountStatus.CLOSED;
+  });
+});
