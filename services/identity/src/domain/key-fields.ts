@@ -98,8 +98,8 @@ export async function declared(
 /** The integrations that the provider bars sub-keys from where nothing else is said. */
 export async function deniedToSubKeys(reads: Pick<Reads, "definitions">, chain: Chain): Promise<string[]> {
   const integrations = await integrationsOf(reads, chain);
-  const denied = integrations.filter(({ body }) => body.deniedToSubKeys).map(({ name }) => name);
-  return denied.slice(0, MAX_DENIED_INTEGRATIONS);
+  // All of them, however many the provider lists: leaving one out would let sub-keys through.
+  return integrations.filter(({ body }) => body.deniedToSubKeys).map(({ name }) => name);
 }
 
 /** The endpoints of every API, by name. */
