@@ -14,10 +14,13 @@ import {
   runLoop,
 } from "@gatehouse/service";
 import type { AuthzConfig } from "./config.ts";
+import { Activity } from "./domain/activity.ts";
 import { CachedDirectory } from "./domain/cached-directory.ts";
+import { CatalogBook } from "./domain/catalog-book.ts";
 import { FreshnessGate } from "./domain/freshness-gate.ts";
 import { IdentityCache } from "./domain/identity-cache.ts";
 import { IdentityReader } from "./domain/identity-reader.ts";
+import { IdentityReplica } from "./domain/identity-replica.ts";
 import { LeasePool } from "./domain/lease-pool.ts";
 import { LimitBook } from "./domain/limit-book.ts";
 import { MeterBook } from "./domain/meter-book.ts";
@@ -59,6 +62,8 @@ const UNGUARDED = { boundMs: Number.POSITIVE_INFINITY, stalenessMaxMs: Number.PO
 /** What is not shipped by then waits in the spool for the next start. */
 const DRAIN_MS = 3000;
 const RECALL_BACKOFF = { minMs: 50, maxMs: 1000 };
+const ACTIVITY_MS = 1000;
+const ACTIVITY_BACKOFF = { minMs: 1000, maxMs: 30_000 };
 
 /** Opens the spool, begins to follow both feeds, and wires everything up. Rejects where the spool is taken. */
 export async function createAuthz(
@@ -90,7 +95,10 @@ export async function createAuthz(
       lifetimeMs: config.cache.lifetimeMs,
       nowMs: () => clock.now().wallMs,
     });
-    const identityFollower = new Follower({ source: identity, replica: cache, clock });
+    const meters = new MeterBook(() => identity.meters());
+    const catalog = new CatalogBook(() => identity.catalog());
+    const replica = new IdentityReplica(cache, meters, catalog);
+    const identityFollower = new Follower({ source: identity, replica, clock });
     const following = overrides.following ?? true;
     const identityGate = new FreshnessGate(identityFollower, following ? config.freshness : UNGUARDED);
     const reader = new IdentityReader(identity, cache);
@@ -110,10 +118,13 @@ export async function createAuthz(
     });
     opened.add("leases", () => pool.drain());
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
+    const activity = new Activity((uses) => identity.recordActivity(uses));
     const verifier = new Verifier({
       format,
       cache,
       identity: reader,
+      catalog,
+      activity,
       identityProof: identityFollower,
       identityGate,
       meteringProof: meteringFollower,
@@ -141,6 +152,8 @@ export async function createAuthz(
     }
     const recalls = watchRecalls(metering, pool, log);
     opened.add("recalls", () => recalls.stop());
+    const reporting = reportActivity(activity, log);
+    opened.add("activity", () => reporting.stop());
     const sweeping = setInterval(() => pool.sweep(IDLE_LEASE_MS), SWEEP_MS);
     opened.add("sweeping", () => clearInterval(sweeping));
 
@@ -150,10 +163,14 @@ export async function createAuthz(
       identityProof: identityFollower,
       identityGate,
     });
-    const meters = new MeterBook(() => identity.meters());
     const memory = new RequestMemory(() => clock.now().monotonicMs);
     return {
-      routes: [route(AuthzService, authzHandlers({ verifier, memory, meters }))],
+      routes: [
+        route(
+          AuthzService,
+          authzHandlers({ verifier, memory, meters, trustedProxies: config.trustedProxies }),
+        ),
+      ],
       guard: verifierGuard(
         accessGuard({ directory, format, serviceSecret: secret, trustedProxies: config.trustedProxies }),
       ),
@@ -177,6 +194,16 @@ function watchRecalls(metering: GrpcMeteringSource, pool: LeasePool, log: Log) {
     run: async (signal) => {
       for await (const limitIds of metering.recalls(signal)) pool.recall(limitIds);
     },
+    log,
+  });
+}
+
+function reportActivity(activity: Activity, log: Log) {
+  return runLoop({
+    name: "report activity",
+    everyMs: ACTIVITY_MS,
+    backoff: ACTIVITY_BACKOFF,
+    run: () => activity.flush(),
     log,
   });
 }

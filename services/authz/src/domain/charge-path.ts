@@ -1,4 +1,5 @@
-import type { AccountEntry, KeyEntry } from "./entry.ts";
+import { ceilingsOf } from "@gatehouse/access";
+import { type AccountEntry, grantChangesOf, type KeyEntry } from "./entry.ts";
 import type { Need } from "./lease-source.ts";
 import type { NodeLimits } from "./limit-book.ts";
 import type { LocalBucket } from "./local-bucket.ts";
@@ -25,6 +26,8 @@ export class ChargePath {
   readonly target: readonly AccountEntry[];
   readonly resource: string;
   readonly isAllowed: boolean;
+  /** Whether it is stands and falls with this. */
+  readonly grantsAsOf: number;
   /** Who is charged: key, parent key, account, ancestors up to the root. */
   readonly nodeIds: readonly string[];
   plan: ChargePlan | undefined;
@@ -35,8 +38,22 @@ export class ChargePath {
   constructor(entry: KeyEntry, target: readonly AccountEntry[], resource: string) {
     this.target = target;
     this.resource = resource;
-    this.isAllowed = resource === "" || entry.grant.allows(resource);
+    this.isAllowed =
+      resource === "" ||
+      (entry.grant.allows(resource) && (target === entry.accounts || passes(target, resource)));
+    this.grantsAsOf = grantsAsOf(entry, target);
     const keyIds = entry.parent === undefined ? [entry.key.id] : [entry.key.id, entry.parent.key.id];
     this.nodeIds = [...keyIds, ...target.map((account) => account.id)];
   }
+}
+
+/** Changes with everything that a path's scope check depends on, besides key and resource. */
+export function grantsAsOf(entry: KeyEntry, target: readonly AccountEntry[]): number {
+  const own = grantChangesOf(entry.accounts);
+  return target === entry.accounts ? own : own + grantChangesOf(target);
+}
+
+// What a key does on another account stays within the ceilings of that one, too.
+function passes(target: readonly AccountEntry[], resource: string): boolean {
+  return ceilingsOf(target).every((ceiling) => ceiling.allows(resource));
 }

@@ -11,7 +11,10 @@ export type DecisionCode =
   | "EXPIRED"
   | "ACCOUNT_SUSPENDED"
   | "ACCOUNT_CLOSED"
+  | "TERMS_REQUIRED"
   | "TARGET_NOT_FOUND"
+  | "ADDRESS_DENIED"
+  | "INTEGRATION_DENIED"
   | "SCOPE_DENIED"
   | "RATE_LIMITED"
   | "QUOTA_EXCEEDED"
@@ -52,7 +55,10 @@ export const reasons: Readonly<Record<DecisionCode, string>> = {
   EXPIRED: "the key, or its parent key, has expired",
   ACCOUNT_SUSPENDED: "the account, or one above it, is suspended",
   ACCOUNT_CLOSED: "the account, or one above it, is closed",
+  TERMS_REQUIRED: "the organization has yet to accept the provider's terms",
   TARGET_NOT_FOUND: "no such account in the key's reach",
+  ADDRESS_DENIED: "the key may not be used from this address",
+  INTEGRATION_DENIED: "the key may not be used through this integration",
   SCOPE_DENIED: "the resource is outside the key's scopes",
   RATE_LIMITED: "a rate limit is used up for now",
   QUOTA_EXCEEDED: "a quota is used up until it resets",

@@ -29,6 +29,8 @@ export class AccountEntry implements AccountNode {
   plan: string;
   upstreamCredential: string;
   providerRules: ProviderRules | undefined;
+  /** How often something changed that grants of keys below depend on. */
+  grantChanges = 0;
   /** The revision that this state is true at, or later. */
   revision: number;
   /** The proof that was the newest begun when a bell cast doubt on this entry; -1 for none. */
@@ -58,6 +60,7 @@ export class AccountEntry implements AccountNode {
   /** Takes a state unless a newer one is here. Closed is final: nothing read late reopens an account. */
   update(node: AccountNode, revision: number): void {
     if (revision < this.revision || this.status === "CLOSED") return;
+    if (!grantsAlike(this, node)) this.grantChanges++;
     this.slug = node.slug;
     this.formerSlugs = node.formerSlugs;
     this.status = node.status;
@@ -74,14 +77,19 @@ export class AccountEntry implements AccountNode {
   }
 }
 
+/** As long as this is the same, so is what accounts have a say in of the grants of keys below them. */
+export function grantChangesOf(chain: readonly AccountEntry[]): number {
+  let changes = 0;
+  for (const account of chain) changes += account.grantChanges;
+  return changes;
+}
+
 /**
  * A key as the cache keeps it. Its node never changes: a changed key gets a new entry and the old one is
  * `dead`, which its sub-keys, pointing at it as their parent, notice at their next use.
  */
 export class KeyEntry {
   readonly view: KeyView;
-  /** What the key and its parent key allow together. */
-  readonly grant: Grant;
   readonly parent: KeyEntry | undefined;
   /** Own account first, root last. */
   readonly accounts: readonly AccountEntry[];
@@ -92,6 +100,11 @@ export class KeyEntry {
   doubtedAtProof = -1;
   /** What its latest call had to work out. */
   latestPath: ChargePath | undefined;
+  /** When it was last used, in Unix milliseconds, and the round of reports that this was first noted in. */
+  usedAtMs = 0;
+  usedInRound = 0;
+  #grant: Grant | undefined;
+  #grantAsOf = 0;
 
   constructor(
     key: KeyNode,
@@ -100,8 +113,7 @@ export class KeyEntry {
     revision: number,
     expiresAtMs: number,
   ) {
-    this.view = { key, parent: parent?.view.key, chain: accounts };
-    this.grant = effectiveGrant(this.view);
+    this.view = new EntryView(this, key, parent?.view.key, accounts);
     this.parent = parent;
     this.accounts = accounts;
     this.revision = revision;
@@ -110,6 +122,36 @@ export class KeyEntry {
 
   get key(): KeyNode {
     return this.view.key;
+  }
+
+  /** What the key allows, with all that it depends on, as that is now. */
+  get grant(): Grant {
+    const asOf = grantChangesOf(this.accounts);
+    if (this.#grant === undefined || this.#grantAsOf !== asOf) {
+      const { key, parent, chain } = this.view;
+      this.#grant = effectiveGrant({ key, parent, chain });
+      this.#grantAsOf = asOf;
+    }
+    return this.#grant;
+  }
+}
+
+/** A view that keeps what its grant comes to: the guard asks for a verifier's at every call. */
+class EntryView implements KeyView {
+  readonly #entry: KeyEntry;
+  readonly key: KeyNode;
+  readonly parent: KeyNode | undefined;
+  readonly chain: readonly AccountEntry[];
+
+  constructor(entry: KeyEntry, key: KeyNode, parent: KeyNode | undefined, chain: readonly AccountEntry[]) {
+    this.#entry = entry;
+    this.key = key;
+    this.parent = parent;
+    this.chain = chain;
+  }
+
+  get grant(): Grant {
+    return this.#entry.grant;
   }
 }
 
@@ -122,4 +164,29 @@ export class TargetEntry {
     this.accounts = accounts;
     this.expiresAtMs = expiresAtMs;
   }
+}
+
+// Worked out on changes and fills only.
+function grantsAlike(a: AccountNode, b: AccountNode): boolean {
+  return (
+    a.type === b.type &&
+    sameLists(a.scopeCeiling, b.scopeCeiling) &&
+    sameMaps(a.roles, b.roles) &&
+    sameMaps(a.providerRules?.types, b.providerRules?.types)
+  );
+}
+
+type Lists = ReadonlyMap<string, readonly string[]> | undefined;
+
+function sameMaps(a: Lists, b: Lists): boolean {
+  if ((a?.size ?? 0) !== (b?.size ?? 0)) return false;
+  for (const [name, list] of a ?? []) {
+    const other = b?.get(name);
+    if (other === undefined || !sameLists(list, other)) return false;
+  }
+  return true;
+}
+
+function sameLists(a: readonly string[], b: readonly string[]): boolean {
+  return a.length === b.length && a.every((item, index) => item === b[index]);
 }

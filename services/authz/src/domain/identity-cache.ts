@@ -31,8 +31,8 @@ export interface ResolvedTarget {
   readonly accounts: ReadonlyMap<string, AccountNode>;
 }
 
-/** What changed, with its state at that revision or later. */
-export interface IdentityChange {
+/** A node that changed, with its state at that revision or later. */
+export interface NodeChange {
   readonly revision: number;
   readonly key?: KeyNode | undefined;
   readonly account?: AccountNode | undefined;
@@ -52,7 +52,7 @@ const RING_CAPACITY = 65_536;
 const UNKNOWN_MS = 2000;
 const UNKNOWN_CAPACITY = 65_536;
 
-export class IdentityCache implements Replica<IdentityChange> {
+export class IdentityCache implements Replica<NodeChange> {
   readonly #options: IdentityCacheOptions;
   readonly #accounts = new AccountTable();
   readonly #keys: S3Fifo<KeyEntry>;
@@ -135,13 +135,8 @@ export class IdentityCache implements Replica<IdentityChange> {
     { position, accountId, accounts }: ResolvedTarget,
   ): boolean {
     const chain = accountId === undefined ? [] : chainOf(accountId, accounts);
-    if (
-      !this.#believes(
-        position,
-        chain.map(({ id }) => id),
-      )
-    )
-      return false;
+    const about = [targetKey(organizationId, name), ...chain.map(({ id }) => id)];
+    if (!this.#believes(position, about)) return false;
     if (accountId === undefined) {
       // True only until the next account changes: no change says which name it gives a meaning to.
       if (position.revision < this.#accountsChangedAt) {
@@ -170,7 +165,7 @@ export class IdentityCache implements Replica<IdentityChange> {
     return this.#position;
   }
 
-  apply(after: Position, changes: readonly IdentityChange[]): Position {
+  apply(after: Position, changes: readonly NodeChange[]): Position {
     for (const { revision, key, account } of changes) {
       if (key !== undefined) this.#applyKey(key, revision);
       if (account !== undefined) this.#applyAccount(account, revision);
@@ -206,6 +201,16 @@ export class IdentityCache implements Replica<IdentityChange> {
     // It may be the one that a name was found not to mean.
     this.#unknown.clear();
     this.#accounts.get(account.id)?.update(account, revision);
+    for (const slug of [account.slug, ...account.formerSlugs]) this.#applyName(account, slug, revision);
+  }
+
+  // Within an organization its own slug also names a subaccount that takes it, which then comes first; and so does the
+  // provider's name an organization.
+  #applyName({ id, organizationId }: AccountNode, slug: string, revision: number): void {
+    const name = targetKey(id === organizationId ? "" : (organizationId ?? ""), slug);
+    this.#ring.record(name, revision);
+    const known = this.#targets.peek(name);
+    if (known !== undefined && known.accounts[0]!.id !== id) this.#targets.delete(name);
   }
 
   #believes(position: Position, about: readonly string[]): boolean {

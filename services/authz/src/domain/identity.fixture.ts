@@ -1,5 +1,6 @@
 import type { AccountNode, KeyNode } from "@gatehouse/access";
-import type { IdentityChange, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
+import type { ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
+import type { IdentityChange } from "./identity-replica.ts";
 
 /** identity as the cache's tests need it: what it holds now, its log, and its answers, each true at one position. */
 export class FakeIdentity {
@@ -39,10 +40,18 @@ export class FakeIdentity {
     return { position: this.position, keys, accounts: new Map(this.accounts) };
   }
 
-  /** Names are ids here. */
-  resolveTarget(_organizationId: string, name: string): ResolvedTarget {
-    const accountId = this.accounts.has(name) ? name : undefined;
+  /** Ids, and slugs in the organization, of a subaccount before the organization itself. */
+  resolveTarget(organizationId: string, name: string): ResolvedTarget {
+    const named = [...this.accounts.values()].filter(
+      ({ id, slug, formerSlugs, organizationId: of }) =>
+        id === name || (of === organizationId && [slug, ...formerSlugs].includes(name)),
+    );
+    const accountId = (named.find(({ id }) => id !== organizationId) ?? named[0])?.id;
     return { position: this.position, accountId, accounts: new Map(this.accounts) };
+  }
+
+  keyOf(node: Partial<KeyNode>): KeyNode {
+    return { ...newKey, ...node };
   }
 }
 

@@ -1,21 +1,29 @@
-import { SharedRead } from "@gatehouse/changefeed";
+import type { Position } from "@gatehouse/changefeed";
 import { invalid, type Violation } from "@gatehouse/service/failure";
+import { FollowedList, type ListedItems } from "./followed-list.ts";
 import type { VerifyCall } from "./verify.ts";
 
 /** Always there. */
 const REQUESTS = "requests";
 
 /**
- * Which meters the provider has declared. A meter is never taken back, so what was once known stays known; one
- * that is not known is looked up, because it may have been declared just now.
+ * Which meters the provider has declared. One that is not known is looked up, because it may have been declared just
+ * now; that one is gone the feed tells.
  */
 export class MeterBook {
-  readonly #read: SharedRead<readonly string[]>;
-  #known: ReadonlySet<string> = new Set([REQUESTS]);
+  readonly #known = new Set([REQUESTS]);
+  readonly #list: FollowedList<true>;
 
   /** `read` lists every meter, within its own deadline. */
-  constructor(read: () => Promise<readonly string[]>) {
-    this.#read = new SharedRead(read);
+  constructor(read: () => Promise<ListedItems<true>>) {
+    this.#list = new FollowedList(read, {
+      clear: () => {
+        this.#known.clear();
+        this.#known.add(REQUESTS);
+      },
+      put: (name) => this.#known.add(name),
+      delete: (name) => name !== REQUESTS && this.#known.delete(name),
+    });
   }
 
   knows({ needs }: VerifyCall): boolean {
@@ -29,12 +37,20 @@ export class MeterBook {
    */
   async check(calls: readonly VerifyCall[]): Promise<void> {
     if (calls.every((call) => this.knows(call))) return;
-    this.#known = new Set([REQUESTS, ...(await this.#read.read())]);
+    await this.#list.fill();
     const bad = calls.flatMap(({ needs, at }) =>
       needs.flatMap(({ meter }, i): Violation[] =>
         this.#known.has(meter) ? [] : [{ field: `${at}charges[${i}].meter`, description: "no such meter" }],
       ),
     );
     if (bad.length > 0) throw invalid(bad);
+  }
+
+  apply(revision: number, name: string, isDeleted: boolean): void {
+    this.#list.apply(revision, name, isDeleted ? undefined : true);
+  }
+
+  restart(head: Position): void {
+    this.#list.restart(head);
   }
 }

@@ -16,6 +16,8 @@ const RETRY_MS = 100;
 
 export const undecidable: Refusal = { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
 
+export const notFound: Refusal = { code: "NOT_FOUND" };
+
 /** The refusal of a bucket. */
 export function refusalBy(
   bucket: LocalBucket,

@@ -1,4 +1,12 @@
-import { type KeyView, reaches, secretMatches, stateOf, stateOfChain } from "@gatehouse/access";
+import {
+  isAddressAllowed,
+  isInSubtree,
+  type KeyView,
+  secretMatches,
+  stateOf,
+  stateOfChain,
+  termsRequired,
+} from "@gatehouse/access";
 import {
   type Clock,
   encodeFreshness,
@@ -8,9 +16,12 @@ import {
 } from "@gatehouse/changefeed";
 import { type KeyFormat, mintId } from "@gatehouse/keys";
 import type { PendingAsk } from "./acquirer.ts";
-import { ChargePath } from "./charge-path.ts";
+import type { Activity } from "./activity.ts";
+import type { CatalogBook } from "./catalog-book.ts";
+import { ChargePath, grantsAsOf } from "./charge-path.ts";
 import { type Decision, reasons } from "./decision.ts";
 import type { AccountEntry, KeyEntry } from "./entry.ts";
+import { findTarget, organizationOf } from "./find-target.ts";
 import type { FreshnessGate, Proven } from "./freshness-gate.ts";
 import { type IdentityCache, isDoubted } from "./identity-cache.ts";
 import type { IdentityReader } from "./identity-reader.ts";
@@ -18,7 +29,7 @@ import type { Journal } from "./journal.ts";
 import type { LeasePool, Spend } from "./lease-pool.ts";
 import type { Need } from "./lease-source.ts";
 import { Receipt } from "./receipt.ts";
-import { bindingOf, type Refusal, refusalBy, stands, undecidable } from "./refusal.ts";
+import { bindingOf, notFound, type Refusal, refusalBy, stands, undecidable } from "./refusal.ts";
 
 /**
  * The hot path. `attempt` decides synchronously from what is in memory, charges, and writes the journal; where
@@ -31,7 +42,13 @@ import { bindingOf, type Refusal, refusalBy, stands, undecidable } from "./refus
 
 export interface VerifyCall {
   readonly presented: string;
+  /** Empty for none, and where `http` says what is called. */
   readonly resource: string;
+  readonly http: { readonly method: string; readonly path: string } | undefined;
+  /** Where it comes from; undefined where that is not known. */
+  readonly address: string | undefined;
+  /** What it comes through; empty for nothing. */
+  readonly integration: string;
   /** Id or slug; empty for the key's own account. */
   readonly account: string;
   readonly needs: readonly Need[];
@@ -44,6 +61,8 @@ export interface VerifierOptions {
   readonly format: KeyFormat;
   readonly cache: IdentityCache;
   readonly identity: IdentityReader;
+  readonly catalog: CatalogBook;
+  readonly activity: Activity;
   readonly identityProof: Proven;
   readonly identityGate: FreshnessGate;
   readonly meteringProof: Proven;
@@ -57,16 +76,8 @@ export interface VerifierOptions {
 /** What an attempt is waiting for. Resolves to a code where waiting showed that there is nothing to wait for. */
 type Wait = () => Promise<Refusal | undefined>;
 
-/** Each wait can uncover the next thing missing: freshness, key, target, limits, units, and a race on each. */
-const MAX_ATTEMPTS = 12;
-const NO_CALL: VerifyCall = {
-  presented: "",
-  resource: "",
-  account: "",
-  needs: [],
-  atLeastAsFresh: [],
-  at: "",
-};
+/** Each wait can uncover the next thing missing: freshness, key, catalog, target, limits, units, and a race on each. */
+const MAX_ATTEMPTS = 14;
 
 export class Verifier {
   readonly #options: VerifierOptions;
@@ -89,7 +100,7 @@ export class Verifier {
 
   /** The answer where not even the verifier is known for sure. */
   undecided(): Decision {
-    return this.#decision(undecidable, NO_CALL);
+    return this.#decision(undecidable, "");
   }
 
   async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait): Promise<Decision> {
@@ -100,50 +111,73 @@ export class Verifier {
       if (typeof next !== "function") return next;
       wait = next;
     }
-    return this.#decision(undecidable, call);
+    return this.#decision(undecidable, call.resource);
   }
 
   // `refusal` is what the wait before found out; it stands only if nothing that comes before it fails.
   #attempt(call: VerifyCall, verifier: KeyView, refusal?: Refusal): Decision | Wait {
-    const { format, cache, identityProof, identityGate, clock } = this.#options;
+    const { format, cache, identityGate, clock } = this.#options;
     const now = clock.now();
     const parsed = format.parse(call.presented);
-    if (parsed === undefined) return this.#decision({ code: "NOT_FOUND" }, call);
+    if (parsed === undefined) return this.#decision(notFound, call.resource);
 
     const freshness = this.#freshness(call, refusal);
     if (freshness !== undefined) {
-      return typeof freshness === "function" ? freshness : this.#decision(freshness, call);
+      return typeof freshness === "function" ? freshness : this.#decision(freshness, call.resource);
     }
     const entry = cache.key(parsed.keyId);
     if (entry === undefined) {
       if (cache.isUnknownKey(parsed.keyId) || !format.authentic(call.presented)) {
-        return this.#decision({ code: "NOT_FOUND" }, call);
+        return this.#decision(notFound, call.resource);
       }
-      if (refusal !== undefined) return this.#decision(refusal, call);
+      if (refusal !== undefined) return this.#decision(refusal, call.resource);
       // The others found out already that it does not answer; the loop goes on trying.
-      if (identityGate.unreachable) return this.#decision(undecidable, call);
+      if (identityGate.unreachable) return this.#decision(undecidable, call.resource);
       return () => this.#readOr(this.#options.identity.readKey(parsed.keyId));
     }
-    if (!secretMatches(entry.view, call.presented, now.wallMs) || !sees(verifier, entry.accounts)) {
-      return this.#decision({ code: "NOT_FOUND" }, call);
+    if (!secretMatches(entry.view, call.presented, now.wallMs) || !isInSubtree(verifier, entry.accounts)) {
+      return this.#decision(notFound, call.resource);
     }
     const state = stateOf(entry.view, now.wallMs);
-    if (state === "NOT_FOUND") return this.#decision({ code: "NOT_FOUND" }, call);
-    if (state !== "VALID") return this.#decision({ code: state }, call, entry);
+    if (state === "NOT_FOUND") return this.#decision(notFound, call.resource);
+    if (state !== "VALID") return this.#decision({ code: state }, call.resource, entry);
+    return this.#attemptFor(entry, call, now, refusal);
+  }
 
-    const target = this.#target(call.account, entry);
-    if (target === "none") return this.#decision({ code: "TARGET_NOT_FOUND" }, call, entry);
+  // For a living key, whose secret was presented to somebody who may see it.
+  #attemptFor(entry: KeyEntry, call: VerifyCall, now: Moment, refusal: Refusal | undefined): Decision | Wait {
+    const { cache, catalog, identity, identityProof, identityGate } = this.#options;
+    const { http, account } = call;
+    if (http !== undefined && !catalog.isFilled) {
+      if (refusal !== undefined) return this.#decision(refusal, "", entry);
+      return () => this.#readOr(catalog.fill());
+    }
+    const matched = http === undefined || catalog.resourceOf(http.method, http.path);
+    const resource = typeof matched === "string" ? matched : call.resource;
+    if (termsRequired(entry.accounts, resource || undefined) !== undefined) {
+      return this.#decision({ code: "TERMS_REQUIRED" }, resource, entry);
+    }
+    const target = findTarget(cache, entry, account);
+    if (target === "none") return this.#decision({ code: "TARGET_NOT_FOUND" }, resource, entry);
     if (target === "unknown") {
-      if (refusal !== undefined) return this.#decision(refusal, call, entry);
-      return () => this.#readOr(this.#options.identity.readTarget(organizationOf(entry), call.account));
+      if (refusal !== undefined) return this.#decision(refusal, resource, entry);
+      return () => this.#readOr(identity.readTarget(organizationOf(entry), account));
     }
     if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) return this.#proof;
     if (target !== entry.accounts) {
       const targetState = stateOfChain(target);
-      if (targetState !== "VALID") return this.#decision({ code: targetState }, call, entry, target);
+      if (targetState !== "VALID") return this.#decision({ code: targetState }, resource, entry, target);
     }
-    const path = pathOf(entry, target, call.resource);
-    if (!path.isAllowed) return this.#decision({ code: "SCOPE_DENIED" }, call, entry, target);
+    if (!isAddressAllowed(entry.view, call.address)) {
+      return this.#decision({ code: "ADDRESS_DENIED" }, resource, entry, target);
+    }
+    if (!isIntegrationAllowed(entry, call.integration)) {
+      return this.#decision({ code: "INTEGRATION_DENIED" }, resource, entry, target);
+    }
+    const path = pathOf(entry, target, resource);
+    if (matched === undefined || !path.isAllowed) {
+      return this.#decision({ code: "SCOPE_DENIED" }, resource, entry, target);
+    }
     return this.#charge(call, now, entry, path, refusal);
   }
 
@@ -176,19 +210,6 @@ export class Verifier {
     return undefined;
   };
 
-  #target(account: string, entry: KeyEntry): readonly AccountEntry[] | "none" | "unknown" {
-    if (account === "") return entry.accounts;
-    const { kind } = entry.key;
-    if (kind === "SUB") return "none";
-    const own = entry.accounts[0]!;
-    if (account === own.id || account === own.slug) return entry.accounts;
-    if (kind !== "MASTER") return "none";
-    const organizationId = organizationOf(entry);
-    const found = this.#options.cache.target(organizationId, account);
-    if (found !== undefined) return reaches(entry.view, found.accounts) ? found.accounts : "none";
-    return this.#options.cache.isUnknownTarget(organizationId, account) ? "none" : "unknown";
-  }
-
   #charge(
     call: VerifyCall,
     now: Moment,
@@ -196,22 +217,23 @@ export class Verifier {
     path: ChargePath,
     refusal: Refusal | undefined,
   ): Decision | Wait {
-    const { target } = path;
+    const { target, resource } = path;
     const charged = this.#options.pool.charge(path, call.needs, now);
     switch (charged.kind) {
       case "charged": {
         const receipt = this.#record(call, now, entry, path, charged.spends);
         const binding =
           charged.binding && bindingOf(charged.binding.bucket, charged.binding.remaining, undefined, now);
-        return this.#decision({ code: "VALID", binding }, call, entry, target, charged.warnings, receipt);
+        this.#options.activity.used(entry, now.wallMs);
+        return this.#decision({ code: "VALID", binding }, resource, entry, target, charged.warnings, receipt);
       }
       case "refused": {
         const by = refusalBy(charged.bucket, charged.remaining, charged.retryAfterMs, now);
-        return this.#decision(by, call, entry, target);
+        return this.#decision(by, resource, entry, target);
       }
       case "lacking":
         if (refusal !== undefined && stands(refusal, now))
-          return this.#decision(refusal, call, entry, target);
+          return this.#decision(refusal, resource, entry, target);
         return () => this.#acquire(charged.ask);
     }
   }
@@ -272,7 +294,7 @@ export class Verifier {
 
   #decision(
     { code, binding, retryAfterMs }: Refusal,
-    call: VerifyCall,
+    resource: string,
     entry?: KeyEntry,
     target?: readonly AccountEntry[],
     warnings: readonly string[] = [],
@@ -281,7 +303,7 @@ export class Verifier {
     const { journal, identityProof } = this.#options;
     if (code !== "VALID" && entry !== undefined) {
       const account = (target ?? entry.accounts)[0]!;
-      journal.denied(journal.series(entry.key.id, account.id, "requests", call.resource, code));
+      journal.denied(journal.series(entry.key.id, account.id, "requests", resource, code));
     }
     return {
       code,
@@ -308,20 +330,22 @@ export class Verifier {
   }
 }
 
-/** A verifier sees its own subtree, whatever the kind of its key; the provider's sees all. */
-function sees(verifier: KeyView, accounts: readonly AccountEntry[]): boolean {
-  return accounts.some((account) => account.id === verifier.key.accountId);
-}
-
-/** Where the names that a key says are looked up: its organization, or "" for the provider's. */
-function organizationOf(entry: KeyEntry): string {
-  return entry.accounts[0]!.organizationId ?? "";
+function isIntegrationAllowed({ key, parent }: KeyEntry, integration: string): boolean {
+  if (integration === "") return true;
+  if (key.deniedIntegrations.includes(integration)) return false;
+  return parent === undefined || !parent.key.deniedIntegrations.includes(integration);
 }
 
 function pathOf(entry: KeyEntry, target: readonly AccountEntry[], resource: string): ChargePath {
   const { latestPath } = entry;
-  if (latestPath !== undefined && latestPath.target === target && latestPath.resource === resource)
+  if (
+    latestPath !== undefined &&
+    latestPath.target === target &&
+    latestPath.resource === resource &&
+    latestPath.grantsAsOf === grantsAsOf(entry, target)
+  ) {
     return latestPath;
+  }
   entry.latestPath = new ChargePath(entry, target, resource);
   return entry.latestPath;
 }

@@ -1,4 +1,4 @@
-import type { Principal } from "@gatehouse/access";
+import type { AddressList, Principal } from "@gatehouse/access";
 import type { AuthzService, VerifyRequest, VerifyResponse } from "@gatehouse/proto/authz";
 import { Failure, type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
 import type { Decision } from "../domain/decision.ts";
@@ -12,6 +12,8 @@ export interface AuthzHandlersOptions {
   readonly verifier: Verifier;
   readonly memory: RequestMemory;
   readonly meters: MeterBook;
+  /** The proxies whose X-Forwarded-For is believed. */
+  readonly trustedProxies: AddressList | undefined;
 }
 
 const MAX_BATCH = 1000;
@@ -24,6 +26,7 @@ export function authzHandlers({
   verifier,
   memory,
   meters,
+  trustedProxies,
 }: AuthzHandlersOptions): Handlers<typeof AuthzService, Principal | undefined> {
   function decide(
     { requestId }: VerifyRequest,
@@ -71,7 +74,7 @@ export function authzHandlers({
 
   return {
     verify(request, { principal }) {
-      const call = verifyCall(request);
+      const call = verifyCall(request, trustedProxies);
       if (meters.knows(call)) return decide(request, call, principal);
       const go = async (known: Principal | undefined) => [await settled(decide(request, call, known))];
       return withMeters([call], go, principal).then(([response]) => response!);
@@ -82,7 +85,7 @@ export function authzHandlers({
         throw invalid([{ field: "requests", description: `must have 1 to ${MAX_BATCH} entries` }]);
       }
       // All are read before any is charged: a batch with a bad call charges nothing.
-      const calls = requests.map((request, i) => verifyCall(request, `requests[${i}].`));
+      const calls = requests.map((request, i) => verifyCall(request, trustedProxies, `requests[${i}].`));
       const go = (known: Principal | undefined) =>
         Promise.all(calls.map((call, i) => settled(decide(requests[i]!, call, known))));
       return { responses: await withMeters(calls, go, principal) };

@@ -54,7 +54,8 @@ interface Remembered {
 
 // JSON keeps the parts apart: joined as they are, two calls could make one name. Hashed, no key lies about.
 function nameOf(verifierKeyId: string, requestId: string, call: VerifyCall): string {
-  const { presented, resource, account, needs } = call;
-  const name = JSON.stringify([verifierKeyId, requestId, presented, resource, account, needs]);
+  const { presented, resource, http, address, integration, account, needs } = call;
+  const parts = [presented, resource, http?.method, http?.path, address, integration, account, needs];
+  const name = JSON.stringify([verifierKeyId, requestId, ...parts]);
   return hash("sha256", name, "base64url");
 }

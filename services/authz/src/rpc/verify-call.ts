@@ -1,6 +1,6 @@
-import { METER_NAME } from "@gatehouse/access";
+import { type AddressList, clientAddress, isAddress, METER_NAME } from "@gatehouse/access";
 import { decodeFreshness, type Freshness } from "@gatehouse/changefeed";
-import type { VerifyRequest } from "@gatehouse/proto/authz";
+import type { HttpCall, VerifyRequest } from "@gatehouse/proto/authz";
 import { isResource } from "@gatehouse/scopes";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { Need } from "../domain/lease-source.ts";
@@ -11,6 +11,11 @@ const MAX_ACCOUNT_LENGTH = 200;
 const MAX_CHARGES = 16;
 const MAX_TOKENS = 8;
 const MAX_REQUEST_ID_LENGTH = 100;
+const MAX_FORWARDED_LENGTH = 1000;
+const MAX_INTEGRATION_LENGTH = 63;
+const MAX_METHOD_LENGTH = 32;
+/** What servers take of a request's first line by default. */
+const MAX_PATH_LENGTH = 8192;
 /** A thousand such charges in one minute of one series still fit the 64 bits of a usage row. */
 const MAX_UNITS = 2 ** 48;
 
@@ -19,11 +24,18 @@ const ACCOUNT = /^[A-Za-z0-9_-]+(\/[A-Za-z0-9_-]+)?$/;
 const ONE_REQUEST: readonly Need[] = [{ meter: "requests", units: 1 }];
 const NO_TOKENS: readonly Freshness[] = [];
 
-/** Reads a request. Throws Failure INVALID_ARGUMENT naming every bad field; `at` is put before their names. */
-export function verifyCall(request: VerifyRequest, at = ""): VerifyCall {
+/**
+ * Reads a request; `trustedProxies` are those whose X-Forwarded-For is believed. Throws Failure INVALID_ARGUMENT naming
+ * every bad field; `at` is put before their names.
+ */
+export function verifyCall(
+  request: VerifyRequest,
+  trustedProxies: AddressList | undefined,
+  at = "",
+): VerifyCall {
   const bad: Violation[] = [];
   const field = (name: string, description: string) => bad.push({ field: at + name, description });
-  const { key, resource, account, requestId } = request;
+  const { key, resource, account, requestId, clientIp, forwardedFor, integration } = request;
   if (key === "") field("key", "is required");
   if (key.length > MAX_KEY_LENGTH) field("key", `is longer than ${MAX_KEY_LENGTH} characters`);
   if (resource !== "" && !isResource(resource)) {
@@ -35,13 +47,37 @@ export function verifyCall(request: VerifyRequest, at = ""): VerifyCall {
   if (requestId.length > MAX_REQUEST_ID_LENGTH) {
     field("request_id", `is longer than ${MAX_REQUEST_ID_LENGTH} characters`);
   }
+  if (clientIp !== "" && !isAddress(clientIp)) field("client_ip", "must be an IPv4 or IPv6 address");
+  if (forwardedFor !== "") {
+    if (clientIp === "") field("client_ip", "is required with forwarded_for");
+    if (forwardedFor.length > MAX_FORWARDED_LENGTH) {
+      field("forwarded_for", `is longer than ${MAX_FORWARDED_LENGTH} characters`);
+    }
+  }
+  if (integration.length > MAX_INTEGRATION_LENGTH) {
+    field("integration", `is longer than ${MAX_INTEGRATION_LENGTH} characters`);
+  }
+  const http = request.http === undefined ? undefined : httpOf(request.http, resource, field);
   const needs = request.charges.length === 0 ? ONE_REQUEST : needsOf(request, field);
   const atLeastAsFresh = request.atLeastAsFresh.length === 0 ? NO_TOKENS : tokensOf(request, field);
   if (bad.length > 0) throw invalid(bad);
-  return { presented: key, resource, account, needs, atLeastAsFresh, at };
+  const address = clientIp === "" ? undefined : clientAddress(clientIp, forwardedFor, trustedProxies);
+  return { presented: key, resource, http, address, integration, account, needs, atLeastAsFresh, at };
 }
 
-function needsOf({ charges }: VerifyRequest, field: (name: string, description: string) => void): Need[] {
+type NameField = (name: string, description: string) => void;
+
+function httpOf({ method, path }: HttpCall, resource: string, field: NameField): VerifyCall["http"] {
+  if (resource !== "") field("http", "is not given where resource is");
+  if (method.length < 1 || method.length > MAX_METHOD_LENGTH) {
+    field("http.method", `must be 1 to ${MAX_METHOD_LENGTH} characters`);
+  }
+  if (!path.startsWith("/")) field("http.path", "must begin with /");
+  if (path.length > MAX_PATH_LENGTH) field("http.path", `is longer than ${MAX_PATH_LENGTH} characters`);
+  return { method, path };
+}
+
+function needsOf({ charges }: VerifyRequest, field: NameField): Need[] {
   if (charges.length > MAX_CHARGES) field("charges", `has more than ${MAX_CHARGES} entries`);
   const needs = charges.slice(0, MAX_CHARGES).map(({ meter, units }, i) => {
     if (!METER_NAME.test(meter)) field(`charges[${i}].meter`, "must be the name of a meter");
@@ -60,10 +96,7 @@ function isPeek(needs: readonly Need[]): boolean {
   return needs.every(({ units }) => units === 0);
 }
 
-function tokensOf(
-  { atLeastAsFresh }: VerifyRequest,
-  field: (name: string, description: string) => void,
-): Freshness[] {
+function tokensOf({ atLeastAsFresh }: VerifyRequest, field: NameField): Freshness[] {
   if (atLeastAsFresh.length > MAX_TOKENS) field("at_least_as_fresh", `has more than ${MAX_TOKENS} entries`);
   return atLeastAsFresh.slice(0, MAX_TOKENS).flatMap((text, i) => {
     const token = decodeFreshness(text);

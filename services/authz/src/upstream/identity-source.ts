@@ -1,9 +1,13 @@
-import { accountNode, keyNode } from "@gatehouse/access/wire";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { ApiNode } from "@gatehouse/access";
+import { accountNode, apiNode, keyNode } from "@gatehouse/access/wire";
 import { type FeedSource, type Position, positionOf } from "@gatehouse/changefeed";
-import { FeedService } from "@gatehouse/proto/identity";
+import { type Change, FeedService } from "@gatehouse/proto/identity";
 import { type GrpcClient, grpcClient } from "@gatehouse/service";
-import type { IdentityChange, ResolvedKeys, ResolvedTarget } from "../domain/identity-cache.ts";
+import type { ListedItems } from "../domain/followed-list.ts";
+import type { ResolvedKeys, ResolvedTarget } from "../domain/identity-cache.ts";
 import type { IdentitySource } from "../domain/identity-reader.ts";
+import type { IdentityChange } from "../domain/identity-replica.ts";
 
 /** A miss that takes longer counts as an identity that cannot be reached. */
 const TIMEOUT_MS = 1000;
@@ -28,11 +32,7 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
   async changes(after: Position): Promise<readonly IdentityChange[]> {
     const request = { after: { incarnation: after.incarnation, revision: BigInt(after.revision) } };
     const { changes } = await this.#client.listChanges(request, { timeoutMs: TIMEOUT_MS });
-    return changes.map(({ revision, entity }) => ({
-      revision: Number(revision),
-      key: entity.case === "key" ? keyNode(entity.value) : undefined,
-      account: entity.case === "account" ? accountNode(entity.value) : undefined,
-    }));
+    return changes.map(changeOf);
   }
 
   async resolveKeys(keyIds: readonly string[]): Promise<ResolvedKeys> {
@@ -56,12 +56,45 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
     };
   }
 
-  async meters(): Promise<readonly string[]> {
-    const { meters } = await this.#client.resolveMeters({}, { timeoutMs: TIMEOUT_MS });
-    return meters.map(({ name }) => name);
+  async meters(): Promise<ListedItems<true>> {
+    const { position, meters } = await this.#client.resolveMeters({}, { timeoutMs: TIMEOUT_MS });
+    return { position: positionOf(position), items: new Map(meters.map(({ name }) => [name, true])) };
+  }
+
+  async catalog(): Promise<ListedItems<ApiNode>> {
+    const { position, apis } = await this.#client.resolveCatalog({}, { timeoutMs: TIMEOUT_MS });
+    return { position: positionOf(position), items: new Map(apis.map((api) => [api.name, apiNode(api)])) };
+  }
+
+  /** Tells of the last use of up to 1000 keys, in Unix milliseconds. */
+  async recordActivity(uses: ReadonlyMap<string, number>): Promise<void> {
+    const activities = [...uses].map(([keyId, usedAtMs]) => ({
+      keyId,
+      lastUsedAt: timestampFromMs(usedAtMs),
+    }));
+    await this.#client.recordActivity({ activities }, { timeoutMs: TIMEOUT_MS });
   }
 
   close(): void {
     this.#client.close();
+  }
+}
+
+// What this version does not know is passed over, as any change of nothing.
+function changeOf({ revision, entity, deleted }: Change): IdentityChange {
+  const at = { revision: Number(revision) };
+  switch (entity.case) {
+    case "key":
+      return { ...at, key: keyNode(entity.value) };
+    case "account":
+      return { ...at, account: accountNode(entity.value) };
+    case "meter":
+      return { ...at, meter: { name: entity.value.name, isDeleted: deleted } };
+    case "api": {
+      const { name } = entity.value;
+      return { ...at, api: { name, node: deleted ? undefined : apiNode(entity.value) } };
+    }
+    default:
+      return at;
   }
 }

@@ -55,7 +55,7 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
   key: string;
 
   /**
-   * What the call wants to do, such as `weather.read`. Without it, scopes are not checked and only limits
+   * What the call wants to do, such as `weather.read`. Without it and `http`, scopes are not checked and only limits
    * without a resource pattern apply.
    *
    * @generated from field: string resource = 2;
@@ -91,6 +91,37 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
    * @generated from field: repeated string at_least_as_fresh = 6;
    */
   atLeastAsFresh: string[];
+
+  /**
+   * The address that the call came from, as the gateway saw it: the other end of its connection. A key that is held to
+   * addresses is refused without it.
+   *
+   * @generated from field: string client_ip = 7;
+   */
+  clientIp: string;
+
+  /**
+   * The X-Forwarded-For that came with the call, as it is, up to 1000 characters; needs `client_ip`. Where that is a
+   * proxy that authz is told to trust (GATEHOUSE_TRUSTED_PROXIES), the call's address is the right-most one here that is
+   * not; anybody else's is passed over.
+   *
+   * @generated from field: string forwarded_for = 8;
+   */
+  forwardedFor: string;
+
+  /**
+   * The platform that the call comes through, such as `zapier`, as the gateway knows it; up to 63 characters.
+   *
+   * @generated from field: string integration = 9;
+   */
+  integration: string;
+
+  /**
+   * The HTTP call, instead of `resource`: the catalog says which resource it takes.
+   *
+   * @generated from field: gatehouse.authz.v1.HttpCall http = 10;
+   */
+  http?: HttpCall | undefined;
 };
 
 /**
@@ -98,6 +129,35 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
  * Use `create(VerifyRequestSchema)` to create a new message.
  */
 export declare const VerifyRequestSchema: GenMessage<VerifyRequest>;
+
+/**
+ * An HTTP call, as the gateway got it.
+ *
+ * @generated from message gatehouse.authz.v1.HttpCall
+ */
+export declare type HttpCall = Message<"gatehouse.authz.v1.HttpCall"> & {
+  /**
+   * The method, such as `GET`; up to 32 characters. Required.
+   *
+   * @generated from field: string method = 1;
+   */
+  method: string;
+
+  /**
+   * The path, with or without its query, still percent-encoded; up to 8192 characters, beginning with `/`. What matches
+   * no endpoint is SCOPE_DENIED, and so is a path that servers read in different ways: with empty segments (so also one
+   * that ends with a slash), `.` or `..`, path parameters, or encoded separators.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.HttpCall.
+ * Use `create(HttpCallSchema)` to create a new message.
+ */
+export declare const HttpCallSchema: GenMessage<HttpCall>;
 
 /**
  * The limit that bound a decision: of those that applied, the refusing one, or the one with the least left.

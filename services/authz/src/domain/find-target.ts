@@ -1,0 +1,32 @@
+import { reaches } from "@gatehouse/access";
+import type { AccountEntry, KeyEntry } from "./entry.ts";
+import type { IdentityCache } from "./identity-cache.ts";
+
+/**
+ * The account that a call of the key acts on, itself first and then its ancestors, by id, slug or former slug; the
+ * key's own for an empty name. "none" for what does not exist in its reach; "unknown" has to be read first.
+ */
+export function findTarget(
+  cache: IdentityCache,
+  entry: KeyEntry,
+  account: string,
+): readonly AccountEntry[] | "none" | "unknown" {
+  if (account === "") return entry.accounts;
+  const { kind } = entry.key;
+  if (kind === "SUB") return "none";
+  const own = entry.accounts[0]!;
+  if (account === own.id) return entry.accounts;
+  if (kind === "ACCOUNT") {
+    return account === own.slug || own.formerSlugs.includes(account) ? entry.accounts : "none";
+  }
+  // Its own slug, too: below an organization or the provider there may be an account that has it and comes first.
+  const organizationId = organizationOf(entry);
+  const found = cache.target(organizationId, account);
+  if (found !== undefined) return reaches(entry.view, found.accounts) ? found.accounts : "none";
+  return cache.isUnknownTarget(organizationId, account) ? "none" : "unknown";
+}
+
+/** Where the names that a key says are looked up: its organization, or "" for the provider's. */
+export function organizationOf(entry: KeyEntry): string {
+  return entry.accounts[0]!.organizationId ?? "";
+}

@@ -1,0 +1,151 @@
+import type { AccountNode, ApiNode, KeyKind, KeyNode } from "@gatehouse/access";
+import { KeyFormat, newPepper, parsePepper } from "@gatehouse/keys";
+import { Activity } from "./activity.ts";
+import { CatalogBook } from "./catalog-book.ts";
+import type { Decision } from "./decision.ts";
+import type { KeyEntry } from "./entry.ts";
+import { FreshnessGate } from "./freshness-gate.ts";
+import { FakeIdentity } from "./identity.fixture.ts";
+import { IdentityCache } from "./identity-cache.ts";
+import { IdentityReader } from "./identity-reader.ts";
+import { IdentityReplica } from "./identity-replica.ts";
+import type { LeasePool } from "./lease-pool.ts";
+import { MeterBook } from "./meter-book.ts";
+import { Verifier, type VerifyCall } from "./verify.ts";
+
+/** A verifier over an identity in the test's hands, always fresh, that charges everything and counts it. */
+export class TestVerifier {
+  readonly identity = new FakeIdentity();
+  readonly format = new KeyFormat({ peppers: [parsePepper(newPepper("1"))] });
+  readonly now = { wallMs: 1_800_000_000_000, monotonicMs: 0 };
+  /** Of the catalog, by name. */
+  readonly apis = new Map<string, ApiNode>();
+  readonly reported: ReadonlyMap<string, number>[] = [];
+  /** Denials as the journal got them: code and resource. */
+  readonly denials: (readonly [code: string, resource: string])[] = [];
+  readonly cache = new IdentityCache({
+    capacity: 100,
+    lifetimeMs: 60_000,
+    nowMs: () => this.now.wallMs,
+  });
+  readonly activity = new Activity(async (uses) => void this.reported.push(uses));
+  readonly #catalog = new CatalogBook(async () => ({ position: this.identity.position, items: this.apis }));
+  readonly #replica = new IdentityReplica(
+    this.cache,
+    new MeterBook(async () => ({ position: this.identity.position, items: new Map() })),
+    this.#catalog,
+  );
+  readonly #verifier: Verifier;
+  /** The provider's, who sees everything. */
+  readonly #provider = { key: this.identity.keyOf({ accountId: "acc_root" }), parent: undefined, chain: [] };
+  charged = 0;
+
+  constructor() {
+    const { identity, cache, now } = this;
+    const reader = new IdentityReader(
+      {
+        resolveKeys: async (ids) => identity.resolveKeys(ids),
+        resolveTarget: async (organizationId, name) => identity.resolveTarget(organizationId, name),
+      },
+      cache,
+    );
+    const proof = {
+      ageMs: () => 0,
+      prove: async () => {},
+      provenProof: 1,
+      get position() {
+        return cache.position();
+      },
+    };
+    const pool = {
+      charge: () => {
+        this.charged++;
+        return { kind: "charged", binding: undefined, warnings: [], spends: [] };
+      },
+    };
+    this.#verifier = new Verifier({
+      format: this.format,
+      cache,
+      identity: reader,
+      catalog: this.#catalog,
+      activity: this.activity,
+      identityProof: proof,
+      identityGate: new FreshnessGate(proof, { boundMs: 1000, stalenessMaxMs: 1000 }),
+      meteringProof: proof,
+      limitsStalenessMaxMs: 1000,
+      pool: pool as unknown as LeasePool,
+      journal: {
+        series: (_key, _account, _meter, resource, outcome) => [outcome, resource] as const,
+        lease: () => ({}),
+        granted: () => {},
+        charge: () => {},
+        spend: () => {},
+        close: () => {},
+        denied: (series) => void this.denials.push(series as readonly [string, string]),
+        whenWritten: (callback) => callback(),
+      },
+      clock: { now: () => now },
+    });
+    this.#replica.restart(identity.position);
+  }
+
+  /** Mints a key of `accountId`; by default it may do everything. */
+  key(accountId: string, node: Partial<KeyNode> = {}): { readonly id: string; readonly presented: string } {
+    const kind: KeyKind = node.kind ?? "ACCOUNT";
+    const { keyId, presented, hash } = this.format.mint(kind);
+    this.identity.putKey(keyId, { accountId, kind, secretHashes: [hash], ...node });
+    this.follow();
+    return { id: keyId, presented };
+  }
+
+  account(id: string, node: Partial<AccountNode> = {}): void {
+    this.identity.putAccount(id, node);
+    this.follow();
+  }
+
+  changeKey(id: string, node: Partial<KeyNode>): void {
+    this.identity.putKey(id, node);
+    this.follow();
+  }
+
+  /** An API as it is from now on; undefined: gone. */
+  api(name: string, node: ApiNode | undefined): void {
+    if (node === undefined) this.apis.delete(name);
+    else this.apis.set(name, node);
+    this.identity.log.push({ revision: this.identity.log.length + 1, api: { name, node } });
+    this.follow();
+  }
+
+  /** Applies what identity's log has. */
+  follow(): void {
+    const at = this.cache.position()!;
+    const changes = this.identity.changesAfter(at.revision);
+    if (changes.length > 0) this.#replica.apply(at, changes);
+  }
+
+  async verify(call: Partial<VerifyCall>, verifier: Parameters<Verifier["verify"]>[1] = this.#provider) {
+    const whole: VerifyCall = {
+      presented: "",
+      resource: "",
+      http: undefined,
+      address: undefined,
+      integration: "",
+      account: "",
+      needs: [{ meter: "requests", units: 1 }],
+      atLeastAsFresh: [],
+      at: "",
+      ...call,
+    };
+    return (await this.#verifier.verify(whole, verifier)) satisfies Decision;
+  }
+
+  async code(call: Partial<VerifyCall>, verifier?: Parameters<Verifier["verify"]>[1]): Promise<string> {
+    return (await this.verify(call, verifier)).code;
+  }
+}
+
+/** The entry of a key, which is read into the cache. */
+export function keyed({ cache, identity }: TestVerifier, { id }: { readonly id: string }): KeyEntry {
+  cache.fillKey(id, identity.resolveKeys([id]));
+  return cache.key(id)!;
+}

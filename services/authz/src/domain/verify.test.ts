@@ -1,0 +1,247 @@
+import { describe, expect, it } from "vitest";
+import { keyed, TestVerifier } from "./verify.fixture.ts";
+
+const tree = () => {
+  const authz = new TestVerifier();
+  authz.account("acc_sub", { parentId: "acc_org", slug: "team" });
+  return authz;
+};
+
+describe("the grant of a key", () => {
+  it("follows the roles that its accounts define, at once", async () => {
+    const authz = tree();
+    authz.account("acc_org", { roles: new Map([["reader", ["weather.read"]]]) });
+    const { presented } = authz.key("acc_sub", { roles: ["reader"], scopes: [] });
+    const read = { presented, resource: "weather.read" };
+    expect(await authz.code(read)).toBe("VALID");
+    authz.account("acc_org", { roles: new Map([["reader", ["weather.list"]]]) });
+    expect(await authz.code(read)).toBe("SCOPE_DENIED");
+    // The nearest account that defines the role counts.
+    authz.account("acc_sub", { roles: new Map([["reader", ["weather.**"]]]) });
+    expect(await authz.code(read)).toBe("VALID");
+    authz.account("acc_sub", { roles: new Map() });
+    authz.account("acc_org", { roles: new Map() });
+    expect(await authz.code(read)).toBe("SCOPE_DENIED");
+  });
+
+  it("stays within every ceiling of its accounts and their types, as they are now", async () => {
+    const authz = tree();
+    const { presented } = authz.key("acc_sub");
+    const read = { presented, resource: "weather.read" };
+    expect(await authz.code(read)).toBe("VALID");
+    authz.account("acc_org", { scopeCeiling: ["orders.**"] });
+    expect(await authz.code(read)).toBe("SCOPE_DENIED");
+    authz.account("acc_org", { scopeCeiling: [] });
+    expect(await authz.code(read)).toBe("VALID");
+    const types = new Map([["trial", ["!weather.read"]]]);
+    authz.account("acc_root", { providerRules: { types, terms: [], importPrefixes: [] } });
+    expect(await authz.code(read)).toBe("VALID");
+    authz.account("acc_sub", { type: "trial" });
+    expect(await authz.code(read)).toBe("SCOPE_DENIED");
+    authz.account("acc_root", { providerRules: { types: new Map(), terms: [], importPrefixes: [] } });
+    expect(await authz.code(read)).toBe("VALID");
+  });
+
+  it("is held to the endpoints of the key and of its parent key", async () => {
+    const authz = tree();
+    const parent = authz.key("acc_sub", { endpoints: [{ name: "read", resource: "weather.read" }] });
+    const sub = authz.key("acc_sub", { kind: "SUB", parentKeyId: parent.id });
+    for (const { presented } of [parent, sub]) {
+      expect(await authz.code({ presented, resource: "weather.read" })).toBe("VALID");
+      expect(await authz.code({ presented, resource: "weather.list" })).toBe("SCOPE_DENIED");
+    }
+  });
+
+  it("stays within the ceilings of the account that a master key names", async () => {
+    const authz = tree();
+    const { presented } = authz.key("acc_org", { kind: "MASTER" });
+    const read = { presented, resource: "weather.read" };
+    expect(await authz.code({ ...read, account: "acc_sub" })).toBe("VALID");
+    authz.account("acc_sub", { scopeCeiling: ["orders.**"] });
+    expect(await authz.code({ ...read, account: "acc_sub" })).toBe("SCOPE_DENIED");
+    expect(await authz.code({ presented, account: "acc_sub" })).toBe("VALID");
+    expect(await authz.code(read)).toBe("VALID");
+  });
+
+  it("does not change with what has no say in it", () => {
+    const authz = tree();
+    const roles = () => new Map([["reader", ["weather.read"]]]);
+    authz.account("acc_org", { roles: roles() });
+    const entry = keyed(authz, authz.key("acc_sub"));
+    const { grant } = entry;
+    authz.account("acc_org", { labels: { a: "b" }, roles: roles(), slug: "renamed" });
+    expect(entry.grant).toBe(grant);
+    authz.account("acc_org", { roles: new Map() });
+    expect(entry.grant).not.toBe(grant);
+  });
+});
+
+describe("who sees a key", () => {
+  it("is a verifier of its account or above, unless that account is isolated from those below", async () => {
+    const authz = tree();
+    const own = authz.key("acc_sub");
+    const verifier = keyed(authz, authz.key("acc_org")).view;
+    expect(await authz.code(own, verifier)).toBe("VALID");
+    authz.account("acc_org", { isolated: true });
+    expect(await authz.code(own, verifier)).toBe("NOT_FOUND");
+    expect(await authz.code(authz.key("acc_org"), verifier)).toBe("VALID");
+    expect(await authz.code(own)).toBe("VALID");
+  });
+});
+
+describe("the account that a call names", () => {
+  it("is named by every slug that it has or had, by master and account keys", async () => {
+    const authz = tree();
+    const master = authz.key("acc_org", { kind: "MASTER" });
+    const own = authz.key("acc_sub");
+    authz.account("acc_sub", { slug: "squad", formerSlugs: ["team"] });
+    for (const account of ["squad", "team"]) {
+      for (const { presented } of [master, own]) {
+        const { code, target } = await authz.verify({ presented, account });
+        expect([code, target?.[0]?.id]).toEqual(["VALID", "acc_sub"]);
+      }
+    }
+    expect(await authz.code({ ...own, account: "crew" })).toBe("TARGET_NOT_FOUND");
+  });
+
+  it("is the subaccount that takes the organization's slug, from then on", async () => {
+    const authz = tree();
+    const { presented } = authz.key("acc_org", { kind: "MASTER" });
+    const named = async () => (await authz.verify({ presented, account: "acme" })).target?.[0]?.id;
+    expect(await named()).toBe("acc_org");
+    authz.account("acc_acme", { parentId: "acc_org", slug: "acme" });
+    expect(await named()).toBe("acc_acme");
+  });
+
+  it("is out of reach of a key whose own account is isolated", async () => {
+    const authz = tree();
+    const { presented } = authz.key("acc_org", { kind: "MASTER" });
+    expect(await authz.code({ presented, account: "team" })).toBe("VALID");
+    authz.account("acc_org", { isolated: true });
+    expect(await authz.code({ presented, account: "team" })).toBe("TARGET_NOT_FOUND");
+  });
+});
+
+describe("terms", () => {
+  const withTerms = (gates: string[]) => {
+    const authz = tree();
+    const terms = [{ document: "tos", version: "2", gates }];
+    authz.account("acc_root", { providerRules: { types: new Map(), terms, importPrefixes: [] } });
+    return authz;
+  };
+
+  it("close everything until the organization has accepted their version", async () => {
+    const authz = withTerms([]);
+    const { presented } = authz.key("acc_sub");
+    expect(await authz.code({ presented })).toBe("TERMS_REQUIRED");
+    authz.account("acc_org", { acceptedTerms: new Map([["tos", "1"]]) });
+    expect(await authz.code({ presented, resource: "weather.read" })).toBe("TERMS_REQUIRED");
+    authz.account("acc_org", { acceptedTerms: new Map([["tos", "2"]]) });
+    expect(await authz.code({ presented })).toBe("VALID");
+    expect(await authz.code(authz.key("acc_root"))).toBe("VALID");
+  });
+
+  it("close what they gate, and nothing else", async () => {
+    const authz = withTerms(["orders.**"]);
+    const { presented } = authz.key("acc_sub");
+    expect(await authz.code({ presented, resource: "orders.create" })).toBe("TERMS_REQUIRED");
+    expect(await authz.code({ presented, resource: "weather.read" })).toBe("VALID");
+    expect(await authz.code({ presented })).toBe("VALID");
+  });
+});
+
+describe("the address and the integration of a call", () => {
+  it("must be allowed by the key and by its parent key", async () => {
+    const authz = tree();
+    const parent = authz.key("acc_sub", { ipAllow: ["192.0.2.0/24"], deniedIntegrations: ["zapier"] });
+    const sub = authz.key("acc_sub", {
+      kind: "SUB",
+      parentKeyId: parent.id,
+      ipDeny: ["192.0.2.66/32"],
+      deniedIntegrations: ["make"],
+    });
+    const from = (address: string | undefined) => ({ ...sub, address });
+    expect(await authz.code(from("192.0.2.1"))).toBe("VALID");
+    for (const address of ["192.0.2.66", "198.51.100.1", undefined]) {
+      expect(await authz.code(from(address))).toBe("ADDRESS_DENIED");
+    }
+    for (const [integration, code] of [
+      ["make", "INTEGRATION_DENIED"],
+      ["zapier", "INTEGRATION_DENIED"],
+      ["n8n", "VALID"],
+    ]) {
+      expect(await authz.code({ ...from("192.0.2.1"), integration: integration! })).toBe(code);
+    }
+    const free = { ...parent, address: "192.0.2.66", integration: "make" };
+    expect(await authz.code(free)).toBe("VALID");
+  });
+});
+
+describe("an HTTP call", () => {
+  const shop = (...paths: string[]) => ({
+    name: "shop",
+    endpoints: paths.map((path) => ({ name: path, method: "GET", path, resource: "orders.read" })),
+  });
+
+  it("takes the resource that the catalog says, now", async () => {
+    const authz = tree();
+    authz.apis.set("shop", shop("/orders/{id}"));
+    const all = authz.key("acc_sub");
+    const none = authz.key("acc_sub", { scopes: ["!orders.read"] });
+    const get = (path: string) => ({ http: { method: "GET", path } });
+    expect(await authz.code({ ...all, ...get("/orders/7?x=1") })).toBe("VALID");
+    expect(await authz.code({ ...none, ...get("/orders/7") })).toBe("SCOPE_DENIED");
+    expect(await authz.code({ ...all, ...get("/orders") })).toBe("SCOPE_DENIED");
+    expect(await authz.code({ ...all, ...get("/orders/../orders/7") })).toBe("SCOPE_DENIED");
+    authz.api("shop", shop("/orders"));
+    expect(await authz.code({ ...all, ...get("/orders") })).toBe("VALID");
+    expect(await authz.code({ ...all, ...get("/orders/7") })).toBe("SCOPE_DENIED");
+    authz.api("shop", undefined);
+    expect(await authz.code({ ...all, ...get("/orders") })).toBe("SCOPE_DENIED");
+    expect(authz.denials).toContainEqual(["SCOPE_DENIED", "orders.read"]);
+  });
+});
+
+describe("the order of the codes", () => {
+  it("is that of the checks: what comes first is told", async () => {
+    const authz = tree();
+    const terms = [{ document: "tos", version: "2", gates: [] }];
+    const providerRules = { types: new Map(), terms, importPrefixes: [] };
+    authz.account("acc_root", { providerRules });
+    authz.account("acc_sub", { status: "SUSPENDED" });
+    authz.account("acc_other", { parentId: "acc_root", organizationId: "acc_other" });
+    const { id, presented } = authz.key("acc_sub", {
+      kind: "MASTER",
+      status: "DISABLED",
+      ipAllow: ["192.0.2.0/24"],
+      deniedIntegrations: ["zapier"],
+      scopes: ["orders.read"],
+    });
+    const call = { presented, resource: "weather.read", account: "acc_other", integration: "zapier" };
+    const codes = [await authz.code(call)];
+    authz.changeKey(id, { status: "ENABLED" });
+    codes.push(await authz.code(call));
+    authz.account("acc_sub", { status: "ACTIVE" });
+    codes.push(await authz.code(call));
+    authz.account("acc_org", { acceptedTerms: new Map([["tos", "2"]]) });
+    codes.push(await authz.code(call));
+    codes.push(await authz.code({ ...call, account: "" }));
+    codes.push(await authz.code({ ...call, account: "", address: "192.0.2.1" }));
+    codes.push(await authz.code({ ...call, account: "", address: "192.0.2.1", integration: "" }));
+    expect(authz.charged).toBe(0);
+    authz.changeKey(id, { scopes: ["**"] });
+    codes.push(await authz.code({ ...call, account: "", address: "192.0.2.1", integration: "" }));
+    expect(codes).toEqual([
+      "DISABLED",
+      "ACCOUNT_SUSPENDED",
+      "TERMS_REQUIRED",
+      "TARGET_NOT_FOUND",
+      "ADDRESS_DENIED",
+      "INTEGRATION_DENIED",
+      "SCOPE_DENIED",
+      "VALID",
+    ]);
+    await authz.activity.flush();
+    expect(authz.reported.map((uses) => [...uses.keys()])).toEqual([[id]]);
+  });
+});
