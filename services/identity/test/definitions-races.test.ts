@@ -34,6 +34,7 @@ async function race<T>(
   const system = await startSystem({ wrapStore: (store) => slow(wrapStore(store)) });
   try {
     await system.root.plans.createPlan({ name: "bought" }, timely);
+    await system.root.types.createType({ name: "taken", open: true }, timely);
     const begun = reasonOf(first(system.root));
     await written.promise;
     const ended = await reasonOf(second(system.root));
@@ -74,6 +75,13 @@ const deletedWhileBought: Race<number> = {
   look: async ({ root }) => (await root.plans.listPlans({}, timely)).plans.length,
 };
 
+const deletedWhileTaken: Race<number> = {
+  first: (root) => root.accounts.createAccount({ name: "taker", type: "taken" }, timely),
+  second: (root) => root.types.deleteType({ type: "taken" }, timely),
+  paused: "gatehouse.accounts.create",
+  look: async ({ root }) => (await root.types.listTypes({}, timely)).types.length,
+};
+
 const typeBesideTerms: Race<number[]> = {
   first: (root) => root.types.createType({ name: "exchange", scopeCeiling: ["a"] }, timely),
   second: (root) => root.terms.createTerms({ document: "api-terms", version: "1", gates: ["none"] }, timely),
@@ -100,10 +108,16 @@ describe("while another change is being made", () => {
     expect(seen).toBe(2);
   });
 
+  it("a type that an account is being made of is not deleted", async () => {
+    const { outcomes, seen } = await race(withGates, deletedWhileTaken);
+    expect(outcomes).toEqual(["OK", "IN_USE"]);
+    expect(seen).toBe(1);
+  });
+
   it("a type and terms both reach the root's node", async () => {
     const { outcomes, seen } = await race(withGates, typeBesideTerms);
     expect(outcomes).toEqual(["OK", "OK"]);
-    expect(seen).toEqual([1, 1]);
+    expect(seen).toEqual([2, 1]);
   });
 
   it("no two APIs take one endpoint", async () => {
@@ -120,8 +134,12 @@ describe("without gates", () => {
     expect(seen).toBe(1);
   });
 
+  it("an account is left with a type that is gone", async () => {
+    expect((await race(withoutGates, deletedWhileTaken)).seen).toBe(0);
+  });
+
   it("of a type and terms that come at once, one is lost to the root's node", async () => {
-    expect((await race(withoutGates, typeBesideTerms)).seen).not.toEqual([1, 1]);
+    expect((await race(withoutGates, typeBesideTerms)).seen).not.toEqual([2, 1]);
   });
 
   it("two APIs take one endpoint", async () => {

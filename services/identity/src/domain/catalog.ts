@@ -112,6 +112,10 @@ function requireOneMatch(fields: Fields, { name: own, all }: Step<"api">, { endp
   const others = all.filter(({ name }) => name !== own).map(({ name, body }) => ({ name, ...body }));
   const { conflicts } = compileCatalog([...others, { name: own, endpoints }]);
   for (const { api, endpoint, description } of conflicts) {
-    if (api === own) fields.wrong(`endpoints[${endpoints.indexOf(endpoint)}].path`, description);
+    if (api === own)
+      fields.wrong(
+        `endpoints[${endpoints.findIndex(({ name }) => name === endpoint.name)}].path`,
+        description,
+      );
   }
 }

@@ -2,43 +2,19 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type IntegrationSchema, IntegrationService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import {
-  createDefinition,
-  deleteDefinition,
-  getDefinition,
-  listDefinitions,
-  updateDefinition,
-} from "../domain/define.ts";
 import type { Definition, DefinitionBodies } from "../domain/definition.ts";
 import type { Domain } from "../domain/domain.ts";
 import { INTEGRATIONS } from "../domain/integrations.ts";
-import { maskOf, timesOf } from "./definition-message.ts";
+import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function integrationService(domain: Domain): Route<Principal> {
+  const rpcs = definitionRpcs(domain, INTEGRATIONS, { field: "integration", bodyOf, messageOf });
   return route<typeof IntegrationService, Principal>(IntegrationService, {
-    async createIntegration(request, { principal }) {
-      const wanted = { name: request.name, body: bodyOf(request) };
-      const { definition, freshness } = await createDefinition(domain, INTEGRATIONS, principal, wanted);
-      return { integration: messageOf(definition), freshness };
-    },
-
-    async getIntegration({ integration }, { principal }) {
-      return { integration: messageOf(await getDefinition(domain, INTEGRATIONS, principal, integration)) };
-    },
-
-    async listIntegrations(_request, { principal }) {
-      return { integrations: (await listDefinitions(domain, INTEGRATIONS, principal)).map(messageOf) };
-    },
-
-    async updateIntegration(request, { principal }) {
-      const wanted = { name: request.integration, body: bodyOf(request), mask: maskOf(request.updateMask) };
-      const { definition, freshness } = await updateDefinition(domain, INTEGRATIONS, principal, wanted);
-      return { integration: messageOf(definition), freshness };
-    },
-
-    deleteIntegration({ integration }, { principal }) {
-      return deleteDefinition(domain, INTEGRATIONS, principal, { name: integration });
-    },
+    createIntegration: (request, call) => rpcs.create({ name: request.name }, request, call),
+    getIntegration: ({ integration }, call) => rpcs.get(integration, call),
+    listIntegrations: async (_request, call) => ({ integrations: await rpcs.list(call) }),
+    updateIntegration: (request, call) => rpcs.update({ name: request.integration }, request, call),
+    deleteIntegration: ({ integration }, call) => rpcs.delete({ name: integration }, call),
   });
 }
 

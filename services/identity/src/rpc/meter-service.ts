@@ -3,43 +3,19 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Principal } from "@gatehouse/access";
 import { type MeterSchema, MeterService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import {
-  createDefinition,
-  deleteDefinition,
-  getDefinition,
-  listDefinitions,
-  updateDefinition,
-} from "../domain/define.ts";
 import type { Definition, DefinitionBodies } from "../domain/definition.ts";
 import type { Domain } from "../domain/domain.ts";
 import { METERS } from "../domain/meters.ts";
-import { maskOf } from "./definition-message.ts";
+import { definitionRpcs } from "./definition-rpcs.ts";
 
 export function meterService(domain: Domain): Route<Principal> {
+  const rpcs = definitionRpcs(domain, METERS, { field: "meter", bodyOf, messageOf });
   return route<typeof MeterService, Principal>(MeterService, {
-    async createMeter(request, { principal }) {
-      const wanted = { name: request.name, body: bodyOf(request) };
-      const { definition, freshness } = await createDefinition(domain, METERS, principal, wanted);
-      return { meter: messageOf(definition), freshness };
-    },
-
-    async getMeter({ meter }, { principal }) {
-      return { meter: messageOf(await getDefinition(domain, METERS, principal, meter)) };
-    },
-
-    async listMeters(_request, { principal }) {
-      return { meters: (await listDefinitions(domain, METERS, principal)).map(messageOf) };
-    },
-
-    async updateMeter(request, { principal }) {
-      const wanted = { name: request.meter, body: bodyOf(request), mask: maskOf(request.updateMask) };
-      const { definition, freshness } = await updateDefinition(domain, METERS, principal, wanted);
-      return { meter: messageOf(definition), freshness };
-    },
-
-    deleteMeter({ meter }, { principal }) {
-      return deleteDefinition(domain, METERS, principal, { name: meter });
-    },
+    createMeter: (request, call) => rpcs.create({ name: request.name }, request, call),
+    getMeter: ({ meter }, call) => rpcs.get(meter, call),
+    listMeters: async (_request, call) => ({ meters: await rpcs.list(call) }),
+    updateMeter: (request, call) => rpcs.update({ name: request.meter }, request, call),
+    deleteMeter: ({ meter }, call) => rpcs.delete({ name: meter }, call),
   });
 }
 

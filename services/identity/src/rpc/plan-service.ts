@@ -2,44 +2,20 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type CreatePlanRequest, PlanFeature, type PlanSchema, PlanService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import {
-  createDefinition,
-  deleteDefinition,
-  getDefinition,
-  listDefinitions,
-  updateDefinition,
-} from "../domain/define.ts";
 import type { Definition, Plan } from "../domain/definition.ts";
 import type { Domain } from "../domain/domain.ts";
 import { DEFAULT_PLAN } from "../domain/plan.ts";
 import { PLANS } from "../domain/plans.ts";
-import { maskOf, timesOf } from "./definition-message.ts";
+import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function planService(domain: Domain): Route<Principal> {
+  const rpcs = definitionRpcs(domain, PLANS, { field: "plan", bodyOf, messageOf });
   return route<typeof PlanService, Principal>(PlanService, {
-    async createPlan(request, { principal }) {
-      const wanted = { name: request.name, body: bodyOf(withDefaults(request)) };
-      const { definition, freshness } = await createDefinition(domain, PLANS, principal, wanted);
-      return { plan: messageOf(definition), freshness };
-    },
-
-    async getPlan({ plan }, { principal }) {
-      return { plan: messageOf(await getDefinition(domain, PLANS, principal, plan)) };
-    },
-
-    async listPlans(_request, { principal }) {
-      return { plans: (await listDefinitions(domain, PLANS, principal)).map(messageOf) };
-    },
-
-    async updatePlan(request, { principal }) {
-      const wanted = { name: request.plan, body: bodyOf(request), mask: maskOf(request.updateMask) };
-      const { definition, freshness } = await updateDefinition(domain, PLANS, principal, wanted);
-      return { plan: messageOf(definition), freshness };
-    },
-
-    deletePlan({ plan }, { principal }) {
-      return deleteDefinition(domain, PLANS, principal, { name: plan });
-    },
+    createPlan: (request, call) => rpcs.create({ name: request.name }, withDefaults(request), call),
+    getPlan: ({ plan }, call) => rpcs.get(plan, call),
+    listPlans: async (_request, call) => ({ plans: await rpcs.list(call) }),
+    updatePlan: (request, call) => rpcs.update({ name: request.plan }, request, call),
+    deletePlan: ({ plan }, call) => rpcs.delete({ name: plan }, call),
   });
 }
 

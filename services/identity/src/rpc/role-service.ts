@@ -2,18 +2,19 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type RoleSchema, RoleService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import { createDefinition, deleteDefinition, updateDefinition } from "../domain/define.ts";
+import type { DefinitionBodies } from "../domain/definition.ts";
 import type { Domain } from "../domain/domain.ts";
 import { type GivenRole, getRole, listRoles, ROLES } from "../domain/roles.ts";
-import { maskOf, timesOf } from "./definition-message.ts";
+import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function roleService(domain: Domain): Route<Principal> {
+  const rpcs = definitionRpcs(domain, ROLES, { field: "role", bodyOf, messageOf });
   return route<typeof RoleService, Principal>(RoleService, {
-    async createRole({ account, name, title, scopes }, { principal }) {
-      const wanted = { account, name, body: { title, scopes } };
-      const { definition, freshness } = await createDefinition(domain, ROLES, principal, wanted);
-      return { role: messageOf(definition), freshness };
-    },
+    createRole: (request, call) =>
+      rpcs.create({ account: request.account, name: request.name }, request, call),
+    updateRole: (request, call) =>
+      rpcs.update({ account: request.account, name: request.role }, request, call),
+    deleteRole: ({ account, role }, call) => rpcs.delete({ account, name: role }, call),
 
     async getRole({ account, role }, { principal }) {
       return { role: messageOf(await getRole(domain, principal, { account, name: role })) };
@@ -22,17 +23,11 @@ export function roleService(domain: Domain): Route<Principal> {
     async listRoles({ account }, { principal }) {
       return { roles: (await listRoles(domain, principal, { account })).map(messageOf) };
     },
-
-    async updateRole({ account, role, title, scopes, updateMask }, { principal }) {
-      const wanted = { account, name: role, body: { title, scopes }, mask: maskOf(updateMask) };
-      const { definition, freshness } = await updateDefinition(domain, ROLES, principal, wanted);
-      return { role: messageOf(definition), freshness };
-    },
-
-    deleteRole({ account, role }, { principal }) {
-      return deleteDefinition(domain, ROLES, principal, { account, name: role });
-    },
   });
+}
+
+function bodyOf({ title, scopes }: DefinitionBodies["role"]): DefinitionBodies["role"] {
+  return { title, scopes };
 }
 
 function messageOf(role: GivenRole): MessageInitShape<typeof RoleSchema> {

@@ -2,43 +2,19 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type TermsSchema, TermsService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import {
-  createDefinition,
-  deleteDefinition,
-  getDefinition,
-  listDefinitions,
-  updateDefinition,
-} from "../domain/define.ts";
 import type { Definition, DefinitionBodies } from "../domain/definition.ts";
 import type { Domain } from "../domain/domain.ts";
 import { TERMS } from "../domain/terms.ts";
-import { maskOf, timesOf } from "./definition-message.ts";
+import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function termsService(domain: Domain): Route<Principal> {
+  const rpcs = definitionRpcs(domain, TERMS, { field: "terms", bodyOf, messageOf });
   return route<typeof TermsService, Principal>(TermsService, {
-    async createTerms(request, { principal }) {
-      const wanted = { name: request.document, body: bodyOf(request) };
-      const { definition, freshness } = await createDefinition(domain, TERMS, principal, wanted);
-      return { terms: messageOf(definition), freshness };
-    },
-
-    async getTerms({ document }, { principal }) {
-      return { terms: messageOf(await getDefinition(domain, TERMS, principal, document)) };
-    },
-
-    async listTerms(_request, { principal }) {
-      return { terms: (await listDefinitions(domain, TERMS, principal)).map(messageOf) };
-    },
-
-    async updateTerms(request, { principal }) {
-      const wanted = { name: request.document, body: bodyOf(request), mask: maskOf(request.updateMask) };
-      const { definition, freshness } = await updateDefinition(domain, TERMS, principal, wanted);
-      return { terms: messageOf(definition), freshness };
-    },
-
-    deleteTerms({ document }, { principal }) {
-      return deleteDefinition(domain, TERMS, principal, { name: document });
-    },
+    createTerms: (request, call) => rpcs.create({ name: request.document }, request, call),
+    getTerms: ({ document }, call) => rpcs.get(document, call),
+    listTerms: async (_request, call) => ({ terms: await rpcs.list(call) }),
+    updateTerms: (request, call) => rpcs.update({ name: request.document }, request, call),
+    deleteTerms: ({ document }, call) => rpcs.delete({ name: document }, call),
   });
 }
 

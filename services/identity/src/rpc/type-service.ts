@@ -3,42 +3,18 @@ import type { Principal } from "@gatehouse/access";
 import { type TypeSchema, TypeService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
 import { TYPES } from "../domain/account-types.ts";
-import {
-  createDefinition,
-  deleteDefinition,
-  getDefinition,
-  listDefinitions,
-  updateDefinition,
-} from "../domain/define.ts";
 import type { Definition, DefinitionBodies } from "../domain/definition.ts";
 import type { Domain } from "../domain/domain.ts";
-import { maskOf, timesOf } from "./definition-message.ts";
+import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function typeService(domain: Domain): Route<Principal> {
+  const rpcs = definitionRpcs(domain, TYPES, { field: "type", bodyOf, messageOf });
   return route<typeof TypeService, Principal>(TypeService, {
-    async createType(request, { principal }) {
-      const wanted = { name: request.name, body: bodyOf(request) };
-      const { definition, freshness } = await createDefinition(domain, TYPES, principal, wanted);
-      return { type: messageOf(definition), freshness };
-    },
-
-    async getType({ type }, { principal }) {
-      return { type: messageOf(await getDefinition(domain, TYPES, principal, type)) };
-    },
-
-    async listTypes(_request, { principal }) {
-      return { types: (await listDefinitions(domain, TYPES, principal)).map(messageOf) };
-    },
-
-    async updateType(request, { principal }) {
-      const wanted = { name: request.type, body: bodyOf(request), mask: maskOf(request.updateMask) };
-      const { definition, freshness } = await updateDefinition(domain, TYPES, principal, wanted);
-      return { type: messageOf(definition), freshness };
-    },
-
-    deleteType({ type }, { principal }) {
-      return deleteDefinition(domain, TYPES, principal, { name: type });
-    },
+    createType: (request, call) => rpcs.create({ name: request.name }, request, call),
+    getType: ({ type }, call) => rpcs.get(type, call),
+    listTypes: async (_request, call) => ({ types: await rpcs.list(call) }),
+    updateType: (request, call) => rpcs.update({ name: request.type }, request, call),
+    deleteType: ({ type }, call) => rpcs.delete({ name: type }, call),
   });
 }
 
