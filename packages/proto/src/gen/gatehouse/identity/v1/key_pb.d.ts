@@ -63,7 +63,7 @@ export declare type Key = Message<"gatehouse.identity.v1.Key"> & {
   status: KeyStatus;
 
   /**
-   * Its first characters, to recognize it by.
+   * Its first characters, to recognize it by; for a signing key its id.
    *
    * @generated from field: string masked = 7;
    */
@@ -119,21 +119,23 @@ export declare type Key = Message<"gatehouse.identity.v1.Key"> & {
   updatedAt?: Timestamp | undefined;
 
   /**
-   * The endpoints that it may call, and no others; none for all that its scopes allow.
+   * The endpoints that it may call, and no others; none for all that its scopes allow. One that is gone from the catalog
+   * stays, without a title, and admits to the resource that it stood for.
    *
    * @generated from field: repeated gatehouse.identity.v1.KeyEndpoint endpoints = 15;
    */
   endpoints: KeyEndpoint[];
 
   /**
-   * The addresses it may be used from, as asked, in CIDR; none for any.
+   * The addresses it may be used from, in CIDR, each once and in its one spelling: `10.1.2.3/8` is shown as
+   * `10.0.0.0/8`, an address with /32 or /128. None for any.
    *
    * @generated from field: repeated string ip_allow = 16;
    */
   ipAllow: string[];
 
   /**
-   * The addresses it may not be used from, as asked, in CIDR.
+   * The addresses it may not be used from, written alike.
    *
    * @generated from field: repeated string ip_deny = 17;
    */
@@ -182,7 +184,7 @@ export declare type Key = Message<"gatehouse.identity.v1.Key"> & {
   userId: string;
 
   /**
-   * When the credential before the last rotation ends, while one is in its grace.
+   * When the last of its earlier credentials ends, while one is in its grace.
    *
    * @generated from field: google.protobuf.Timestamp grace_ends_at = 24;
    */
@@ -964,7 +966,7 @@ export declare type UpdateKeyRequest = Message<"gatehouse.identity.v1.UpdateKeyR
   roles: string[];
 
   /**
-   * Scopes; replaces all.
+   * Scopes; replaces all. A sub-key left with neither roles nor scopes may do nothing; `**` gives it what its parent has.
    *
    * @generated from field: repeated string scopes = 4;
    */
@@ -1096,7 +1098,8 @@ export declare type RotateKeyRequest = Message<"gatehouse.identity.v1.RotateKeyR
   key: string;
 
   /**
-   * How long the secret before works on: up to 30 days. Default none, which is right for a leak.
+   * How long the secret before works on: up to 30 days. Those that are in their grace already keep the end that they
+   * were given, and there are at most 5. Default none, which is right for a leak: all earlier ones end now.
    *
    * @generated from field: google.protobuf.Duration grace = 2;
    */
@@ -1609,7 +1612,8 @@ export declare const KeyService: GenService<{
     output: typeof RevokeKeyResponseSchema;
   },
   /**
-   * Changes what a key is called, may do and may be used from. Its id, secret, limits and history stay.
+   * Changes what a key is called, may do and may be used from. Its id, secret, limits and history stay. A key changes
+   * nothing of itself but its name and labels, and what widens another the caller must hold itself, as in CreateKey.
    *
    * @generated from rpc gatehouse.identity.v1.KeyService.UpdateKey
    */
@@ -1619,7 +1623,8 @@ export declare const KeyService: GenService<{
     output: typeof UpdateKeyResponseSchema;
   },
   /**
-   * Gives a key a new secret. The one before works on for `grace`, by default not at all.
+   * Gives a key a new secret. The one before works on for `grace`, by default not at all. Who rotates another key than
+   * its own gets its credential, and must hold what CreateKey would ask for. An imported key becomes an ordinary one.
    *
    * @generated from rpc gatehouse.identity.v1.KeyService.RotateKey
    */
