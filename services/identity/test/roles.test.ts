@@ -131,6 +131,18 @@ describe("roles", () => {
     expect(await reasonOf(master.roles.deleteRole({ role: "r" }, timely))).toBe("OK");
   });
 
+  it("of a closed account stay as they are", async () => {
+    const { master, childId } = await organization("closed");
+    const role = { account: childId, name: "r", scopes: ["a"] };
+    await master.roles.createRole(role, timely);
+    await system.sql.query("UPDATE account SET status = 'CLOSED' WHERE id = $1", [childId]);
+    const named = { account: childId, role: "r" };
+    expect(await reasonOf(master.roles.updateRole({ ...named, scopes: ["b"] }, timely))).toBe("FINAL_STATE");
+    expect(await reasonOf(master.roles.deleteRole(named, timely))).toBe("FINAL_STATE");
+    expect(await reasonOf(master.roles.createRole({ ...role, name: "s" }, timely))).toBe("FINAL_STATE");
+    expect((await master.roles.getRole(named, timely)).role).toMatchObject({ scopes: ["a"] });
+  });
+
   it("of one account are at most 50 and 64 KiB, however many are made at once", async () => {
     const { master, childId } = await organization("many");
     const made = Array.from({ length: 56 }, (_, n) =>
