@@ -1,6 +1,6 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Principal } from "@gatehouse/access";
 import { type ChangedAccount, changeAccount, requireStrictAncestor } from "./change-account.ts";
+import { digestOf } from "./digest.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 
@@ -19,6 +19,6 @@ export function setScopeCeiling(
     name: request.account,
     permit: (target) => requireStrictAncestor(actor, target, "set its scope ceiling"),
     become: ([before]) =>
-      isDeepStrictEqual(before.scopeCeiling, scopeCeiling) ? before : { ...before, scopeCeiling },
+      digestOf(before.scopeCeiling) === digestOf(scopeCeiling) ? before : { ...before, scopeCeiling },
   });
 }

@@ -1,8 +1,8 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Principal } from "@gatehouse/access";
 import { type Account, type Chain, type Profile, rootOf } from "./account.ts";
 import { type ChangedAccount, changeAccount, requireStrictAncestor } from "./change-account.ts";
 import { checkProfile } from "./check-profile.ts";
+import { digestOf } from "./digest.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { planGate } from "./gates.ts";
@@ -39,7 +39,7 @@ export function updateAccount(
       const [before] = target;
       const { plan = before.plan, profile = before.profile, labels = before.labels } = wanted;
       const account: Account = { ...before, plan, profile, labels };
-      if (isDeepStrictEqual(account, before)) return before;
+      if (digestOf(updatable(account)) === digestOf(updatable(before))) return before;
       if (plan !== before.plan) {
         await requirePlan(change, [account, ...target.slice(1)]);
         await change.accounts.setPlan(before.id, plan);
@@ -75,6 +75,10 @@ function check(request: UpdateAccountRequest) {
   };
   fields.check();
   return wanted;
+}
+
+function updatable({ plan, profile, labels }: Account) {
+  return { plan, profile, labels };
 }
 
 function requireMayPlan(actor: Principal, target: Chain): void {

@@ -1,7 +1,7 @@
-import { isDeepStrictEqual } from "node:util";
 import type { Principal } from "@gatehouse/access";
 import { type Account, type Chain, LEAK_POLICIES, type LeakPolicy } from "./account.ts";
 import { type ChangedAccount, changeAccount, requireStrictAncestor } from "./change-account.ts";
+import { digestOf } from "./digest.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { checkImportPrefixes } from "./import-prefixes.ts";
@@ -38,7 +38,7 @@ export function updateSettings(
     },
     become: ([before]) => {
       const account = withSettings(before, wanted);
-      return isDeepStrictEqual(account, before) ? before : account;
+      return digestOf(settingsOf(account)) === digestOf(settingsOf(before)) ? before : account;
     },
   });
 }
@@ -83,4 +83,8 @@ function withSettings(account: Account, { leakPolicy, isolated, importPrefixes }
       importPrefixes: importPrefixes ?? providerRules.importPrefixes,
     },
   };
+}
+
+function settingsOf({ leakPolicy, isolated, providerRules }: Account) {
+  return { leakPolicy, isolated, importPrefixes: providerRules?.importPrefixes };
 }
