@@ -23,7 +23,13 @@ const KIND_OF_FIELD: Readonly<Record<string, Kind>> = {
 
 /** What else a request needs to be refused for nothing but the name in it. */
 const REST: Readonly<Record<string, object>> = {
+  "identity.v1.AccountService/AcceptTerms": { document: "x", version: "1" },
   "identity.v1.AccountService/CreateAccount": { name: "x" },
+  "identity.v1.AccountService/DisableType": { type: "x" },
+  "identity.v1.AccountService/EnableType": { type: "x" },
+  "identity.v1.AccountService/RenameAccount": { name: "x" },
+  "identity.v1.AccountService/UpdateAccount": { labels: { x: "1" } },
+  "identity.v1.AccountService/UpdateSettings": { leakPolicy: "LEAK_POLICY_NOTIFY" },
   "identity.v1.KeyService/CreateKey": { name: "x" },
   "metering.v1.LimitService/SetLimit": { rate: { units: "1", interval: "1s" } },
 };
