@@ -1,5 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { parseEncryptionKey, Sealer } from "@gatehouse/keys";
 import { ErrorReason } from "@gatehouse/proto/common";
 import { KeyKind, SigningAlgorithm } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -195,6 +196,8 @@ describe("a signing key", () => {
     expect(rows[0].secret_hashes).toEqual([]);
     expect(rows[0].signing.keys).toHaveLength(1);
     expect(JSON.stringify(rows)).not.toContain(secret);
+    const sealer = new Sealer([parseEncryptionKey(system.environment.GATEHOUSE_ENCRYPTION_KEYS!)]);
+    expect(sealer.open(rows[0].signing.keys[0].value, key!.id)).toBe(secret);
     const { rows: events } = await system.sql.query("SELECT * FROM audit_event WHERE target = $1", [key!.id]);
     expect(events).toHaveLength(1);
     expect(JSON.stringify(events)).not.toContain(secret);

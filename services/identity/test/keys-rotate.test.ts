@@ -1,8 +1,10 @@
-import { generateKeyPairSync } from "node:crypto";
+import { createHash, generateKeyPairSync, randomBytes } from "node:crypto";
 import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { KeyKind, SigningAlgorithm } from "@gatehouse/proto/identity";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { AuditEvent } from "../src/domain/audit.ts";
+import type { Change, KeyWrites, Store } from "../src/domain/store.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 
 let system: System;
@@ -154,12 +156,19 @@ describe("rotating a key", () => {
     await system.as(broad.secret).keys.rotateKey({ key: broad.key!.id }, timely);
   });
 
-  it("an imported key becomes an ordinary one", async () => {
-    const { key } = await master.keys.createKey({ name: "imported" }, timely);
-    await system.sql.query("UPDATE key SET imported = true, masked = 'old_123…' WHERE id = $1", [key!.id]);
-    const { key: rotated, secret } = await master.keys.rotateKey({ key: key!.id }, timely);
-    expect(rotated).toMatchObject({ imported: false, masked: key!.masked });
-    expect(await works(secret)).toBe(true);
+  it("an imported key becomes an ordinary one, and its old credential works until its grace ends", async () => {
+    await system.root.accounts.updateSettings({ importPrefixes: ["old_"] }, timely);
+    const before = `old_${randomBytes(16).toString("hex")}`;
+    const hash = createHash("sha256").update(before).digest("hex");
+    const keys = [{ hash, prefix: "old_", name: "imported" }];
+    const [imported] = (await master.keys.importKeys({ keys }, timely)).keys;
+    const grace = durationFromMs(HOUR_MS);
+    const { key, secret } = await master.keys.rotateKey({ key: imported!.id, grace }, timely);
+    expect(key!.imported).toBe(false);
+    expect(secret.startsWith(key!.masked.replace("…", ""))).toBe(true);
+    expect([await works(before), await works(secret)]).toEqual([true, true]);
+    nowMs += HOUR_MS;
+    expect([await works(before), await works(secret)]).toEqual([false, true]);
   });
 
   it("names a grace and a public key that cannot be", async () => {
@@ -173,6 +182,74 @@ describe("rotating a key", () => {
     expect(await badFieldsOf(master.keys.rotateKey({}, timely))).toEqual(["key"]);
   });
 });
+
+describe("rotations at once", () => {
+  it("come one after the other: each secret that was answered works, as far as there is room", async () => {
+    const { key } = await master.keys.createKey({ name: "crowded" }, timely);
+    const grace = durationFromMs(HOUR_MS);
+    const rotations = Array.from({ length: 7 }, () =>
+      master.keys.rotateKey({ key: key!.id, grace }, timely).then(
+        ({ secret }) => secret,
+        ({ reason }: { reason: string }) => reason,
+      ),
+    );
+    const answers = await Promise.all(rotations);
+    const secrets = answers.filter((answer) => answer !== "IN_USE");
+    expect(secrets).toHaveLength(5);
+    expect(await Promise.all(secrets.map(works))).toEqual(secrets.map(() => true));
+  });
+
+  it("without gates, a secret that was answered is lost", async () => {
+    const both = Promise.withResolvers<void>();
+    let waiting = 0;
+    const ungated = await startSystem({
+      wrapStore: (store) =>
+        withChange(store, (change) => ({
+          ...change,
+          gate: async () => {},
+          // Both have read the key before either writes it.
+          keys: beforeUpdate(change.keys, async () => {
+            if (++waiting === 2) both.resolve();
+            await both.promise;
+          }),
+        })),
+    });
+    try {
+      const { keys } = ungated.root;
+      const { key } = await keys.createKey({ name: "crowded" }, timely);
+      const grace = durationFromMs(HOUR_MS);
+      const rotated = [1, 2].map(() => keys.rotateKey({ key: key!.id, grace }, timely));
+      const statuses = (await Promise.all(rotated)).map(async ({ secret }) => {
+        const { status } = await ungated.json(secret, "KeyService/WhoAmI", {});
+        return status;
+      });
+      expect((await Promise.all(statuses)).sort()).toEqual([200, 401]);
+    } finally {
+      await ungated.stop();
+    }
+  });
+});
+
+function withChange(store: Store, wrap: (change: Change) => Change): Store {
+  return {
+    ...store,
+    recordRefusal: (event: AuditEvent) => store.recordRefusal(event),
+    change: (work) => store.change((change) => work(wrap(change))),
+  };
+}
+
+/** The writes, with something done before a key is written again. */
+function beforeUpdate(keys: KeyWrites, first: () => Promise<void>): KeyWrites {
+  return new Proxy(keys, {
+    get(writes, property) {
+      const method = Reflect.get(writes, property, writes) as (...given: unknown[]) => Promise<unknown>;
+      return async (...given: unknown[]) => {
+        if (property === "update") await first();
+        return method.apply(writes, given);
+      };
+    },
+  });
+}
 
 describe("rotating a signing key", () => {
   it("keeps what signatures were checked with for the grace, newest first, and forgets it when revoked", async () => {
