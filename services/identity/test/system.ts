@@ -56,13 +56,18 @@ export interface System {
   stop(): Promise<void>;
 }
 
-export async function startSystem(overrides: IdentityOverrides = {}): Promise<System> {
+/** `settings` are environment variables besides those that every test has. */
+export async function startSystem(
+  overrides: IdentityOverrides = {},
+  settings: Readonly<Record<string, string>> = {},
+): Promise<System> {
   const postgres = await startTestPostgres();
   const environment = {
     GATEHOUSE_DATABASE_URL: postgres.url,
     GATEHOUSE_SERVICE_SECRET: SERVICE_SECRET,
     GATEHOUSE_PEPPERS: newPepper("a"),
     GATEHOUSE_ENCRYPTION_KEYS: newEncryptionKey("a"),
+    ...settings,
   };
   const log = createLog({ name: "test", level: "error" });
   const identity = await createIdentity(readIdentityConfig(environment), log, overrides);
