@@ -258,3 +258,22 @@ describe("nothing is minted behind the back of a stop, by or as", () => {
     });
   }
 });
+
+describe("a key that mints a sub-key while it is revoked", () => {
+  /** How many sub-keys outlive it. */
+  async function survivors(): Promise<number> {
+    const { master } = await organization();
+    const { id, caller } = await keyOf(master, "minter");
+    const { second } = await stage.overlap(
+      CREATE,
+      () => caller.keys.createKey({ name: "late", kind: KeyKind.SUB }, timely),
+      () => master.keys.revokeKey({ key: id }, timely),
+    );
+    expect(outcomeOf(second)).toBe("OK");
+    return (await master.keys.listKeys({ kind: KeyKind.SUB }, timely)).keys.length;
+  }
+  it("takes it along", async () => expect(await survivors()).toBe(0));
+  it("leaves it behind (control: without gates)", async () => {
+    expect(await stage.withoutGates(survivors)).toBe(1);
+  });
+});
