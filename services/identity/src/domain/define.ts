@@ -1,7 +1,7 @@
-import type { Principal } from "@gatehouse/access";
+import { type Principal, reaches } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
 import { alreadyExists, Failure, failedPrecondition, notFound } from "@gatehouse/service/failure";
-import type { Account } from "./account.ts";
+import type { Chain } from "./account.ts";
 import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
 import { type Attempt, audited, done } from "./audit.ts";
 import type { Definition, DefinitionBodies, DefinitionKind } from "./definition.ts";
@@ -160,11 +160,13 @@ function change<K extends DefinitionKind>(
       });
       const alive = await stillAlive(domain, change, actor);
       const owner = (await change.accounts.find(accountId))!;
+      // The actor's account may have been isolated meanwhile.
+      if (!reaches(alive.view, owner)) throw notFound("account");
       const all = await change.definitions.list(kind.kind, accountId);
       const before = all.find((definition) => definition.name === name);
       const body = next(before);
       if (before !== undefined && body !== undefined && sameBody(before.body, body)) return before;
-      requireOpen(owner[0]);
+      requireOpen(owner);
       await kind.rule?.(change, { actor: alive, owner, name, before: before?.body, after: body, all });
       const at = new Date(domain.nowMs());
       const definition = body && definitionOf(kind, { accountId, name, body, before, at });
@@ -205,8 +207,9 @@ function shown({ name, body }: Definition<DefinitionKind>): unknown {
   return { name, ...body };
 }
 
-function requireOpen(owner: Account): void {
-  if (owner.status === "CLOSED") throw failedPrecondition("FINAL_STATE", "the account is closed");
+function requireOpen(owner: Chain): void {
+  if (owner.every(({ status }) => status !== "CLOSED")) return;
+  throw failedPrecondition("FINAL_STATE", "the account, or one above it, is closed");
 }
 
 function requireRoom<K extends DefinitionKind>(kind: Kind<K>, all: readonly Definition<K>[]): void {
