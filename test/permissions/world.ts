@@ -40,6 +40,8 @@ export interface World {
   readonly organization: string;
   /** The account that owns `acct` and `sub`. */
   readonly subaccount: string;
+  /** Of the other organization. */
+  readonly theirs: { readonly organization: string; readonly subaccount: string };
   /** The id of `acct`. */
   readonly accountKey: string;
   /** Ids that no other organization may ever see. */
@@ -69,7 +71,7 @@ export async function makeWorld(system: System): Promise<World> {
     return answer;
   };
   const provider = (await as(root, `${KEYS}/WhoAmI`, {})).accountId;
-  await call(system, root, "identity.v1.PlanService/UpdatePlan", { plan: "default", ...PLAN });
+  await as(root, "identity.v1.PlanService/UpdatePlan", { plan: "default", ...PLAN });
   const ours = await as(root, `${ACCOUNTS}/CreateAccount`, { name: "Ours" });
   const theirs = await as(root, `${ACCOUNTS}/CreateAccount`, { name: "Theirs" });
   const master = ours.secret;
@@ -78,6 +80,7 @@ export async function makeWorld(system: System): Promise<World> {
     name: "Team",
     first_key: { name: "team", roles: ["administrator"] },
   });
+  const theirTeam = await as(theirs.secret, `${ACCOUNTS}/CreateAccount`, { name: "Their team" });
   const sub = await as(team.secret, `${KEYS}/CreateKey`, { kind: "KEY_KIND_SUB", name: "sub" });
   const verifier = { name: "verifier", scopes: ["gatehouse.verify"] };
   const every = ["administrator", "fund-manager", "developer", "auditor"];
@@ -110,6 +113,7 @@ export async function makeWorld(system: System): Promise<World> {
     provider,
     organization: ours.account.id,
     subaccount: team.account.id,
+    theirs: { organization: theirs.account.id, subaccount: theirTeam.account.id },
     accountKey: team.key.id,
     own: [ours.account.id, team.account.id, ours.key.id, team.key.id, sub.key.id],
     fresh: () => `fresh${++words}`,

@@ -10,7 +10,8 @@ import type { Reads } from "./store.ts";
  */
 export async function findAccount(reads: Reads, actor: Principal, name: string | undefined): Promise<Chain> {
   const accountId = await accountIdOf(reads, actor.view, name);
-  const chain = accountId === undefined ? undefined : await reads.accounts.find(accountId);
+  // What names nothing is looked for all the same: the way must not be shorter.
+  const chain = await reads.accounts.find(accountId ?? name!);
   if (chain === undefined || !reaches(actor.view, chain)) throw notFound("account");
   return chain;
 }

@@ -51,7 +51,7 @@ async function findInvitation(
   invitationId: string,
 ): Promise<{ invitation: Invitation; account: Account }> {
   const invitation = await reads.invitations.find(invitationId);
-  const chain = invitation && (await reads.accounts.find(invitation.accountId));
+  const chain = await reads.accounts.find(invitation?.accountId ?? invitationId);
   if (invitation === undefined || chain === undefined || !reaches(actor.view, chain)) {
     throw notFound("invitation");
   }

@@ -9,9 +9,16 @@ export type AccountName =
 
 /** What metering knows of identity: its own copy, kept by the change feed. Each answer is of one statement. */
 export interface Mirror {
-  findKey(keyId: string): Promise<KeyView | undefined>;
+  /**
+   * What is not `sought` is looked for as long as what is not there, and answered all the same: how long an answer
+   * takes must not tell that there is something out of the caller's reach.
+   */
+  findKey(keyId: string, sought?: (view: KeyView) => boolean): Promise<KeyView | undefined>;
   /** The account and its ancestors, root last. */
-  findChain(name: AccountName): Promise<readonly AccountNode[] | undefined>;
+  findChain(
+    name: AccountName,
+    sought?: (chain: readonly AccountNode[]) => boolean,
+  ): Promise<readonly AccountNode[] | undefined>;
   hasMeter(name: string): Promise<boolean>;
 }
 
@@ -42,22 +49,28 @@ export class FreshMirror implements Directory, Mirror {
     this.#proof = proof;
   }
 
-  findKey(keyId: string): Promise<KeyView | undefined> {
-    return this.#find(() => this.#mirror.findKey(keyId));
+  findKey(keyId: string, sought?: (view: KeyView) => boolean): Promise<KeyView | undefined> {
+    return this.#find(() => this.#mirror.findKey(keyId), sought);
   }
 
-  findChain(name: AccountName): Promise<readonly AccountNode[] | undefined> {
-    return this.#find(() => this.#mirror.findChain(name));
+  findChain(
+    name: AccountName,
+    sought?: (chain: readonly AccountNode[]) => boolean,
+  ): Promise<readonly AccountNode[] | undefined> {
+    return this.#find(() => this.#mirror.findChain(name), sought);
   }
 
   async hasMeter(name: string): Promise<boolean> {
     return (await this.#find(async () => (await this.#mirror.hasMeter(name)) || undefined)) ?? false;
   }
 
-  async #find<T>(read: () => Promise<T | undefined>): Promise<T | undefined> {
+  async #find<T>(
+    read: () => Promise<T | undefined>,
+    sought: (found: T) => boolean = () => true,
+  ): Promise<T | undefined> {
     if (this.#proof.ageMs() <= MAX_AGE_MS && !this.#proof.isDoubted()) {
       const found = await read();
-      if (found !== undefined) return found;
+      if (found !== undefined && sought(found)) return found;
     }
     await this.#proof.prove();
     return read();

@@ -56,12 +56,13 @@ export async function nodeInReach(
   const violations = nodeViolations(named);
   if (violations.length > 0) throw invalid(violations);
   if (named.kind === "KEY") {
-    const view = isId("key", named.id) ? await mirror.findKey(named.id) : undefined;
+    const sought = ({ chain }: KeyView) => reaches(caller, chain);
+    const view = isId("key", named.id) ? await mirror.findKey(named.id, sought) : undefined;
     if (view === undefined || !reaches(caller, view.chain)) throw notFound("key");
     return { kind: "KEY", id: view.key.id, view, chain: view.chain };
   }
   const name = readAccountName(named.name, caller);
-  const chain = name && (await mirror.findChain(name));
+  const chain = name && (await mirror.findChain(name, (found) => reaches(caller, found)));
   if (chain === undefined || !reaches(caller, chain)) throw notFound("account");
   return { kind: "ACCOUNT", id: chain[0]!.id, chain };
 }
@@ -73,10 +74,10 @@ export async function knownNodeInReach(
   { kind, id }: NodeRef,
 ): Promise<ReachedNode | undefined> {
   if (kind === "KEY") {
-    const view = await mirror.findKey(id);
+    const view = await mirror.findKey(id, ({ chain }) => reaches(caller, chain));
     return view && reaches(caller, view.chain) ? { kind, id, view, chain: view.chain } : undefined;
   }
-  const chain = await mirror.findChain({ by: "id", id });
+  const chain = await mirror.findChain({ by: "id", id }, (found) => reaches(caller, found));
   return chain && reaches(caller, chain) ? { kind, id, chain } : undefined;
 }
 

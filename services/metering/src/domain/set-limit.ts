@@ -54,7 +54,8 @@ export async function deleteLimit(
   const violations = limitId === "" ? [required] : nameViolations("limit", limitId);
   if (violations.length > 0) throw invalid(violations);
   const limit = isId("lim", limitId) ? await store.find(limitId) : undefined;
-  const node = limit && (await knownNodeInReach(mirror, caller, limit.node));
+  // The node of a limit that is not there is looked for all the same: the way must not be shorter.
+  const node = await knownNodeInReach(mirror, caller, limit?.node ?? { kind: "ACCOUNT", id: limitId });
   if (limit === undefined || node === undefined) throw notFound("limit");
   requireCeilingOf(caller, node);
   const { freshness } = await store.mutate(node.id, actorOf(caller), async (tx) => {
