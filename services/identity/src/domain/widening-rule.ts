@@ -1,5 +1,6 @@
 import { grantOf, type Principal } from "@gatehouse/access";
 import { compileGrant, covers, type Grant, intersect } from "@gatehouse/scopes";
+import { digestOf } from "./digest.ts";
 import { CONTROL_PLANE, requireCovered } from "./grant-rule.ts";
 import type { Key, KeyInTree } from "./key.ts";
 
@@ -14,12 +15,18 @@ export function requireMayWiden(caller: Principal, before: KeyInTree, after: Key
 
 function widens(before: KeyInTree, after: KeyInTree): boolean {
   return (
-    !covers(ownGrant(before), ownGrant(after), CONTROL_PLANE) ||
+    widensGrant(before, after) ||
     !isWithinAddresses(before.key, after.key) ||
     !before.key.deniedIntegrations.every((name) => after.key.deniedIntegrations.includes(name)) ||
     (after.key.notBeforeMs ?? 0) < (before.key.notBeforeMs ?? 0) ||
     (after.key.expiresAtMs ?? Number.POSITIVE_INFINITY) > (before.key.expiresAtMs ?? Number.POSITIVE_INFINITY)
   );
+}
+
+// Whether a list covers another is answered cautiously: of a list and itself it is not asked.
+function widensGrant(before: KeyInTree, after: KeyInTree): boolean {
+  const given = ({ key: { roles, scopes, endpoints } }: KeyInTree) => digestOf([roles, scopes, endpoints]);
+  return given(before) !== given(after) && !covers(ownGrant(before), ownGrant(after), CONTROL_PLANE);
 }
 
 function ownGrant({ key, chain }: KeyInTree): Grant {
