@@ -95,12 +95,10 @@ export interface AccountReads {
 export interface AccountWrites extends AccountReads {
   /** Throws Failure SLUG_TAKEN. */
   insert(account: Account): Promise<void>;
-  /** Writes what changed. A plan and a new slug are written by what follows. */
+  /** Writes what changed, and of a slug all but the reservation. */
   update(before: Account, after: Account): Promise<void>;
   /** Throws Failure SLUG_TAKEN, also where another account had it before. */
   reserveSlug(space: string, slug: string, accountId: string): Promise<void>;
-  /** Gives an organization and all its accounts a plan. */
-  setPlan(organizationId: string, plan: string): Promise<void>;
   /** Accounts below an organization, closed ones and what is below them not counted. */
   countBelow(organizationId: string): Promise<number>;
   /** `base`, or the first free of `base-2`, `base-3`…; undefined where none of `attempts` is free. */

@@ -40,10 +40,7 @@ export function updateAccount(
       const { plan = before.plan, profile = before.profile, labels = before.labels } = wanted;
       const account: Account = { ...before, plan, profile, labels };
       if (digestOf(updatable(account)) === digestOf(updatable(before))) return before;
-      if (plan !== before.plan) {
-        await requirePlan(change, [account, ...target.slice(1)]);
-        await change.accounts.setPlan(before.id, plan);
-      }
+      if (plan !== before.plan) await requirePlan(change, [account, ...target.slice(1)]);
       return account;
     },
   });

@@ -75,7 +75,23 @@ export class AccountReader implements AccountReads {
     if (Object.keys(labels).length > 0) {
       query.andWhere("account.labels @> :labels::jsonb", { labels: JSON.stringify(labels) });
     }
-    return (await query.getMany()).map(accountOf);
+    return await this.#withPlans((await query.getMany()).map(accountOf), parent);
+  }
+
+  /** Accounts below an organization show its plan; a list of the root's descendants may hold those of many. */
+  async #withPlans(accounts: Account[], { organizationId, plan }: Account): Promise<Account[]> {
+    if (organizationId !== undefined) return accounts.map((account) => ({ ...account, plan }));
+    const below = accounts.filter((account) => account.id !== account.organizationId);
+    if (below.length === 0) return accounts;
+    const rows = await this.manager.query<{ id: string; plan: string }[]>(
+      "SELECT id, plan FROM account WHERE id = ANY ($1)",
+      [[...new Set(below.map(({ organizationId }) => organizationId))]],
+    );
+    const plans = new Map(rows.map(({ id, plan }) => [id, plan]));
+    return accounts.map((account) => ({
+      ...account,
+      plan: plans.get(account.organizationId!) ?? account.plan,
+    }));
   }
 
   async planUse({ id, organizationId }: Account) {

@@ -14,6 +14,7 @@ export interface AccountRow {
   name: string;
   status: AccountStatus;
   suspension_reason: string;
+  /** Of an organization. Accounts below it have its plan, which is kept once. */
   plan: string;
   profile: Profile;
   type: string;
@@ -69,6 +70,7 @@ export const accountRows = new EntitySchema<AccountRow>({
   },
 });
 
+/** What a row says by itself: an account below an organization is given its plan by who reads the organization too. */
 export function accountOf(row: AccountRow): Account {
   return {
     id: row.id,
@@ -79,7 +81,7 @@ export function accountOf(row: AccountRow): Account {
     name: row.name,
     status: row.status,
     suspensionReason: row.suspension_reason,
-    plan: row.plan,
+    plan: isOrganization(row) ? row.plan : "",
     profile: row.profile,
     labels: row.labels,
     type: row.type,
@@ -115,7 +117,7 @@ export function accountRow(account: Account): AccountRow {
     name: account.name,
     status: account.status,
     suspension_reason: account.suspensionReason,
-    plan: account.plan,
+    plan: organization ? account.plan : "",
     profile: account.profile,
     labels: account.labels,
     type: account.type,
@@ -138,6 +140,10 @@ export function accountRow(account: Account): AccountRow {
   };
 }
 
+function isOrganization({ id, organization_id }: AccountRow): boolean {
+  return id === organization_id;
+}
+
 function providerRulesOf({ rules, import_prefixes }: AccountRow): ProviderRules {
   return {
     types: new Map(Object.entries(rules.types ?? {})),
@@ -148,7 +154,10 @@ function providerRulesOf({ rules, import_prefixes }: AccountRow): ProviderRules 
 
 /** Rows of one account and its ancestors, in any order, as a chain; undefined where there are none. */
 export function chainOf(rows: readonly AccountRow[]): Chain | undefined {
-  const [own, ...above] = rows.map(accountOf).sort((left, right) => right.path.length - left.path.length);
+  const plan = rows.find(isOrganization)?.plan ?? "";
+  const [own, ...above] = rows
+    .map((row) => ({ ...accountOf(row), plan: row.organization_id === null ? "" : plan }))
+    .sort((left, right) => right.path.length - left.path.length);
   if (own === undefined) return undefined;
   const chain: Chain = [own, ...above];
   if (chain.length !== own.path.length || rootOf(chain).parentId !== undefined) {

@@ -45,14 +45,6 @@ export class AccountWriter extends AccountReader implements AccountWrites {
     await this.manager.update(accountRows, { id: after.id }, Object.fromEntries(differing));
   }
 
-  async setPlan(organizationId: string, plan: string): Promise<void> {
-    this.#tx.changed("account", organizationId);
-    await this.manager.query("UPDATE account SET plan = $2 WHERE organization_id = $1", [
-      organizationId,
-      plan,
-    ]);
-  }
-
   async countBelow(organizationId: string): Promise<number> {
     const [row] = await this.manager.query<[{ count: number }]>(`SELECT (${ACCOUNTS_BELOW}) AS count`, [
       organizationId,
