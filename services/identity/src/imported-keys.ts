@@ -13,20 +13,28 @@ const MAX_MISSING = 10_000;
 const MAX_LOOK_UPS = 8;
 const LOOK_UP_MS = 5000;
 
+/** What looking for them takes. */
+export interface ImportReads {
+  readonly keys: Pick<Reads["keys"], "find">;
+  readonly imported: Reads["imported"];
+}
+
 /**
  * Finds the key behind a presented credential that was made elsewhere. Such a credential has no tag, so what can be
  * said of junk without a look-up is said first: that it begins with no registered prefix, that it is too long, that
  * it was nobody's a moment ago.
  */
 export class ImportedKeys {
-  readonly #reads: Pick<Reads, "keys" | "imported">;
+  readonly #reads: ImportReads;
+  readonly #nowMs: () => number;
   readonly #prefixes: SingleFlight<"prefixes", readonly string[]>;
   readonly #lookUps: SingleFlight<string, KeyInTree | undefined>;
   readonly #missing = new Map<string, number>();
   #known: { readonly prefixes: readonly string[]; readonly untilMs: number } | undefined;
 
-  constructor(reads: Pick<Reads, "keys" | "imported">) {
+  constructor(reads: ImportReads, nowMs: () => number = () => performance.now()) {
     this.#reads = reads;
+    this.#nowMs = nowMs;
     this.#prefixes = new SingleFlight({ run: () => reads.imported.prefixes(), timeoutMs: LOOK_UP_MS });
     this.#lookUps = new SingleFlight({
       run: (hash) => this.#lookUp(hash),
@@ -39,7 +47,7 @@ export class ImportedKeys {
   find(presented: string): KeyInTree | undefined | Promise<KeyInTree | undefined> {
     if (presented.length > MAX_PRESENTED) return undefined;
     const known = this.#known;
-    if (known === undefined || known.untilMs <= performance.now()) {
+    if (known === undefined || known.untilMs <= this.#nowMs()) {
       return this.#learnPrefixes().then((prefixes) => this.#findAmong(prefixes, presented));
     }
     return this.#findAmong(known.prefixes, presented);
@@ -57,19 +65,19 @@ export class ImportedKeys {
   ): KeyInTree | undefined | Promise<KeyInTree | undefined> {
     if (!prefixes.some((prefix) => presented.startsWith(prefix))) return undefined;
     const hash = hashSecret(presented);
-    if ((this.#missing.get(hash) ?? 0) > performance.now()) return undefined;
+    if ((this.#missing.get(hash) ?? 0) > this.#nowMs()) return undefined;
     return this.#lookUps.get(hash);
   }
 
   async #learnPrefixes(): Promise<readonly string[]> {
-    const untilMs = performance.now() + KNOWN_MS;
+    const untilMs = this.#nowMs() + KNOWN_MS;
     const prefixes = await this.#prefixes.get("prefixes");
     this.#known = { prefixes, untilMs };
     return prefixes;
   }
 
   async #lookUp(hash: string): Promise<KeyInTree | undefined> {
-    const untilMs = performance.now() + KNOWN_MS;
+    const untilMs = this.#nowMs() + KNOWN_MS;
     const keyId = (await this.#reads.imported.find([hash])).get(hash);
     if (keyId !== undefined) return this.#reads.keys.find(keyId);
     // The oldest goes; a second later it would be asked for again anyway.

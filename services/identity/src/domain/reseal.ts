@@ -6,7 +6,7 @@ export interface SealedRow {
   readonly sealed: readonly string[];
 }
 
-/** Somewhere that sealed secrets are kept: a table, in which each row's own id is the context. */
+/** Somewhere that sealed secrets are kept: a table, in which what names a row is the context. */
 export interface SealedPlace {
   readonly name: string;
   /** Rows after an id, by id, that hold anything that does not begin with `start`. */

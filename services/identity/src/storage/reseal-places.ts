@@ -68,7 +68,10 @@ function signingSecrets(manager: EntityManager): SealedPlace {
          ORDER BY id LIMIT $3`,
         [start, after, limit],
       );
-      return rows.map(({ id, signing }) => ({ id, sealed: signing.keys.map(({ value }) => value) }));
+      return rows.map(({ id, signing }) => ({
+        id,
+        sealed: signing.keys.map(({ value }) => value),
+      }));
     },
     async replace({ id, sealed: before }: SealedRow, after) {
       // Each value where it stood, whatever else the column says; not where a rotation put others there meanwhile.

@@ -1,0 +1,208 @@
+import { createHash, randomBytes } from "node:crypto";
+import { KeyKind, KeyStatus, LeakAction } from "@gatehouse/proto/identity";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
+
+let system: System;
+let root: Caller;
+let acme: Caller;
+let acmeId: string;
+/** A subaccount of Acme. */
+let teamId: string;
+/** A partner's key, which may tell of leaks and do nothing else. */
+let partner: Caller;
+let globex: Caller;
+let names = 0;
+
+beforeAll(async () => {
+  system = await startSystem();
+  root = system.root;
+  await system.sql.query("UPDATE account SET import_prefixes = '{pk_}' WHERE parent_id IS NULL");
+  const made = await root.accounts.createAccount({ name: "Acme" }, timely);
+  acme = system.as(made.secret);
+  acmeId = made.account!.id;
+  teamId = (await acme.accounts.createAccount({ name: "Team" }, timely)).account!.id;
+  const reporter = { name: "partner", scopes: ["gatehouse.keys.report-leak"] };
+  partner = system.as((await acme.keys.createKey(reporter, timely)).secret);
+  globex = system.as((await root.accounts.createAccount({ name: "Globex" }, timely)).secret);
+});
+afterAll(() => system?.stop());
+
+const newKey = async (caller = acme, rest: object = {}) => {
+  const { key, secret } = await caller.keys.createKey({ name: `key ${names++}`, ...rest }, timely);
+  return { id: key!.id, secret };
+};
+const report = (caller: Caller, ...secrets: string[]) => caller.keys.reportLeak({ secrets }, timely);
+const statusOf = async (id: string) => (await root.keys.getKey({ key: id }, timely)).key!.status;
+const policy = (accountId: string, value: string | null) =>
+  system.sql.query("UPDATE account SET leak_policy = $2 WHERE id = $1", [accountId, value]);
+const eventsOf = async (id: string) =>
+  (
+    await system.sql.query(
+      "SELECT * FROM audit_event WHERE target = $1 AND action = 'gatehouse.keys.report-leak' ORDER BY id",
+      [id],
+    )
+  ).rows;
+
+describe("a leaked key", () => {
+  it("is disabled where nobody says otherwise, and told of each time", async () => {
+    const { id, secret } = await newKey();
+    const { reports } = await report(partner, secret);
+    expect(reports).toMatchObject([{ keyId: id, action: LeakAction.DISABLED }]);
+    expect(await statusOf(id)).toBe(KeyStatus.DISABLED);
+    expect(await reasonOf(system.as(secret).keys.whoAmI({}, timely))).toBe("KEY_DISABLED");
+    expect((await report(partner, secret)).reports).toMatchObject([
+      { keyId: id, action: LeakAction.DISABLED },
+    ]);
+    expect(await eventsOf(id)).toHaveLength(2);
+  });
+
+  it("is dealt with as the nearest account above it says", async () => {
+    await policy(acmeId, "REVOKE");
+    const [own, below] = [await newKey(), await newKey(acme, { account: teamId })];
+    await policy(teamId, "NOTIFY");
+    const { reports } = await report(partner, own.secret, below.secret);
+    expect(reports.map(({ action }) => action)).toEqual([LeakAction.REVOKED, LeakAction.NOTIFIED]);
+    expect(await statusOf(own.id)).toBe(KeyStatus.REVOKED);
+    expect(await statusOf(below.id)).toBe(KeyStatus.ENABLED);
+    expect(await eventsOf(below.id)).toMatchObject([{ after: { leak: { policy: "NOTIFY" } } }]);
+    await policy(teamId, null);
+    expect((await report(partner, below.secret)).reports).toMatchObject([{ action: LeakAction.REVOKED }]);
+    await policy(acmeId, null);
+  });
+
+  it("takes its sub-keys with it", async () => {
+    await policy(acmeId, "REVOKE");
+    const parent = await newKey();
+    const sub = await newKey(acme, { parentKey: parent.id });
+    await report(partner, parent.secret);
+    expect(await statusOf(sub.id)).toBe(KeyStatus.REVOKED);
+    await policy(acmeId, null);
+  });
+
+  it("is found wherever it stands in what was found", async () => {
+    const keys = [await newKey(), await newKey(), await newKey()];
+    const [glued, quoted, twice] = keys.map(({ secret }) => secret);
+    const strings = [
+      `xx${glued}yy`,
+      `curl -H "authorization: Bearer ${quoted}"\n# nothing else`,
+      `${twice} and ${twice}`,
+    ];
+    const { reports } = await report(partner, ...strings);
+    expect(reports.map(({ keyId }) => keyId)).toEqual(keys.map(({ id }) => id));
+  });
+
+  it("in its grace is one still, and none after a rotation without", async () => {
+    const { id, secret } = await newKey();
+    const rotated = await acme.keys.rotateKey({ key: id, grace: { seconds: 3600n, nanos: 0 } }, timely);
+    expect((await report(partner, secret)).reports).toMatchObject([{ keyId: id }]);
+    await acme.keys.enableKey({ key: id }, timely);
+    await acme.keys.rotateKey({ key: id }, timely);
+    for (const old of [secret, rotated.secret]) {
+      expect((await report(partner, old)).reports).toMatchObject([{ keyId: "", action: 0 }]);
+    }
+    expect(await statusOf(id)).toBe(KeyStatus.ENABLED);
+  });
+
+  it("that was made elsewhere is found by its hash, quoted or bare", async () => {
+    const secrets = [0, 1].map(() => `pk_${randomBytes(16).toString("hex")}`);
+    const { keys } = await acme.keys.importKeys(
+      {
+        keys: secrets.map((secret) => ({
+          hash: createHash("sha256").update(secret).digest("hex"),
+          prefix: "pk_",
+          name: `imported ${names++}`,
+        })),
+      },
+      timely,
+    );
+    const { reports } = await report(partner, secrets[0]!, `token=${secrets[1]}&next`);
+    expect(reports.map(({ keyId }) => keyId)).toEqual(keys.map(({ id }) => id));
+  });
+
+  it("may be a master key, may be reported by any kind of key, and may report itself", async () => {
+    const master = await newKey(acme, { kind: KeyKind.MASTER });
+    expect((await report(partner, master.secret)).reports).toMatchObject([{ keyId: master.id }]);
+    const parent = await newKey(acme, { scopes: ["gatehouse.keys.report-leak"] });
+    const sub = await newKey(acme, { parentKey: parent.id });
+    expect((await report(system.as(sub.secret), sub.secret)).reports).toMatchObject([{ keyId: sub.id }]);
+    expect(await statusOf(sub.id)).toBe(KeyStatus.DISABLED);
+  });
+
+  it("of two reports at once is dealt with by both", async () => {
+    const { id, secret } = await newKey();
+    const both = await Promise.all([report(partner, secret), report(partner, secret)]);
+    expect(both.map(({ reports }) => reports[0]!.keyId)).toEqual([id, id]);
+    expect(await eventsOf(id)).toHaveLength(2);
+  });
+});
+
+describe("a report", () => {
+  it("says of foreign keys what it says of nonsense, and does nothing to them", async () => {
+    const { id, secret } = await newKey(globex);
+    const forged = `${secret.slice(0, -1)}${secret.endsWith("A") ? "B" : "A"}`;
+    const { reports } = await report(partner, secret, forged, "hunter2", "pk_", system.rootKey);
+    expect(new Set(reports.map((each) => JSON.stringify(each))).size).toBe(1);
+    expect(reports[0]).toMatchObject({ keyId: "", action: LeakAction.UNSPECIFIED });
+    expect(await statusOf(id)).toBe(KeyStatus.ENABLED);
+    expect(await eventsOf(id)).toEqual([]);
+    // The provider has everybody in its subtree.
+    expect((await report(root, secret)).reports).toMatchObject([{ keyId: id }]);
+  });
+
+  it("of an account key reaches the subtree of its account, and not into what is isolated from it", async () => {
+    const below = await newKey(acme, { account: teamId });
+    expect((await report(partner, below.secret)).reports).toMatchObject([{ keyId: below.id }]);
+    await acme.keys.enableKey({ key: below.id }, timely);
+    await system.sql.query("UPDATE account SET isolated = true WHERE id = $1", [acmeId]);
+    expect((await report(partner, below.secret)).reports).toMatchObject([{ keyId: "" }]);
+    await system.sql.query("UPDATE account SET isolated = false WHERE id = $1", [acmeId]);
+  });
+
+  it("takes the scope", async () => {
+    const { secret } = await newKey(acme, { roles: ["auditor"] });
+    expect(await reasonOf(report(system.as(secret), "x"))).toBe("SCOPE_DENIED");
+  });
+
+  it("is on record with its source, without what leaked, wherever it was quoted", async () => {
+    const { id, secret } = await newKey();
+    const imported = `pk_${randomBytes(16).toString("hex")}`;
+    await acme.keys.importKeys(
+      {
+        keys: [
+          {
+            hash: createHash("sha256").update(imported).digest("hex"),
+            prefix: "pk_",
+            name: `imported ${names++}`,
+          },
+        ],
+      },
+      timely,
+    );
+    const source = `https://paste.test/?a=${secret}&b=${imported}`;
+    await partner.keys.reportLeak({ secrets: [`see ${secret}`, `${imported}!`], source }, timely);
+    const [event] = await eventsOf(id);
+    expect(event).toMatchObject({
+      outcome: "OK",
+      after: { status: "DISABLED", leak: { policy: "DISABLE" } },
+    });
+    expect(event.after.leak.source).toMatch(/^https:\/\/paste\.test\/\?a=.*…&b=…$/);
+    const { rows } = await system.sql.query("SELECT * FROM audit_event");
+    const text = JSON.stringify(rows);
+    expect(text).not.toContain(secret.slice(28));
+    expect(text).not.toContain(imported);
+  });
+
+  it("is bounded", async () => {
+    const bad = (request: object) => badFieldsOf(partner.keys.reportLeak(request, timely));
+    expect(await bad({ secrets: [] })).toEqual(["secrets"]);
+    expect(await bad({ secrets: Array(101).fill("x") })).toEqual(["secrets"]);
+    expect(await bad({ secrets: ["x", "", "y".repeat(1001)], source: "s".repeat(501) })).toEqual([
+      "secrets[1]",
+      "secrets[2]",
+      "source",
+    ]);
+    const hostile = ["\0", "‮gth_acc_", "gth_acc_".repeat(125), "pk_".repeat(333), "é".repeat(1000)];
+    expect(await reasonOf(report(partner, ...hostile))).toBe("OK");
+  });
+});
