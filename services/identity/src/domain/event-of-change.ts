@@ -69,6 +69,9 @@ const TOLD: Readonly<Record<string, (change: AuditEvent) => Told[]>> = {
   },
 };
 
+/** The actions that listeners are told of. */
+export const TOLD_ACTIONS: readonly string[] = Object.keys(TOLD);
+
 // What an event shows is listed here one by one: what the audit comes to show one day is no receiver's business yet.
 
 function accountData(change: AuditEvent) {
