@@ -12,10 +12,11 @@ const PAUSED_MS = 300;
  */
 async function race<T>(
   wrapStore: (store: Store) => Store,
-  { first, second, paused, look }: Race<T>,
+  { before, first, second, paused, look }: Race<T>,
 ): Promise<{ outcomes: string[]; seen: T }> {
   const written = Promise.withResolvers<void>();
   const over = Promise.withResolvers<void>();
+  let armed = false;
   const slow = (store: Store): Store => ({
     ...readsOf(store),
     change: <R>(work: (change: Change) => Promise<R>) =>
@@ -24,7 +25,7 @@ async function race<T>(
           ...change,
           audit: async (event) => {
             await change.audit(event);
-            if (event.action !== paused) return;
+            if (event.action !== paused || !armed) return;
             written.resolve();
             await Promise.race([over.promise, new Promise((resolve) => setTimeout(resolve, PAUSED_MS))]);
           },
@@ -35,8 +36,11 @@ async function race<T>(
   try {
     await system.root.plans.createPlan({ name: "bought" }, timely);
     await system.root.types.createType({ name: "taken", open: true }, timely);
+    await before?.(system.root);
+    armed = true;
     const begun = reasonOf(first(system.root));
     await written.promise;
+    armed = false;
     const ended = await reasonOf(second(system.root));
     over.resolve();
     return { outcomes: [await begun, ended], seen: await look(system) };
@@ -46,6 +50,7 @@ async function race<T>(
 }
 
 interface Race<T> {
+  readonly before?: (root: Caller) => Promise<void>;
   readonly first: (root: Caller) => Promise<unknown>;
   readonly second: (root: Caller) => Promise<unknown>;
   /** The action of the first. */
@@ -101,6 +106,16 @@ const sameEndpoint: Race<number> = {
   look: async ({ root }) => (await root.catalog.listApis({}, timely)).apis.length,
 };
 
+const lastOfMany: Race<number> = {
+  async before(root) {
+    for (let n = 0; n < 99; n++) await root.integrations.createIntegration({ name: `i${n}` }, timely);
+  },
+  first: (root) => root.integrations.createIntegration({ name: "first" }, timely),
+  second: (root) => root.integrations.createIntegration({ name: "second" }, timely),
+  paused: "gatehouse.integrations.create",
+  look: async ({ root }) => (await root.integrations.listIntegrations({}, timely)).integrations.length,
+};
+
 describe("while another change is being made", () => {
   it("a plan that is being bought is not deleted", async () => {
     const { outcomes, seen } = await race(withGates, deletedWhileBought);
@@ -118,6 +133,12 @@ describe("while another change is being made", () => {
     const { outcomes, seen } = await race(withGates, typeBesideTerms);
     expect(outcomes).toEqual(["OK", "OK"]);
     expect(seen).toEqual([2, 1]);
+  });
+
+  it("no bound is passed", async () => {
+    const { outcomes, seen } = await race(withGates, lastOfMany);
+    expect(outcomes).toEqual(["OK", "PLAN_LIMIT"]);
+    expect(seen).toBe(100);
   });
 
   it("no two APIs take one endpoint", async () => {
@@ -140,6 +161,10 @@ describe("without gates", () => {
 
   it("of a type and terms that come at once, one is lost to the root's node", async () => {
     expect((await race(withoutGates, typeBesideTerms)).seen).not.toEqual([2, 1]);
+  });
+
+  it("a bound is passed", async () => {
+    expect((await race(withoutGates, lastOfMany)).seen).toBe(101);
   });
 
   it("two APIs take one endpoint", async () => {
