@@ -56,7 +56,9 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
     }
     const { chain, parent } = await findPlace(domain, actor, wanted);
     const accountId = chain[0].id;
-    const create = repeatable(actor.view.key.accountId, "CreateKey", wanted);
+    // A parent key left out is the presented one, so the same words of another key ask for something else.
+    const body = { ...wanted, parentKey: parent?.key.id };
+    const create = repeatable(actor.view.key.accountId, "CreateKey", body);
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
         reliedOn: [...reliedOnBy(actor), ...chain[0].path, ...(parent === undefined ? [] : gatesOf(parent))],
