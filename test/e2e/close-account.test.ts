@@ -1,6 +1,10 @@
+import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { AccountStatus } from "@gatehouse/proto/identity";
+import { anyPorts, startStack } from "@gatehouse/stack";
 import { expect, test } from "vitest";
-import { timely } from "../system/caller.ts";
+import { callerOf, timely } from "../system/caller.ts";
 import { makeOrganization } from "../system/organization.ts";
 import { until } from "../system/until.ts";
 import { useSystem } from "../system/use-system.ts";
@@ -41,4 +45,29 @@ test("an account is closed while metering answers, and not while it does not", a
     const { account } = await master.accounts.closeAccount({ account: two.id }, timely);
     return account!.status === AccountStatus.CLOSED;
   });
+});
+
+test("the stack, where metering starts after identity, closes accounts too", async () => {
+  const directory = await mkdtemp(join(tmpdir(), "gatehouse-closing-"));
+  // Postgres may run as another user, who must pass through.
+  await chmod(directory, 0o755);
+  const settings = { ports: anyPorts, postgresSettings: ["fsync=off"], logLevel: "error" } as const;
+  const stack = await startStack({ directory, ...settings });
+  const { identity, authz, metering } = stack;
+  const addresses = {
+    identity: identity.grpcAddress,
+    metering: metering.grpcAddress,
+    authz: [authz.grpcAddress],
+  };
+  const rootKey = (await readFile(stack.rootKeyPath, "utf8")).trim();
+  const root = callerOf(rootKey, addresses);
+  try {
+    const { account } = await root.accounts.createAccount({ name: "In one process" }, timely);
+    const closed = await root.accounts.closeAccount({ account: account!.id }, timely);
+    expect(closed.account!.status).toBe(AccountStatus.CLOSED);
+  } finally {
+    root.close();
+    await stack.close();
+    await rm(directory, { recursive: true, force: true });
+  }
 });
