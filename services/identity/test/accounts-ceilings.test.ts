@@ -231,6 +231,15 @@ describe("settings", () => {
       "import_prefixes",
     ]);
     expect((await set([])).account!.settings!.importPrefixes).toEqual([]);
+    const { rows } = await system.sql.query(
+      `SELECT before->'importPrefixes' AS before, after->'importPrefixes' AS after FROM audit_event
+       WHERE action = 'gatehouse.accounts.update-settings' AND target = $1 AND outcome = 'OK' ORDER BY id`,
+      [account!.id],
+    );
+    expect(rows).toEqual([
+      { before: [], after: ["sk_live_", "pk-"] },
+      { before: ["sk_live_", "pk-"], after: [] },
+    ]);
   });
 });
 

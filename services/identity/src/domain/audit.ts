@@ -68,9 +68,11 @@ export async function recordRefusal(domain: Domain, attempt: Attempt, refusal: F
 export function auditedAccount(account: Account): unknown {
   const { slug, name, type, status, suspensionReason, plan, profile, labels, parentId } = account;
   const { scopeCeiling, enabledTypes, isolated, leakPolicy, terms, upstreamCredential } = account;
+  const { formerSlugs, providerRules } = account;
   return {
     parentId,
     slug,
+    formerSlugs,
     name,
     type,
     status,
@@ -84,6 +86,7 @@ export function auditedAccount(account: Account): unknown {
     leakPolicy,
     terms,
     hasUpstreamCredential: upstreamCredential !== "",
+    ...(providerRules && { importPrefixes: providerRules.importPrefixes }),
   };
 }
 

@@ -8,6 +8,10 @@ import type { Holding } from "./holdings.ts";
 /**
  * Closes an account for good, and with it its subtree. Refused while metering holds anything for one of them, and
  * where metering cannot be asked. Closing a closed account again is no change.
+ *
+ * metering is asked ahead of the transaction: asked within, it would keep the account's gate shut for as long as it
+ * takes to answer. What it books between its answer and the commit is then held for a closed account: not lost, and
+ * for an account above to take.
  */
 export function closeAccount(
   domain: Domain,
