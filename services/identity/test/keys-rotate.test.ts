@@ -133,6 +133,13 @@ describe("rotating a key", () => {
     expect(await reasonOf(master.keys.rotateKey({ key: key!.id }, timely))).toBe("FINAL_STATE");
   });
 
+  it("nobody but its holder gets a new credential of a personal key", async () => {
+    const { key, secret } = await master.keys.createKey({ name: "ada", roles: ["administrator"] }, timely);
+    await system.sql.query("UPDATE key SET user_id = 'usr_1' WHERE id = $1", [key!.id]);
+    expect(await reasonOf(master.keys.rotateKey({ key: key!.id }, timely))).toBe("KEY_KIND_DENIED");
+    await system.as(secret).keys.rotateKey({ key: key!.id }, timely);
+  });
+
   it("nobody gets the credential of a key that they do not cover; a key always gets its own", async () => {
     const rotator = { name: "rotator", scopes: ["gatehouse.keys.rotate"] };
     const made = await master.keys.createKey(rotator, timely);

@@ -212,6 +212,14 @@ describe("nobody raises their own", () => {
     expect(await update({ name: "personal 2", ipAllow: ["10.0.0.0/8"] })).toEqual([]);
   });
 
+  it("a list of only denies never comes to mean everything but those", async () => {
+    const asked = { name: "trimmed", roles: ["developer"], scopes: ["!orders.**"] };
+    const { key } = await master.keys.createKey(asked, timely);
+    const paths = (...names: string[]) => ({ key: key!.id, updateMask: { paths: names } });
+    expect(await badFieldsOf(master.keys.updateKey(paths("roles"), timely))).toEqual(["scopes"]);
+    await master.keys.updateKey({ ...paths("roles", "scopes"), scopes: ["weather.**", "!orders.**"] }, timely);
+  });
+
   it("after a downgrade a key keeps what it has, and gets no more of it", async () => {
     const features = { depth: 1, accounts: 5n, keysPerAccount: 5n, subKeysPerAccount: 5n };
     await system.root.plans.createPlan({ name: "lesser", title: "Lesser", ...features }, timely);

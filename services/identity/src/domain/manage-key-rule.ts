@@ -9,6 +9,12 @@ export function requireMayManage(actor: Principal, key: Key): void {
   }
 }
 
+/** Throws Failure KEY_KIND_DENIED where anybody but its holder is about to get a new credential of a personal key. */
+export function requireNotAnothersPerson(actor: Principal, { id, userId }: Key): void {
+  if (userId === undefined || id === actor.view.key.id) return;
+  throw denied("KEY_KIND_DENIED", "a personal key is rotated with itself only; revoke it and invite the person again");
+}
+
 /** Throws Failure FINAL_STATE for a revoked key. */
 export function requireNotFinal({ status }: Key): void {
   if (status === "REVOKED") throw failedPrecondition("FINAL_STATE", "the key is revoked");

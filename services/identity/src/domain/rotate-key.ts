@@ -8,7 +8,7 @@ import { Fields } from "./fields.ts";
 import { findKey } from "./find-in-reach.ts";
 import { requireCovered } from "./grant-rule.ts";
 import { type Key, withoutEnded } from "./key.ts";
-import { requireMayManage, requireNotFinal } from "./manage-key-rule.ts";
+import { requireMayManage, requireNotAnothersPerson, requireNotFinal } from "./manage-key-rule.ts";
 import { type ShownKey, showKey } from "./show-key.ts";
 import { checkPublicKey, mintVerification } from "./signing.ts";
 
@@ -41,6 +41,7 @@ export function rotateKey(domain: Domain, actor: Principal, request: RotateKeyRe
     requireManager(actor);
     const target = await findKey(domain.store, actor, keyId);
     requireMayManage(actor, target.key);
+    requireNotAnothersPerson(actor, target.key);
     const publicKey = requirePublicKey(target.key, request.publicKey);
     const { value, freshness } = await domain.store.change(async (change) => {
       const [own, ...above] = gatesOf(target);

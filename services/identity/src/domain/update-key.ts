@@ -66,6 +66,7 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
       requireNotItsMembers(before.key, different);
       if (different.has("notBeforeMs") || different.has("expiresAtMs")) requireTimes(wish, at.getTime());
       if (different.has("roles")) requireRoles(before.chain, "roles", wish.roles);
+      requireDeniesMeanTheSame(before.key, wish, different);
       await requireFeatures(change, before.chain, newly(before.key, wish));
       const after = { ...before, key: { ...withoutEnded(wish, at.getTime()), updatedAt: at } };
       requireMayWiden(caller, before, after);
@@ -181,6 +182,14 @@ function requireNotItsMembers({ userId }: Key, different: ReadonlySet<keyof Key>
       fields.wrong(property, "of a personal key are its member's, and change there");
   }
   fields.check();
+}
+
+// Beside roles a list of only denies takes away; without them it means everything but those. Nobody who takes the last
+// role away means that.
+function requireDeniesMeanTheSame(before: Key, after: Key, different: ReadonlySet<keyof Key>): void {
+  if (before.roles.length === 0 || after.roles.length > 0 || different.has("scopes")) return;
+  if (after.scopes.length === 0 || !after.scopes.every((scope) => scope.startsWith("!"))) return;
+  throw wrong("scopes", "must be said anew: without roles, a list of only denies means everything but those");
 }
 
 /** What the update gives that was not there: a plan that lost a feature leaves what is there. */
