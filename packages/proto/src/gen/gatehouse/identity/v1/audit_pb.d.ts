@@ -34,7 +34,7 @@ export declare type AuditEvent = Message<"gatehouse.identity.v1.AuditEvent"> & {
   at?: Timestamp | undefined;
 
   /**
-   * The key that did it; empty for Gatehouse itself.
+   * The key that did it; empty for Gatehouse itself, and for a person who accepts an invitation and has none yet.
    *
    * @generated from field: string actor_key_id = 3;
    */

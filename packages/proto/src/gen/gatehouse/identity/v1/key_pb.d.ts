@@ -1270,7 +1270,7 @@ export declare const ImportedKeySchema: GenMessage<ImportedKey>;
  */
 export declare type ImportKeysResponse = Message<"gatehouse.identity.v1.ImportKeysResponse"> & {
   /**
-   * The keys, in the order of the request.
+   * The keys, in the order of the request; without `effective`, which GetKey has.
    *
    * @generated from field: repeated gatehouse.identity.v1.Key keys = 1;
    */
@@ -1331,7 +1331,8 @@ export declare const ReportLeakRequestSchema: GenMessage<ReportLeakRequest>;
  */
 export declare type LeakReport = Message<"gatehouse.identity.v1.LeakReport"> & {
   /**
-   * The key whose credential it is; empty where it is none in the caller's subtree.
+   * The key whose credential it is, or holds; empty where it is none in the caller's subtree. Of a string that holds
+   * those of several keys the first is named, and all are dealt with.
    *
    * @generated from field: string key_id = 1;
    */

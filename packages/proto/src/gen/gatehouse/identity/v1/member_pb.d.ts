@@ -664,7 +664,9 @@ export declare const MemberService: GenService<{
     output: typeof RevokeInvitationResponseSchema;
   },
   /**
-   * Accepts an invitation: makes the person a member, and mints the member's personal key. Works once.
+   * Accepts an invitation: makes the person a member, and mints the member's personal key. Works once, and only while
+   * the key that invited could still make the same offer. A member with a living personal key is ALREADY_MEMBER; one
+   * whose personal keys are all revoked goes on with the roles that are offered now.
    *
    * @generated from rpc gatehouse.identity.v1.MemberService.AcceptInvitation
    */
