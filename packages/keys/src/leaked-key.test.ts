@@ -70,6 +70,12 @@ describe("redaction", () => {
     );
   });
 
+  test("leaves no secret character of an invitation's token", () => {
+    const id = `gth_inv_${"0".repeat(20)}`;
+    expect(redact(`token=${id}${"0123456789abcdef".repeat(4)}&x=1`, "gth")).toBe(`token=${id}…&x=1`);
+    expect(redact(id, "gth")).toBe(id);
+  });
+
   test("leaves other text, masks and key ids alone", () => {
     const { keyId, presented } = format.mint("SUB");
     for (const text of ["", "gth_", `revoked ${keyId}`, maskKey(presented), "gth_xyz_", "\0é"]) {

@@ -30,13 +30,13 @@ export function maskKey(presented: string): string {
 }
 
 /**
- * Masks every key in a text, cut-off and overlong ones too: any secret character after an id goes.
+ * Masks every key and invitation token in a text, cut-off and overlong ones too: any secret character after an id goes.
  * Linear in the text. Throws `KeyFormatError` for a bad prefix.
  */
 export function redact(text: string, prefix: string = DEFAULT_PREFIX): string {
   checkPrefix(prefix);
   if (!text.includes(`${prefix}_`)) return text;
-  const start = `${prefix}_(?:mst|acc|sub)_`;
+  const start = `${prefix}_(?:mst|acc|sub|inv)_`;
   // The look-ahead keeps a cut-off key from swallowing the prefix of the key glued to its end.
   const secret = `(?:(?!${start})[0-9A-Za-z])+`;
   return text.replace(new RegExp(`(${start}[0-9A-Za-z]{${ID_BODY_LENGTH}})${secret}`, "g"), `$1${MASK}`);
