@@ -3,11 +3,8 @@ import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { findAccount } from "./find-in-reach.ts";
 import { INVITATION_STATUSES, type Invitation } from "./invitation.ts";
-import type { Listed } from "./list.ts";
+import { type Listed, pageOf } from "./list.ts";
 import type { Member } from "./member.ts";
-import { withinBytes } from "./page-size.ts";
-import { encodePageToken } from "./page-token.ts";
-import type { Page } from "./store.ts";
 
 /** As the caller sent it; empty where it said nothing. */
 export interface ListInvitationsRequest {
@@ -60,10 +57,4 @@ export async function listMembers(
   const [{ id: accountId }] = await findAccount(domain.store, actor, account);
   const found = await domain.store.members.list(accountId, { ...page, limit: page.limit + 1 });
   return pageOf(found, page, filter, ({ userId }) => userId);
-}
-
-function pageOf<T>(found: readonly T[], page: Page, filter: unknown, idOf: (item: T) => string): Listed<T> {
-  const items = withinBytes(found.slice(0, page.limit));
-  const more = found.length > items.length;
-  return { items, nextPageToken: more ? encodePageToken(filter, idOf(items.at(-1)!)) : "" };
 }

@@ -91,7 +91,13 @@ export async function listKeys(
   return pageOf(shown, page, filter, ({ key }) => key.id);
 }
 
-function pageOf<T>(found: readonly T[], page: Page, filter: unknown, idOf: (item: T) => string): Listed<T> {
+/** A page of what was found, which is one more than the page may have where there is more. */
+export function pageOf<T>(
+  found: readonly T[],
+  page: Page,
+  filter: unknown,
+  idOf: (item: T) => string,
+): Listed<T> {
   const items = withinBytes(found.slice(0, page.limit));
   const more = found.length > items.length;
   return { items, nextPageToken: more ? encodePageToken(filter, idOf(items.at(-1)!)) : "" };
