@@ -92,6 +92,12 @@ describe("a leaked key", () => {
     expect(reports.map(({ keyId }) => keyId)).toEqual(keys.map(({ id }) => id));
   });
 
+  it("is dealt with where others stand beside it too", async () => {
+    const keys = [await newKey(), await newKey(), await newKey()];
+    await report(partner, keys.map(({ secret }) => secret).join("\n"));
+    for (const { id } of keys) expect(await statusOf(id)).toBe(KeyStatus.DISABLED);
+  });
+
   it("in its grace is one still, and none after a rotation without", async () => {
     const { id, secret } = await newKey();
     const rotated = await acme.keys.rotateKey({ key: id, grace: { seconds: 3600n, nanos: 0 } }, timely);

@@ -1332,7 +1332,7 @@ export declare const ReportLeakRequestSchema: GenMessage<ReportLeakRequest>;
 export declare type LeakReport = Message<"gatehouse.identity.v1.LeakReport"> & {
   /**
    * The key whose credential it is, or holds; empty where it is none in the caller's subtree. Of a string that holds
-   * those of several keys the first is named, and all are dealt with.
+   * those of several keys one is named, and all are dealt with.
    *
    * @generated from field: string key_id = 1;
    */
