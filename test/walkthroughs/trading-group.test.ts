@@ -1,0 +1,137 @@
+import { reasonOf } from "@gatehouse/client";
+import { KeyKind, PlanFeature } from "@gatehouse/proto/identity";
+import { beforeAll, describe, expect, it } from "vitest";
+import { useProvider } from "./provider.ts";
+
+const provider = useProvider();
+
+beforeAll(async () => {
+  const { types, terms, plans } = provider.root();
+  await types.createType({ name: "exchange", title: "Exchange", open: true, scopeCeiling: ["!custody.**"] });
+  await types.createType({ name: "custody", title: "Custody", scopeCeiling: ["custody.**", "gatehouse.**"] });
+  await terms.createTerms({ document: "group-terms", version: "1", gates: ["orders.**", "custody.**"] });
+  await plans.createPlan({ name: "group", accounts: 4n, features: [PlanFeature.SCOPING] });
+});
+
+/** A group with its master key, which has accepted the terms. */
+async function group(name: string) {
+  const made = await provider.root().accounts.createAccount({ name, plan: "group" });
+  const master = provider.as(made.secret);
+  await master.accounts.acceptTerms({ document: "group-terms", version: "1" });
+  return { account: made.account!, secret: made.secret, master };
+}
+
+function reason(call: Promise<unknown>): Promise<string | undefined> {
+  return call.then(
+    () => "OK",
+    (error: unknown) => reasonOf(error).reason,
+  );
+}
+
+describe("a trading group", () => {
+  it("a master key acts on any account by naming it; an account key names none and sees no sibling", async () => {
+    const { secret, master } = await group("Alpha");
+    const main = await master.accounts.createAccount({ name: "Main desk", type: "exchange" });
+    const other = await master.accounts.createAccount({ name: "Other desk", type: "exchange" });
+    expect([main.account!.slug, other.account!.slug]).toEqual(["main-desk", "other-desk"]);
+    const order = { resource: "orders.create" };
+    expect(await provider.decide({ key: secret, account: "main-desk", ...order })).toBe("VALID");
+    expect(await provider.decide({ key: secret, ...order })).toBe("VALID");
+    expect(await provider.decide({ key: secret, account: "no-desk", ...order })).toBe("TARGET_NOT_FOUND");
+    expect(await provider.decide({ key: main.secret, ...order })).toBe("VALID");
+    expect(await provider.decide({ key: main.secret, account: "other-desk", ...order })).toBe(
+      "TARGET_NOT_FOUND",
+    );
+    const desk = provider.as(main.secret);
+    expect(await reason(desk.accounts.getAccount({ account: "other-desk" }))).toBe("NOT_FOUND");
+  });
+
+  it("roles tell apart who creates accounts, moves funds, trades and looks", async () => {
+    const { master } = await group("Roles");
+    await master.roles.createRole({ name: "trader", scopes: ["orders.**", "balances.read"] });
+    const key = async (role: string) => {
+      const { secret } = await master.keys.createKey({ name: role, kind: KeyKind.MASTER, roles: [role] });
+      return { secret, as: provider.as(secret) };
+    };
+    const administrator = await key("administrator");
+    const trader = await key("trader");
+    const auditor = await key("auditor");
+    expect(await reason(administrator.as.accounts.createAccount({ name: "Desk", type: "exchange" }))).toBe(
+      "OK",
+    );
+    expect(await reason(auditor.as.accounts.createAccount({ name: "Desk 2", type: "exchange" }))).toBe(
+      "SCOPE_DENIED",
+    );
+    expect(await reason(auditor.as.accounts.listAccounts({}))).toBe("OK");
+    expect(await reason(trader.as.accounts.listAccounts({}))).toBe("SCOPE_DENIED");
+    const order = { resource: "orders.create", account: "desk" };
+    expect(await provider.decide({ key: trader.secret, ...order })).toBe("VALID");
+    expect(await provider.decide({ key: auditor.secret, ...order })).toBe("SCOPE_DENIED");
+    expect(await provider.decide({ key: administrator.secret, ...order })).toBe("SCOPE_DENIED");
+
+    // A role means at once what it is changed to, for every key that has it.
+    const { freshness } = await master.roles.updateRole({ role: "trader", scopes: ["balances.read"] });
+    expect(await provider.decide({ key: trader.secret, ...order }, freshness)).toBe("SCOPE_DENIED");
+  });
+
+  it("a type that is not open needs enabling, and brings rules of its own", async () => {
+    const { account, master } = await group("Types");
+    const custody = { name: "Vault", type: "custody" };
+    expect(await reason(master.accounts.createAccount(custody))).toBe("TYPE_NOT_ENABLED");
+    expect(await reason(master.accounts.enableType({ account: account.id, type: "custody" }))).toBe(
+      "OWN_CEILING",
+    );
+    await provider.root().accounts.enableType({ account: account.id, type: "custody" });
+    const vault = await master.accounts.createAccount(custody);
+    expect(await provider.decide({ key: vault.secret, resource: "custody.hold" })).toBe("VALID");
+    expect(await provider.decide({ key: vault.secret, resource: "orders.create" })).toBe("SCOPE_DENIED");
+    const desk = await master.accounts.createAccount({ name: "Desk", type: "exchange" });
+    expect(await provider.decide({ key: desk.secret, resource: "orders.create" })).toBe("VALID");
+    expect(await provider.decide({ key: desk.secret, resource: "custody.hold" })).toBe("SCOPE_DENIED");
+  });
+
+  it("terms are accepted once for the group, and gate what the provider says", async () => {
+    const made = await provider.root().accounts.createAccount({ name: "Undecided", plan: "group" });
+    const master = provider.as(made.secret);
+    const desk = await master.accounts.createAccount({ name: "Desk", type: "exchange" });
+    const order = { key: desk.secret, resource: "orders.create" };
+    expect(await provider.decide(order)).toBe("TERMS_REQUIRED");
+    expect(await provider.decide({ key: desk.secret, resource: "balances.read" })).toBe("VALID");
+    const { freshness } = await master.accounts.acceptTerms({ document: "group-terms", version: "1" });
+    expect(await provider.decide(order, freshness)).toBe("VALID");
+  });
+
+  it("an account is renamed, and its old name goes on naming it", async () => {
+    const { secret, master } = await group("Names");
+    await master.accounts.createAccount({ name: "First", type: "exchange" });
+    const { account, freshness } = await master.accounts.renameAccount({
+      account: "first",
+      name: "Second",
+      slug: "second",
+    });
+    expect(account).toMatchObject({ name: "Second", slug: "second" });
+    for (const name of ["first", "second"]) {
+      expect((await master.accounts.getAccount({ account: name })).account!.id).toBe(account!.id);
+      const call = { key: secret, account: name, resource: "orders.create" };
+      expect(await provider.decide(call, freshness)).toBe("VALID");
+    }
+    expect(await reason(master.accounts.createAccount({ name: "First", slug: "first" }))).toBe("SLUG_TAKEN");
+  });
+
+  it("there are as many accounts as the plan has, listed in pages", async () => {
+    const { master } = await group("Many");
+    for (let n = 1; n <= 4; n++) await master.accounts.createAccount({ name: `Desk ${n}`, type: "exchange" });
+    expect(await reason(master.accounts.createAccount({ name: "Desk 5", type: "exchange" }))).toBe(
+      "PLAN_LIMIT",
+    );
+    const first = await master.accounts.listAccounts({ pageSize: 3 });
+    const second = await master.accounts.listAccounts({ pageSize: 3, pageToken: first.nextPageToken });
+    expect([...first.accounts, ...second.accounts].map(({ name }) => name)).toEqual([
+      "Desk 1",
+      "Desk 2",
+      "Desk 3",
+      "Desk 4",
+    ]);
+    expect(await reason(master.accounts.listAccounts({ pageSize: 501 }))).toBe("INVALID_FIELD");
+  });
+});
