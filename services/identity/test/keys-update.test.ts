@@ -217,7 +217,10 @@ describe("nobody raises their own", () => {
     const { key } = await master.keys.createKey(asked, timely);
     const paths = (...names: string[]) => ({ key: key!.id, updateMask: { paths: names } });
     expect(await badFieldsOf(master.keys.updateKey(paths("roles"), timely))).toEqual(["scopes"]);
-    await master.keys.updateKey({ ...paths("roles", "scopes"), scopes: ["weather.**", "!orders.**"] }, timely);
+    await master.keys.updateKey(
+      { ...paths("roles", "scopes"), scopes: ["weather.**", "!orders.**"] },
+      timely,
+    );
   });
 
   it("after a downgrade a key keeps what it has, and gets no more of it", async () => {

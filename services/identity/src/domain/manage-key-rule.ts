@@ -12,7 +12,10 @@ export function requireMayManage(actor: Principal, key: Key): void {
 /** Throws Failure KEY_KIND_DENIED where anybody but its holder is about to get a new credential of a personal key. */
 export function requireNotAnothersPerson(actor: Principal, { id, userId }: Key): void {
   if (userId === undefined || id === actor.view.key.id) return;
-  throw denied("KEY_KIND_DENIED", "a personal key is rotated with itself only; revoke it and invite the person again");
+  throw denied(
+    "KEY_KIND_DENIED",
+    "a personal key is rotated with itself only; revoke it and invite the person again",
+  );
 }
 
 /** Throws Failure FINAL_STATE for a revoked key. */
