@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { KeyKind } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_PLAN } from "../src/index.ts";
@@ -19,6 +20,7 @@ let organizations = 0;
 beforeAll(async () => {
   stage = await openStage({ plan: PLAN });
   system = stage.system;
+  await system.sql.query("UPDATE account SET import_prefixes = '{pk_}' WHERE parent_id IS NULL");
 });
 afterAll(() => system?.stop());
 
@@ -107,7 +109,7 @@ interface Stopping {
   /** The action of the stop, and of the mint. */
   readonly actions: readonly [string, string];
   readonly stop: () => Promise<unknown>;
-  readonly mint: () => Promise<{ key?: { id: string } | undefined }>;
+  readonly mint: () => Promise<unknown>;
   /** What changes of the stop on the log. */
   readonly stopped: string;
   readonly refusal: string;
@@ -180,6 +182,50 @@ const stoppings: Record<string, () => Promise<Stopping>> = {
       mint: () => master.keys.createKey({ name: "late", parentKey: parent.id }, timely),
       stopped: parent.id,
       refusal: "FINAL_STATE",
+    };
+  },
+  "an account by a key that is revoked": async () => {
+    const { master } = await organization();
+    const { id, caller } = await keyOf(master, "minter");
+    return {
+      actions: ["gatehouse.keys.revoke", "gatehouse.accounts.create"],
+      stop: () => master.keys.revokeKey({ key: id }, timely),
+      mint: () => caller.accounts.createAccount({ name: "late" }, timely),
+      stopped: id,
+      refusal: "CREDENTIAL_INVALID",
+    };
+  },
+  "an account below one that is suspended": async () => {
+    const { id } = await organization();
+    return {
+      actions: ["gatehouse.accounts.suspend", "gatehouse.accounts.create"],
+      stop: () => system.root.accounts.suspendAccount({ account: id, reason: "ABUSE" }, timely),
+      mint: () => system.root.accounts.createAccount({ parent: id, name: "late" }, timely),
+      stopped: id,
+      refusal: "ACCOUNT_INACTIVE",
+    };
+  },
+  "an imported key by a key that is revoked": async () => {
+    const { master } = await organization();
+    const { id, caller } = await keyOf(master, "importer");
+    const hash = createHash("sha256").update(id).digest("hex");
+    return {
+      actions: ["gatehouse.keys.revoke", "gatehouse.keys.import"],
+      stop: () => master.keys.revokeKey({ key: id }, timely),
+      mint: () => caller.keys.importKeys({ keys: [{ name: "late", prefix: "pk_", hash }] }, timely),
+      stopped: id,
+      refusal: "CREDENTIAL_INVALID",
+    };
+  },
+  "a new secret of another key by a key that is revoked": async () => {
+    const { master } = await organization();
+    const [{ id, caller }, other] = [await keyOf(master, "rotator"), await keyOf(master, "other")];
+    return {
+      actions: ["gatehouse.keys.revoke", "gatehouse.keys.rotate"],
+      stop: () => master.keys.revokeKey({ key: id }, timely),
+      mint: () => caller.keys.rotateKey({ key: other.id }, timely),
+      stopped: id,
+      refusal: "CREDENTIAL_INVALID",
     };
   },
   "the personal key of a member who is removed": async () => {
