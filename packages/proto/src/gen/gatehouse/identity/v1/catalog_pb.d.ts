@@ -34,7 +34,7 @@ export declare type Api = Message<"gatehouse.identity.v1.Api"> & {
   title: string;
 
   /**
-   * Up to 500 endpoints.
+   * Up to 500 endpoints, and 256 KiB as JSON.
    *
    * @generated from field: repeated gatehouse.identity.v1.Endpoint endpoints = 3;
    */
@@ -75,7 +75,8 @@ export declare const ApiSchema: GenMessage<Api>;
  */
 export declare type Endpoint = Message<"gatehouse.identity.v1.Endpoint"> & {
   /**
-   * 1 to 63 of lower-case letters, digits, `.`, `-` and `_`; unique among the endpoints of all APIs.
+   * 1 to 63 of lower-case letters, digits, `.`, `-` and `_`; unique among the endpoints of all APIs, as features' names
+   * are among features.
    *
    * @generated from field: string name = 1;
    */
@@ -96,15 +97,16 @@ export declare type Endpoint = Message<"gatehouse.identity.v1.Endpoint"> & {
   method: string;
 
   /**
-   * The path: literal segments, `{name}` for one segment, a final `{name=**}` for the rest. No two endpoints match the
-   * same calls equally well.
+   * The path, up to 500 characters: literal segments, `{name}` for one segment, a final `{name=**}` for the rest. No two
+   * endpoints match the same calls equally well.
    *
    * @generated from field: string path = 4;
    */
   path: string;
 
   /**
-   * The resource that calling it takes, such as `weather.read`. It never changes: keys are held to it.
+   * The resource that calling it takes, such as `weather.read`; none under `gatehouse`. It never changes: keys are held
+   * to it.
    *
    * @generated from field: string resource = 5;
    */
@@ -280,7 +282,7 @@ export declare const ListApisRequestSchema: GenMessage<ListApisRequest>;
  */
 export declare type ListApisResponse = Message<"gatehouse.identity.v1.ListApisResponse"> & {
   /**
-   * Every API; there are at most 100.
+   * Every API; there are at most 100, and 2 MiB of them as JSON.
    *
    * @generated from field: repeated gatehouse.identity.v1.Api apis = 1;
    */

@@ -157,7 +157,7 @@ export declare const CreateRoleResponseSchema: GenMessage<CreateRoleResponse>;
  */
 export declare type GetRoleRequest = Message<"gatehouse.identity.v1.GetRoleRequest"> & {
   /**
-   * Id or slug of the account that it belongs to. Default: the caller's own.
+   * Id or slug of the account whose keys are meant. Default: the caller's own.
    *
    * @generated from field: string account = 1;
    */
@@ -204,7 +204,7 @@ export declare const GetRoleResponseSchema: GenMessage<GetRoleResponse>;
  */
 export declare type ListRolesRequest = Message<"gatehouse.identity.v1.ListRolesRequest"> & {
   /**
-   * Id or slug of the account that it belongs to. Default: the caller's own.
+   * Id or slug of the account whose keys are meant. Default: the caller's own.
    *
    * @generated from field: string account = 1;
    */
@@ -224,7 +224,7 @@ export declare const ListRolesRequestSchema: GenMessage<ListRolesRequest>;
  */
 export declare type ListRolesResponse = Message<"gatehouse.identity.v1.ListRolesResponse"> & {
   /**
-   * Every role, by name; an account has at most 50 of its own.
+   * Every role, by name; an account has at most 50 of its own, and 64 KiB of them as JSON.
    *
    * @generated from field: repeated gatehouse.identity.v1.Role roles = 1;
    */
@@ -376,7 +376,7 @@ export declare const RoleService: GenService<{
     output: typeof CreateRoleResponseSchema;
   },
   /**
-   * Reads one role.
+   * Reads what a role means on keys of an account: its own role, that of an account above it, or a built-in one.
    *
    * @generated from rpc gatehouse.identity.v1.RoleService.GetRole
    */

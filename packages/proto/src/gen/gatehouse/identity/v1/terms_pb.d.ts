@@ -131,7 +131,7 @@ export declare const CreateTermsRequestSchema: GenMessage<CreateTermsRequest>;
  */
 export declare type CreateTermsResponse = Message<"gatehouse.identity.v1.CreateTermsResponse"> & {
   /**
-   * The terms. Creating it again as it is answers the one that is there.
+   * The terms. Creating them again as they are answers those that are there.
    *
    * @generated from field: gatehouse.identity.v1.Terms terms = 1;
    */
@@ -212,7 +212,7 @@ export declare const ListTermsRequestSchema: GenMessage<ListTermsRequest>;
  */
 export declare type ListTermsResponse = Message<"gatehouse.identity.v1.ListTermsResponse"> & {
   /**
-   * All terms; there are at most 20.
+   * All terms; there are at most 20, and 32 KiB of them as JSON.
    *
    * @generated from field: repeated gatehouse.identity.v1.Terms terms = 1;
    */
@@ -287,7 +287,7 @@ export declare const UpdateTermsRequestSchema: GenMessage<UpdateTermsRequest>;
  */
 export declare type UpdateTermsResponse = Message<"gatehouse.identity.v1.UpdateTermsResponse"> & {
   /**
-   * The terms as it is now.
+   * The terms as they are now.
    *
    * @generated from field: gatehouse.identity.v1.Terms terms = 1;
    */

@@ -197,7 +197,7 @@ export declare const ListTypesRequestSchema: GenMessage<ListTypesRequest>;
  */
 export declare type ListTypesResponse = Message<"gatehouse.identity.v1.ListTypesResponse"> & {
   /**
-   * Every account type; there are at most 50.
+   * Every account type; there are at most 50, and 32 KiB of them as JSON.
    *
    * @generated from field: repeated gatehouse.identity.v1.Type types = 1;
    */
