@@ -126,6 +126,28 @@ describe("an invitation", () => {
     expect(await accept()).toBe("OK");
   });
 
+  it("stands no longer than its roles and the reach of the key that made it", async () => {
+    const { account, master } = await organization("gone");
+    const lab = await master.accounts.createAccount({ name: "lab" }, timely);
+    await master.roles.createRole({ name: "trader", scopes: ["orders.**"] }, timely);
+    const trader = await master.members.invite({ ...offer, roles: ["trader"] }, timely);
+    const below = await master.members.invite({ ...offer, account: lab.account!.id }, timely);
+    const accept = ({ token }: { token: string }) =>
+      reasonOf(anyone.members.acceptInvitation({ token, subject: "idp|gone" }, timely));
+    const isolate = (isolated: boolean) =>
+      system.root.accounts.updateSettings(
+        { account: account!.id, isolated, updateMask: { paths: ["isolated"] } },
+        timely,
+      );
+    await master.roles.deleteRole({ role: "trader" }, timely);
+    expect(await accept(trader)).toBe("CREDENTIAL_INVALID");
+    await isolate(true);
+    expect(await accept(below)).toBe("CREDENTIAL_INVALID");
+    await isolate(false);
+    await master.roles.createRole({ name: "trader", scopes: ["orders.**"] }, timely);
+    expect([await accept(trader), await accept(below)]).toEqual(["OK", "OK"]);
+  });
+
   it("offers nothing that the caller could not mint, and names every bad field", async () => {
     const { master } = await organization("offers");
     const admin = await master.keys.createKey({ name: "admin", roles: ["administrator"] }, timely);
