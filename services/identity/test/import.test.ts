@@ -71,6 +71,22 @@ describe("an imported key", () => {
     expect((await system.as(secret).keys.whoAmI({}, timely)).key!.id).toBe(again.keys[0]!.id);
   });
 
+  it("that is rotated away works in its grace, and is nobody else's meanwhile", async () => {
+    const secret = made();
+    const { keys } = await acme.keys.importKeys({ keys: [imported(secret)] }, timely);
+    const id = keys[0]!.id;
+    const rotated = await acme.keys.rotateKey({ key: id, grace: { seconds: 3600n, nanos: 0 } }, timely);
+    for (const valid of [secret, rotated.secret]) {
+      expect((await system.as(valid).keys.whoAmI({}, timely)).key!.id).toBe(id);
+    }
+    const hashes = [sha256(secret).toString("base64url")];
+    expect((await system.feed.resolveHashes({ hashes }, timely)).keyIds).toEqual([id]);
+    const again = globex.keys.importKeys({ keys: [imported(secret)] }, timely);
+    expect(await reasonOf(again)).toBe("CREDENTIAL_TAKEN");
+    await acme.keys.rotateKey({ key: id }, timely);
+    expect(await reasonOf(system.as(secret).keys.whoAmI({}, timely))).toBe("CREDENTIAL_INVALID");
+  });
+
   it("is found by followers by its hash, in one snapshot; what is none is not", async () => {
     const secret = made();
     const { keys } = await acme.keys.importKeys({ keys: [imported(secret)] }, timely);
