@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { beforeAll, expect, test } from "vitest";
 import { makeOrganization, type Organization } from "../system/organization.ts";
 import { until } from "../system/until.ts";
@@ -201,6 +202,31 @@ test("identity comes to know when a key was used", async () => {
   expect(await verify(secret, undefined)).toBe("VALID");
   const usedAt = await until("the use is known", async () => (await lastUsed()) ?? false);
   expect(Date.parse(usedAt)).toBeGreaterThanOrEqual(beforeMs - 1000);
+});
+
+test("an imported key works as it is, on the data plane and as a verifier's, until it is revoked", async () => {
+  const presented = "legacy_live_0123456789abcdefghijklmnop";
+  await provider("AccountService/UpdateSettings", { import_prefixes: ["legacy_"] });
+  expect(await verify(presented, undefined)).toBe("NOT_FOUND");
+  const made = await master("KeyService/ImportKeys", {
+    keys: [
+      {
+        hash: createHash("sha256").update(presented).digest("hex"),
+        prefix: "legacy_",
+        name: "legacy",
+        scopes: ["weather.**"],
+        roles: ["administrator"],
+      },
+    ],
+  });
+  const [{ id }] = made.keys as [{ id: string }];
+  expect(await verify(presented, made.freshness, { resource: "weather.read" })).toBe("VALID");
+  expect(await verify(presented, made.freshness, { resource: "orders.read" })).toBe("SCOPE_DENIED");
+  const asVerifier = () => system().json(presented, "authz.v1.AuthzService/Verify", { key: acme.key.secret });
+  expect(JSON.parse((await asVerifier()).text).code).toBe("DECISION_CODE_VALID");
+  const { freshness } = await master("KeyService/RevokeKey", { key: id });
+  expect(await verify(presented, freshness)).toBe("NOT_FOUND");
+  expect((await asVerifier()).status).toBe(401);
 });
 
 // Last: from here on nobody who has not accepted them does anything.

@@ -24,6 +24,7 @@ import { IdentityReplica } from "./domain/identity-replica.ts";
 import { LeasePool } from "./domain/lease-pool.ts";
 import { LimitBook } from "./domain/limit-book.ts";
 import { MeterBook } from "./domain/meter-book.ts";
+import { MissBudget } from "./domain/miss-budget.ts";
 import { Verifier } from "./domain/verify.ts";
 import { authzHandlers } from "./rpc/authz-service.ts";
 import { RequestMemory } from "./rpc/request-memory.ts";
@@ -63,6 +64,8 @@ const UNGUARDED = { boundMs: Number.POSITIVE_INFINITY, stalenessMaxMs: Number.PO
 const DRAIN_MS = 3000;
 const RECALL_BACKOFF = { minMs: 50, maxMs: 1000 };
 const ACTIVITY_MS = 1000;
+/** Junk with an imported key's prefix costs identity no more than this. */
+const UNKNOWN_HASHES = { perSecond: 1000, burst: 2000 };
 const ACTIVITY_BACKOFF = { minMs: 1000, maxMs: 30_000 };
 
 /** Opens the spool, begins to follow both feeds, and wires everything up. Rejects where the spool is taken. */
@@ -101,7 +104,11 @@ export async function createAuthz(
     const identityFollower = new Follower({ source: identity, replica, clock });
     const following = overrides.following ?? true;
     const identityGate = new FreshnessGate(identityFollower, following ? config.freshness : UNGUARDED);
-    const reader = new IdentityReader(identity, cache);
+    const reader = new IdentityReader(
+      identity,
+      cache,
+      new MissBudget(UNKNOWN_HASHES, () => clock.now().monotonicMs),
+    );
     // As many nodes as keys, and their accounts.
     const book = new LimitBook(config.cache.keys * 2);
     const meteringFollower = new Follower({ source: metering, replica: book, clock });

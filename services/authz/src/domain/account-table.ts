@@ -7,6 +7,12 @@ import { AccountEntry } from "./entry.ts";
  */
 export class AccountTable {
   readonly #entries = new Map<string, AccountEntry>();
+  #root: string | undefined;
+
+  /** The provider's, as long as anything is here. */
+  get root(): AccountEntry | undefined {
+    return this.#root === undefined ? undefined : this.#entries.get(this.#root);
+  }
 
   get(accountId: string): AccountEntry | undefined {
     return this.#entries.get(accountId);
@@ -15,6 +21,7 @@ export class AccountTable {
   /** Takes accounts as read at `revision`. Hold their chain right after: what is never held is never forgotten. */
   take(accounts: readonly AccountNode[], revision: number): void {
     for (const account of accounts) {
+      if (account.parentId === undefined) this.#root = account.id;
       const entry = this.#entries.get(account.id);
       if (entry === undefined) this.#entries.set(account.id, new AccountEntry(account, revision));
       else entry.update(account, revision);

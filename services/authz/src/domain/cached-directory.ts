@@ -1,5 +1,7 @@
 import type { Directory, KeyView } from "@gatehouse/access";
+import { hashSecret } from "@gatehouse/keys";
 import { unavailable } from "@gatehouse/service/failure";
+import type { KeyEntry } from "./entry.ts";
 import type { FreshnessGate, Proven } from "./freshness-gate.ts";
 import { type IdentityCache, isDoubted } from "./identity-cache.ts";
 import type { IdentityReader } from "./identity-reader.ts";
@@ -20,31 +22,65 @@ export class CachedDirectory implements Directory {
   }
 
   warm(keyId: string): KeyView | undefined {
-    const { cache, identityProof, identityGate } = this.#options;
-    const freshness = identityGate.check(identityProof.ageMs());
-    if (freshness !== "fresh" && freshness !== "stale") return undefined;
-    const entry = cache.key(keyId);
-    if (entry === undefined) return undefined;
-    const doubted = isDoubted(entry, entry.accounts, identityProof.provenProof) && !identityGate.unreachable;
-    return doubted ? undefined : entry.view;
+    return this.#usable(this.#options.cache.key(keyId));
   }
 
-  async findKey(keyId: string): Promise<KeyView | undefined> {
-    const { cache, identity, identityProof, identityGate } = this.#options;
+  findImported(presented: string): KeyView | undefined | Promise<KeyView | undefined> {
+    const { cache, identity } = this.#options;
+    if (!cache.mayBeImported(presented)) return undefined;
+    const hash = hashSecret(presented);
+    return this.#find({
+      entry: () => cache.imported(hash),
+      isUnknown: () => cache.isUnknownHash(hash),
+      read: () => identity.readImported(hash),
+    });
+  }
+
+  findKey(keyId: string): KeyView | undefined | Promise<KeyView | undefined> {
+    const { cache, identity } = this.#options;
+    return this.#find({
+      entry: () => cache.key(keyId),
+      isUnknown: () => cache.isUnknownKey(keyId),
+      read: () => identity.readKey(keyId),
+    });
+  }
+
+  #find(sought: Sought): KeyView | undefined | Promise<KeyView | undefined> {
+    return this.#usable(sought.entry()) ?? this.#findLater(sought);
+  }
+
+  async #findLater({ entry, isUnknown, read }: Sought): Promise<KeyView | undefined> {
+    const { identityProof, identityGate } = this.#options;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const view = this.warm(keyId);
+      const view = this.#usable(entry());
       if (view !== undefined) return view;
       // A caller found out already; were each to wait for it again, a silent identity would cost each a timeout.
       if (identityGate.check(identityProof.ageMs()) === "too-old") break;
-      if (cache.key(keyId) === undefined) {
-        if (cache.isUnknownKey(keyId)) return undefined;
-        await identity.readKey(keyId);
-      } else if (!(await identityGate.prove()) && this.warm(keyId) === undefined) {
+      if (entry() === undefined) {
+        if (isUnknown()) return undefined;
+        await read();
+      } else if (!(await identityGate.prove()) && this.#usable(entry()) === undefined) {
         break;
       }
     }
     throw unavailable("the presented key cannot be checked now");
   }
+
+  #usable(entry: KeyEntry | undefined): KeyView | undefined {
+    const { identityProof, identityGate } = this.#options;
+    if (entry === undefined) return undefined;
+    const freshness = identityGate.check(identityProof.ageMs());
+    if (freshness !== "fresh" && freshness !== "stale") return undefined;
+    const doubted = isDoubted(entry, entry.accounts, identityProof.provenProof) && !identityGate.unreachable;
+    return doubted ? undefined : entry.view;
+  }
+}
+
+/** How a key is looked for. */
+interface Sought {
+  readonly entry: () => KeyEntry | undefined;
+  readonly isUnknown: () => boolean;
+  readonly read: () => Promise<void>;
 }
 
 /** Missing, then doubted, then missing again, with room for a race on each. */

@@ -98,6 +98,8 @@ export class KeyEntry {
   readonly expiresAtMs: number;
   dead = false;
   doubtedAtProof = -1;
+  /** Where it was found by that: its imported credential, current or in its grace. */
+  importedHash: string | undefined;
   /** What its latest call had to work out. */
   latestPath: ChargePath | undefined;
   /** When it was last used, in Unix milliseconds, and the round of reports that this was first noted in. */
@@ -138,21 +140,26 @@ export class KeyEntry {
 
 /** A view that keeps what its grant comes to: the guard asks for a verifier's at every call. */
 class EntryView implements KeyView {
-  readonly #entry: KeyEntry;
+  readonly entry: KeyEntry;
   readonly key: KeyNode;
   readonly parent: KeyNode | undefined;
   readonly chain: readonly AccountEntry[];
 
   constructor(entry: KeyEntry, key: KeyNode, parent: KeyNode | undefined, chain: readonly AccountEntry[]) {
-    this.#entry = entry;
+    this.entry = entry;
     this.key = key;
     this.parent = parent;
     this.chain = chain;
   }
 
   get grant(): Grant {
-    return this.#entry.grant;
+    return this.entry.grant;
   }
+}
+
+/** The entry that a view is of, where it is of one. */
+export function entryOf(view: KeyView): KeyEntry | undefined {
+  return view instanceof EntryView ? view.entry : undefined;
 }
 
 /** An account that was named, with its chain: itself first, root last. */

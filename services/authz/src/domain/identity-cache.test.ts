@@ -73,6 +73,23 @@ describe("a fill that comes late", () => {
     expect(cache.fillKey("key_1", read)).toBe(false);
   });
 
+  it("does not make an unknown hash of one imported since, nor keeps one that outlived its key's entry", () => {
+    const { identity, cache, pull } = setUp({ capacity: 1 });
+    const early = identity.resolveHashes(["hash_1"]);
+    identity.putKey("key_1", { secretHashes: ["hash_1"] });
+    pull();
+    expect([cache.fillImported("hash_1", early), cache.isUnknownHash("hash_1")]).toEqual([false, false]);
+    expect(cache.fillImported("hash_1", identity.resolveHashes(["hash_1"]))).toBe(true);
+    expect(cache.imported("hash_1")?.key.id).toBe("key_1");
+    identity.putKey("key_1", { name: "changed" });
+    pull();
+    expect(cache.imported("hash_1")?.key.name).toBe("changed");
+    identity.putKey("key_2");
+    pull();
+    cache.fillKey("key_2", identity.resolveKeys(["key_2"]));
+    expect([cache.imported("hash_1"), cache.key("key_1")]).toEqual([undefined, undefined]);
+  });
+
   it("is dropped if it was read before the cache began, or from another incarnation", () => {
     const { identity, cache } = setUp();
     identity.putKey("key_1");

@@ -22,6 +22,12 @@ export interface ResolvedKeys {
   readonly accounts: ReadonlyMap<string, AccountNode>;
 }
 
+/** What identity answers when asked for imported keys: those that exist, and their parent keys. */
+export interface ResolvedHashes extends ResolvedKeys {
+  /** The key's id by hash. A hash that is not here is no key's. */
+  readonly keyIds: ReadonlyMap<string, string>;
+}
+
 /** What identity answers when asked for an account by name. */
 export interface ResolvedTarget {
   readonly position: Position;
@@ -46,11 +52,12 @@ export interface IdentityCacheOptions {
   readonly nowMs: () => number;
 }
 
-/** Changes remembered: at 10 000 changes a second, six seconds of them. A fill's deadline is shorter. */
+/** What changed and is remembered: at 10 000 changes a second, three seconds of it. A fill's deadline is shorter. */
 const RING_CAPACITY = 65_536;
 /** What is not there is remembered briefly: long enough for a retry storm, short enough for a new key. */
 const UNKNOWN_MS = 2000;
 const UNKNOWN_CAPACITY = 65_536;
+const NONE: readonly string[] = [];
 
 export class IdentityCache implements Replica<NodeChange> {
   readonly #options: IdentityCacheOptions;
@@ -58,6 +65,10 @@ export class IdentityCache implements Replica<NodeChange> {
   readonly #keys: S3Fifo<KeyEntry>;
   readonly #targets: S3Fifo<TargetEntry>;
   readonly #unknown: S3Fifo<{ readonly untilMs: number }>;
+  /** Apart from the others: these can be made up without a pepper, and would push them out. */
+  readonly #unknownHashes: S3Fifo<{ readonly untilMs: number }>;
+  /** The ids of imported keys in the cache, by hash. */
+  readonly #imported = new Map<string, string>();
   #ring = new ChangeRing(RING_CAPACITY, 0);
   #position: Position | undefined;
   #accountsChangedAt = 0;
@@ -69,9 +80,11 @@ export class IdentityCache implements Replica<NodeChange> {
     this.#keys = new S3Fifo(options.capacity, (entry) => {
       entry.dead = true;
       this.#accounts.release(entry.accounts);
+      if (entry.importedHash !== undefined) this.#imported.delete(entry.importedHash);
     });
     this.#targets = new S3Fifo(options.capacity, (entry) => this.#accounts.release(entry.accounts));
     this.#unknown = new S3Fifo(UNKNOWN_CAPACITY);
+    this.#unknownHashes = new S3Fifo(UNKNOWN_CAPACITY);
   }
 
   get size(): number {
@@ -91,6 +104,21 @@ export class IdentityCache implements Replica<NodeChange> {
     return entry;
   }
 
+  /** An imported key's living entry, by the hash of what was presented. */
+  imported(hash: string): KeyEntry | undefined {
+    const keyId = this.#imported.get(hash);
+    return keyId === undefined ? undefined : this.key(keyId);
+  }
+
+  /** Does it begin as imported keys do? True where that is not known, before anything was read. */
+  mayBeImported(presented: string): boolean {
+    const { root } = this.#accounts;
+    if (root === undefined) return true;
+    for (const prefix of root.providerRules?.importPrefixes ?? NONE)
+      if (presented.startsWith(prefix)) return true;
+    return false;
+  }
+
   /** The account that a name means to an organization's keys; to the provider's, for "". */
   target(organizationId: string, name: string): TargetEntry | undefined {
     const entry = this.#targets.get(targetKey(organizationId, name));
@@ -101,6 +129,10 @@ export class IdentityCache implements Replica<NodeChange> {
 
   isUnknownKey(keyId: string): boolean {
     return this.#isUnknown(keyId);
+  }
+
+  isUnknownHash(hash: string): boolean {
+    return this.#isUnknown(hash, this.#unknownHashes);
   }
 
   isUnknownTarget(organizationId: string, name: string): boolean {
@@ -125,6 +157,24 @@ export class IdentityCache implements Replica<NodeChange> {
     const parentEntry = parent && this.#store(parent, undefined, held, position.revision);
     this.#store(key, parentEntry, held, position.revision);
     this.#accounts.release(held);
+    return true;
+  }
+
+  /** Stores what the source answered for a hash. False: it came too late to be believed; ask again. */
+  fillImported(hash: string, resolved: ResolvedHashes): boolean {
+    const keyId = resolved.keyIds.get(hash);
+    if (keyId === undefined) {
+      if (!this.#believes(resolved.position, [hash])) return false;
+      this.#rememberUnknown(hash, this.#unknownHashes);
+      return true;
+    }
+    required(resolved.keys, keyId);
+    if (!this.fillKey(keyId, resolved)) return false;
+    const entry = this.#keys.peek(keyId);
+    if (entry !== undefined) {
+      entry.importedHash = hash;
+      this.#imported.set(hash, keyId);
+    }
     return true;
   }
 
@@ -178,6 +228,7 @@ export class IdentityCache implements Replica<NodeChange> {
     this.#keys.clear();
     this.#targets.clear();
     this.#unknown.clear();
+    this.#unknownHashes.clear();
     this.#ring = new ChangeRing(RING_CAPACITY, head.revision);
     this.#accountsChangedAt = head.revision;
     this.#position = head;
@@ -187,11 +238,16 @@ export class IdentityCache implements Replica<NodeChange> {
   #applyKey(key: KeyNode, revision: number): void {
     this.#ring.record(key.id, revision);
     this.#unknown.delete(key.id);
+    for (const hash of key.secretHashes) {
+      this.#ring.record(hash, revision);
+      this.#unknownHashes.delete(hash);
+    }
     const entry = this.#keys.peek(key.id);
     if (entry === undefined || entry.revision > revision) return;
     const changed = new KeyEntry(key, entry.parent, entry.accounts, revision, entry.expiresAtMs);
     // A bell may have told of a later change than this one.
     changed.doubtedAtProof = entry.doubtedAtProof;
+    changed.importedHash = entry.importedHash;
     this.#put(changed);
   }
 
@@ -236,16 +292,17 @@ export class IdentityCache implements Replica<NodeChange> {
   #put(entry: KeyEntry): KeyEntry {
     this.#accounts.hold(entry.accounts);
     this.#keys.set(entry.key.id, entry);
+    if (entry.importedHash !== undefined) this.#imported.set(entry.importedHash, entry.key.id);
     return entry;
   }
 
-  #isUnknown(name: string): boolean {
-    const entry = this.#unknown.peek(name);
+  #isUnknown(name: string, among = this.#unknown): boolean {
+    const entry = among.peek(name);
     return entry !== undefined && entry.untilMs > this.#options.nowMs();
   }
 
-  #rememberUnknown(name: string): void {
-    this.#unknown.set(name, { untilMs: this.#options.nowMs() + UNKNOWN_MS });
+  #rememberUnknown(name: string, among = this.#unknown): void {
+    among.set(name, { untilMs: this.#options.nowMs() + UNKNOWN_MS });
   }
 
   #expiryMs(): number {

@@ -1,7 +1,13 @@
 import { describe, expect, it } from "vitest";
 import { FakeIdentity } from "./identity.fixture.ts";
-import { IdentityCache, type ResolvedKeys, type ResolvedTarget } from "./identity-cache.ts";
+import {
+  IdentityCache,
+  type ResolvedHashes,
+  type ResolvedKeys,
+  type ResolvedTarget,
+} from "./identity-cache.ts";
 import { IdentityReader, type IdentitySource } from "./identity-reader.ts";
+import { MissBudget } from "./miss-budget.ts";
 
 /** A source whose answers are read when the question comes, and given when the test says so. */
 class HeldSource implements IdentitySource {
@@ -15,6 +21,10 @@ class HeldSource implements IdentitySource {
     const answer = this.identity.resolveKeys(keyIds);
     await this.hold(keyIds);
     return answer;
+  }
+
+  async resolveHashes(hashes: readonly string[]): Promise<ResolvedHashes> {
+    return this.identity.resolveHashes(hashes);
   }
 
   async resolveTarget(organizationId: string, account: string): Promise<ResolvedTarget> {
@@ -35,7 +45,8 @@ function setUp() {
     const at = cache.position()!;
     cache.apply(at, identity.changesAfter(at.revision));
   };
-  return { source, identity, cache, pull, reader: new IdentityReader(source, cache) };
+  const reader = new IdentityReader(source, cache, new MissBudget({ perSecond: 1, burst: 1 }, () => 0));
+  return { source, identity, cache, pull, reader };
 }
 
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));

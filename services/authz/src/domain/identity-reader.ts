@@ -1,43 +1,65 @@
 import type { Freshness, Position } from "@gatehouse/changefeed";
-import { failedPrecondition } from "@gatehouse/service/failure";
+import { failedPrecondition, overloaded } from "@gatehouse/service/failure";
 import type { Proven } from "./freshness-gate.ts";
-import type { IdentityCache, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
+import { GatheredRead } from "./gathered-read.ts";
+import type { IdentityCache, ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
+import type { MissBudget } from "./miss-budget.ts";
 
 /** What is asked of identity on a miss. Every call settles within its own deadline. */
 export interface IdentitySource {
   resolveKeys(keyIds: readonly string[]): Promise<ResolvedKeys>;
+  resolveHashes(hashes: readonly string[]): Promise<ResolvedHashes>;
   resolveTarget(organizationId: string, account: string): Promise<ResolvedTarget>;
 }
 
 /** A read that came too late to be believed is read again, this often. */
 const MAX_READS = 3;
 
-/**
- * Reads into the cache what it lacks. Calls that miss the same thing at the same time share one read, and
- * misses of one event-loop turn travel in one request, which settles within its own deadline: one that hangs
- * holds up nobody who comes after.
- */
+/** Reads into the cache what it lacks. Calls that miss the same thing at the same time share one read. */
 export class IdentityReader {
   readonly #source: IdentitySource;
   readonly #cache: IdentityCache;
+  readonly #unknownHashes: MissBudget;
+  readonly #keys: GatheredRead<ResolvedKeys>;
+  readonly #hashes: GatheredRead<ResolvedHashes>;
   readonly #keyReads = new Map<string, Promise<void>>();
+  readonly #hashReads = new Map<string, Promise<void>>();
   readonly #targetReads = new Map<string, Promise<void>>();
   /** The furthest position that anything was read at. */
   #readAt: Position | undefined;
-  #gathering: { readonly keyIds: string[]; readonly answer: Promise<ResolvedKeys> } | undefined;
 
-  constructor(source: IdentitySource, cache: IdentityCache) {
+  constructor(source: IdentitySource, cache: IdentityCache, unknownHashes: MissBudget) {
     this.#source = source;
     this.#cache = cache;
+    this.#unknownHashes = unknownHashes;
+    this.#keys = new GatheredRead((keyIds) => source.resolveKeys(keyIds), MAX_NAMES);
+    this.#hashes = new GatheredRead((hashes) => source.resolveHashes(hashes), MAX_NAMES);
   }
 
   /** Resolves once the key is in the cache, or known not to exist. Rejects where identity does not answer. */
   readKey(keyId: string): Promise<void> {
     return shared(this.#keyReads, keyId, async () => {
       for (let read = 1; read <= MAX_READS; read++) {
-        const resolved = await this.#resolve(keyId);
+        const resolved = await this.#keys.ask(keyId);
         this.#note(resolved.position);
         if (this.#cache.fillKey(keyId, resolved)) return;
+      }
+    });
+  }
+
+  /**
+   * Resolves once the imported key with the hash is in the cache, or known not to exist. Rejects where identity does
+   * not answer, and where so many are asked for that do not exist that this one has to wait: nothing but the answer
+   * tells whether there is such a key.
+   */
+  readImported(hash: string): Promise<void> {
+    return shared(this.#hashReads, hash, async () => {
+      for (let read = 1; read <= MAX_READS; read++) {
+        if (!this.#unknownHashes.take()) throw overloaded("too many imported keys that do not exist");
+        const resolved = await this.#hashes.ask(hash);
+        this.#note(resolved.position);
+        if (resolved.keyIds.has(hash)) this.#unknownHashes.giveBack();
+        if (this.#cache.fillImported(hash, resolved)) return;
       }
     });
   }
@@ -87,23 +109,10 @@ export class IdentityReader {
     if (last?.incarnation !== position.incarnation || last.revision < position.revision)
       this.#readAt = position;
   }
-
-  #resolve(keyId: string): Promise<ResolvedKeys> {
-    if (this.#gathering === undefined || this.#gathering.keyIds.length === MAX_KEYS) {
-      const keyIds: string[] = [];
-      const answer = new Promise((resolve) => setImmediate(resolve)).then(() => {
-        if (this.#gathering?.keyIds === keyIds) this.#gathering = undefined;
-        return this.#source.resolveKeys(keyIds);
-      });
-      this.#gathering = { keyIds, answer };
-    }
-    this.#gathering.keyIds.push(keyId);
-    return this.#gathering.answer;
-  }
 }
 
-/** Keys in one request, as the proto bounds it. */
-const MAX_KEYS = 1000;
+/** Keys or hashes in one request, as the proto bounds it. */
+const MAX_NAMES = 1000;
 
 function shared(reads: Map<string, Promise<void>>, name: string, read: () => Promise<void>): Promise<void> {
   const under = reads.get(name);

@@ -1,5 +1,5 @@
 import type { AccountNode, KeyNode } from "@gatehouse/access";
-import type { ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
+import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
 import type { IdentityChange } from "./identity-replica.ts";
 
 /** identity as the cache's tests need it: what it holds now, its log, and its answers, each true at one position. */
@@ -38,6 +38,13 @@ export class FakeIdentity {
     const ids = keyIds.flatMap((id) => [id, this.keys.get(id)?.parentKeyId ?? id]);
     const keys = new Map([...this.keys].filter(([id]) => ids.includes(id)));
     return { position: this.position, keys, accounts: new Map(this.accounts) };
+  }
+
+  resolveHashes(hashes: readonly string[]): ResolvedHashes {
+    const found = [...this.keys.values()].flatMap(({ id, secretHashes }): [string, string][] =>
+      hashes.includes(secretHashes[0]!) ? [[secretHashes[0]!, id]] : [],
+    );
+    return { ...this.resolveKeys(found.map(([, id]) => id)), keyIds: new Map(found) };
   }
 
   /** Ids, and slugs in the organization, of a subaccount before the organization itself. */

@@ -11,6 +11,7 @@ import { IdentityReader } from "./identity-reader.ts";
 import { IdentityReplica } from "./identity-replica.ts";
 import type { LeasePool } from "./lease-pool.ts";
 import { MeterBook } from "./meter-book.ts";
+import { MissBudget } from "./miss-budget.ts";
 import { Verifier, type VerifyCall } from "./verify.ts";
 
 /** A verifier over an identity in the test's hands, always fresh, that charges everything and counts it. */
@@ -39,15 +40,22 @@ export class TestVerifier {
   /** The provider's, who sees everything. */
   readonly #provider = { key: this.identity.keyOf({ accountId: "acc_root" }), parent: undefined, chain: [] };
   charged = 0;
+  /** Questions for imported keys. */
+  hashReads = 0;
 
   constructor() {
     const { identity, cache, now } = this;
     const reader = new IdentityReader(
       {
         resolveKeys: async (ids) => identity.resolveKeys(ids),
+        resolveHashes: async (hashes) => {
+          this.hashReads++;
+          return identity.resolveHashes(hashes);
+        },
         resolveTarget: async (organizationId, name) => identity.resolveTarget(organizationId, name),
       },
       cache,
+      new MissBudget({ perSecond: 10, burst: 5 }, () => now.monotonicMs),
     );
     const proof = {
       ageMs: () => 0,

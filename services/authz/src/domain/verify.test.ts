@@ -1,3 +1,5 @@
+import type { KeyNode } from "@gatehouse/access";
+import { hashSecret } from "@gatehouse/keys";
 import { describe, expect, it } from "vitest";
 import { keyed, TestVerifier } from "./verify.fixture.ts";
 
@@ -80,8 +82,11 @@ describe("who sees a key", () => {
   it("is a verifier of its account or above, unless that account is isolated from those below", async () => {
     const authz = tree();
     const own = authz.key("acc_sub");
-    const verifier = keyed(authz, authz.key("acc_org")).view;
+    const key = authz.key("acc_org");
+    const verifier = keyed(authz, key).view;
     expect(await authz.code(own, verifier)).toBe("VALID");
+    await authz.activity.flush();
+    expect(authz.reported.map((uses) => [...uses.keys()])).toEqual([[key.id, own.id]]);
     authz.account("acc_org", { isolated: true });
     expect(await authz.code(own, verifier)).toBe("NOT_FOUND");
     expect(await authz.code(authz.key("acc_org"), verifier)).toBe("VALID");
@@ -199,6 +204,71 @@ describe("an HTTP call", () => {
     authz.api("shop", undefined);
     expect(await authz.code({ ...all, ...get("/orders") })).toBe("SCOPE_DENIED");
     expect(authz.denials).toContainEqual(["SCOPE_DENIED", "orders.read"]);
+  });
+});
+
+describe("an imported key", () => {
+  const imported = "legacy_live_abcdefghijklmnopqrstuvwxyz";
+  const setUp = () => {
+    const authz = tree();
+    const rules = { types: new Map(), terms: [], importPrefixes: ["legacy_"] };
+    authz.account("acc_root", { providerRules: rules });
+    const put = (presented: string, node: Partial<KeyNode> = {}) =>
+      authz.changeKey("key_imported", {
+        accountId: "acc_sub",
+        secretHashes: [hashSecret(presented)],
+        ...node,
+      });
+    // Any key will do for the cache to know the root.
+    keyed(authz, authz.key("acc_root"));
+    return { authz, put };
+  };
+
+  it("works as any other, and is read once", async () => {
+    const { authz, put } = setUp();
+    put(imported);
+    const call = { presented: imported, resource: "weather.read" };
+    expect([await authz.code(call), await authz.code(call), authz.hashReads]).toEqual(["VALID", "VALID", 1]);
+    put(imported, { status: "DISABLED" });
+    expect(await authz.code(call)).toBe("DISABLED");
+    put(imported, { status: "ENABLED", scopes: ["orders.read"] });
+    expect(await authz.code(call)).toBe("SCOPE_DENIED");
+    put("legacy_rotated", {
+      retiringHashes: [{ hash: hashSecret(imported), untilMs: authz.now.wallMs + 10 }],
+    });
+    expect(await authz.code({ presented: imported })).toBe("VALID");
+    authz.now.wallMs += 10;
+    expect(await authz.code({ presented: imported })).toBe("NOT_FOUND");
+    put(imported, { status: "REVOKED", secretHashes: [], retiringHashes: [] });
+    expect([await authz.code(call), authz.hashReads]).toEqual(["NOT_FOUND", 1]);
+  });
+
+  it("is found as soon as it was imported, though it was asked for before", async () => {
+    const { authz, put } = setUp();
+    expect(await authz.code({ presented: imported })).toBe("NOT_FOUND");
+    expect([await authz.code({ presented: imported }), authz.hashReads]).toEqual(["NOT_FOUND", 1]);
+    put(imported);
+    expect(await authz.code({ presented: imported })).toBe("VALID");
+  });
+
+  it("is not looked for where nothing begins like it", async () => {
+    const { authz, put } = setUp();
+    put("other_live_1");
+    expect([await authz.code({ presented: "other_live_1" }), authz.hashReads]).toEqual(["NOT_FOUND", 0]);
+  });
+
+  it("costs identity a bounded number of questions where there is none, and is then no denial", async () => {
+    const { authz, put } = setUp();
+    put(imported);
+    expect(await authz.code({ presented: imported })).toBe("VALID");
+    const codes: string[] = [];
+    for (let i = 0; i < 20; i++) codes.push(await authz.code({ presented: `legacy_junk_${i}` }));
+    expect(codes).toEqual([...Array(5).fill("NOT_FOUND"), ...Array(15).fill("INDETERMINATE")]);
+    expect(authz.hashReads).toBe(6);
+    // What is known goes on working.
+    expect(await authz.code({ presented: imported })).toBe("VALID");
+    authz.now.monotonicMs += 100;
+    expect(await authz.code({ presented: "legacy_junk_20" })).toBe("NOT_FOUND");
   });
 });
 

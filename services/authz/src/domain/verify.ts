@@ -14,13 +14,13 @@ import {
   type Moment,
   type Position,
 } from "@gatehouse/changefeed";
-import { type KeyFormat, mintId } from "@gatehouse/keys";
+import { hashSecret, type KeyFormat, mintId } from "@gatehouse/keys";
 import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
 import { ChargePath, grantsAsOf } from "./charge-path.ts";
 import { type Decision, reasons } from "./decision.ts";
-import type { AccountEntry, KeyEntry } from "./entry.ts";
+import { type AccountEntry, entryOf, type KeyEntry } from "./entry.ts";
 import { findTarget, organizationOf } from "./find-target.ts";
 import type { FreshnessGate, Proven } from "./freshness-gate.ts";
 import { type IdentityCache, isDoubted } from "./identity-cache.ts";
@@ -116,25 +116,20 @@ export class Verifier {
 
   // `refusal` is what the wait before found out; it stands only if nothing that comes before it fails.
   #attempt(call: VerifyCall, verifier: KeyView, refusal?: Refusal): Decision | Wait {
-    const { format, cache, identityGate, clock } = this.#options;
+    const { format, cache, activity, clock } = this.#options;
     const now = clock.now();
-    const parsed = format.parse(call.presented);
-    if (parsed === undefined) return this.#decision(notFound, call.resource);
-
+    const asking = entryOf(verifier);
+    if (asking !== undefined) activity.used(asking, now.wallMs);
+    const keyId = format.parse(call.presented)?.keyId;
+    if (keyId === undefined && !cache.mayBeImported(call.presented)) {
+      return this.#decision(notFound, call.resource);
+    }
     const freshness = this.#freshness(call, refusal);
     if (freshness !== undefined) {
       return typeof freshness === "function" ? freshness : this.#decision(freshness, call.resource);
     }
-    const entry = cache.key(parsed.keyId);
-    if (entry === undefined) {
-      if (cache.isUnknownKey(parsed.keyId) || !format.authentic(call.presented)) {
-        return this.#decision(notFound, call.resource);
-      }
-      if (refusal !== undefined) return this.#decision(refusal, call.resource);
-      // The others found out already that it does not answer; the loop goes on trying.
-      if (identityGate.unreachable) return this.#decision(undecidable, call.resource);
-      return () => this.#readOr(this.#options.identity.readKey(parsed.keyId));
-    }
+    const entry = keyId === undefined ? cache.imported(hashSecret(call.presented)) : cache.key(keyId);
+    if (entry === undefined) return this.#missing(keyId, call, refusal);
     if (!secretMatches(entry.view, call.presented, now.wallMs) || !isInSubtree(verifier, entry.accounts)) {
       return this.#decision(notFound, call.resource);
     }
@@ -142,6 +137,21 @@ export class Verifier {
     if (state === "NOT_FOUND") return this.#decision(notFound, call.resource);
     if (state !== "VALID") return this.#decision({ code: state }, call.resource, entry);
     return this.#attemptFor(entry, call, now, refusal);
+  }
+
+  // `keyId` is undefined for what may be an imported key, which says of itself only that.
+  #missing(keyId: string | undefined, call: VerifyCall, refusal: Refusal | undefined): Decision | Wait {
+    const { format, cache, identity, identityGate } = this.#options;
+    const hash = keyId === undefined ? hashSecret(call.presented) : "";
+    const isNone =
+      keyId === undefined
+        ? cache.isUnknownHash(hash)
+        : cache.isUnknownKey(keyId) || !format.authentic(call.presented);
+    if (isNone) return this.#decision(notFound, call.resource);
+    if (refusal !== undefined) return this.#decision(refusal, call.resource);
+    // The others found out already that it does not answer; the loop goes on trying.
+    if (identityGate.unreachable) return this.#decision(undecidable, call.resource);
+    return () => this.#readOr(keyId === undefined ? identity.readImported(hash) : identity.readKey(keyId));
   }
 
   // For a living key, whose secret was presented to somebody who may see it.

@@ -2,10 +2,15 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { ApiNode } from "@gatehouse/access";
 import { accountNode, apiNode, keyNode } from "@gatehouse/access/wire";
 import { type FeedSource, type Position, positionOf } from "@gatehouse/changefeed";
-import { type Change, FeedService } from "@gatehouse/proto/identity";
+import {
+  type Change,
+  FeedService,
+  type ResolveHashesResponse,
+  type ResolveKeysResponse,
+} from "@gatehouse/proto/identity";
 import { type GrpcClient, grpcClient } from "@gatehouse/service";
 import type { ListedItems } from "../domain/followed-list.ts";
-import type { ResolvedKeys, ResolvedTarget } from "../domain/identity-cache.ts";
+import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "../domain/identity-cache.ts";
 import type { IdentitySource } from "../domain/identity-reader.ts";
 import type { IdentityChange } from "../domain/identity-replica.ts";
 
@@ -36,12 +41,15 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
   }
 
   async resolveKeys(keyIds: readonly string[]): Promise<ResolvedKeys> {
-    const answer = await this.#client.resolveKeys({ keyIds: [...keyIds] }, { timeoutMs: TIMEOUT_MS });
-    return {
-      position: positionOf(answer.position),
-      keys: new Map(answer.keys.map((key) => [key.id, keyNode(key)])),
-      accounts: new Map(answer.accounts.map((account) => [account.id, accountNode(account)])),
-    };
+    return resolvedKeys(await this.#client.resolveKeys({ keyIds: [...keyIds] }, { timeoutMs: TIMEOUT_MS }));
+  }
+
+  async resolveHashes(hashes: readonly string[]): Promise<ResolvedHashes> {
+    const answer = await this.#client.resolveHashes({ hashes: [...hashes] }, { timeoutMs: TIMEOUT_MS });
+    const found = answer.keyIds.flatMap((keyId, i): [string, string][] =>
+      keyId === "" ? [] : [[hashes[i]!, keyId]],
+    );
+    return { ...resolvedKeys(answer), keyIds: new Map(found) };
   }
 
   async resolveTarget(organizationId: string, account: string): Promise<ResolvedTarget> {
@@ -78,6 +86,18 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
   close(): void {
     this.#client.close();
   }
+}
+
+function resolvedKeys({
+  position,
+  keys,
+  accounts,
+}: ResolveKeysResponse | ResolveHashesResponse): ResolvedKeys {
+  return {
+    position: positionOf(position),
+    keys: new Map(keys.map((key) => [key.id, keyNode(key)])),
+    accounts: new Map(accounts.map((account) => [account.id, accountNode(account)])),
+  };
 }
 
 // What this version does not know is passed over, as any change of nothing.
