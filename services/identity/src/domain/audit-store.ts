@@ -25,6 +25,13 @@ export interface AuditPlace {
   readonly id: string;
 }
 
+/** Where to read on, how much, and in which direction. */
+export interface AuditStretch {
+  readonly after: AuditPlace | undefined;
+  readonly limit: number;
+  readonly newestFirst: boolean;
+}
+
 export interface AuditPage {
   readonly events: readonly AuditEvent[];
   /** Where to go on; undefined at the end. There may be more after a page that has few events, or none. */
@@ -34,8 +41,5 @@ export interface AuditPage {
 export interface AuditReads {
   placeOf(eventId: string): Promise<AuditPlace | undefined>;
   /** Reads a bounded stretch. */
-  list(
-    filter: AuditFilter,
-    page: { after: AuditPlace | undefined; limit: number; newestFirst: boolean },
-  ): Promise<AuditPage>;
+  list(filter: AuditFilter, stretch: AuditStretch): Promise<AuditPage>;
 }

@@ -1,6 +1,5 @@
 import type { EntityManager } from "typeorm";
-import type { AuditEvent } from "../domain/audit.ts";
-import type { AuditFilter, AuditPage, AuditPlace, AuditReads } from "../domain/audit-store.ts";
+import type { AuditFilter, AuditPage, AuditPlace, AuditReads, AuditStretch } from "../domain/audit-store.ts";
 import { type AuditRow, auditEventOf } from "./audit-row.ts";
 
 /** Events that one page looks at, where no index has what is asked for: some tens of milliseconds. */
@@ -24,57 +23,42 @@ export class AuditReader implements AuditReads {
   }
 
   async placeOf(eventId: string): Promise<AuditPlace | undefined> {
-    const [row] = await this.#manager.query<{ at: string; id: string }[]>(
-      "SELECT at::text, id FROM audit_event WHERE id = $1",
+    const [row] = await this.#manager.query<AuditPlace[]>(
+      "SELECT at::text AS at, id FROM audit_event WHERE id = $1",
       [eventId],
     );
     return row;
   }
 
-  async list(
-    filter: AuditFilter,
-    { after, limit, newestFirst }: { after: AuditPlace | undefined; limit: number; newestFirst: boolean },
-  ): Promise<AuditPage> {
-    const query = new Conditions();
-    const scope = scopeOf(filter, query);
-    const matches = matchesOf(filter, query);
-    const begins: string[] = [];
-    if (filter.since !== undefined) begins.push(`at >= ${query.value(filter.since)}`);
-    if (filter.until !== undefined) begins.push(`at < ${query.value(filter.until)}`);
-    if (after !== undefined) {
-      const place = `(${query.value(after.at)}::timestamptz, ${query.value(after.id)}::text)`;
-      begins.push(`(at, id) ${newestFirst ? "<" : ">"} ${place}`);
-    }
+  async list(filter: AuditFilter, { after, limit, newestFirst }: AuditStretch): Promise<AuditPage> {
     const order = newestFirst ? "at DESC, id DESC" : "at, id";
+    const { exact, conditions: scope } = scopeOf(filter);
+    const walked = [...scope, ...timesOf(filter)];
+    if (after !== undefined) walked.push(placed(newestFirst ? "<" : ">", after));
+    const matches = matchesOf(filter);
     const sought = filter.target !== undefined || (filter.actor !== undefined && filter.actorBelow);
-    if (sought || !scope.exact || matches.length === 0) {
-      const where = allOf([...scope.conditions, ...matches, ...begins]);
-      const rows = await this.#manager.query<PlacedRow[]>(
-        `SELECT *, at::text AS place FROM audit_event WHERE ${where} ORDER BY ${order}
-         LIMIT ${query.value(limit + 1)}`,
-        query.values,
-      );
-      return pageOf(rows, limit);
+
+    let end: AuditPlace | undefined;
+    if (exact && matches.length > 0 && !sought) {
+      const tail = `ORDER BY ${order} OFFSET ${MAX_WALKED - 1} LIMIT 1`;
+      [end] = await this.#select<AuditPlace>("at::text AS at, id", walked, tail);
     }
-    const rows = await this.#manager.query<WalkedRow[]>(
-      `WITH walked AS MATERIALIZED (
-         SELECT id, at, actor_key_id, actor_account_id, action, target, outcome FROM audit_event
-         WHERE ${allOf([...scope.conditions, ...begins])} ORDER BY ${order} LIMIT ${query.value(MAX_WALKED)}
-       ), found AS (
-         SELECT id FROM walked WHERE ${allOf(matches)} ORDER BY ${order} LIMIT ${query.value(limit + 1)}
-       ), ended AS (
-         SELECT id AS last_id, at::text AS last_at FROM walked ORDER BY ${order}
-         OFFSET ${query.value(MAX_WALKED - 1)} LIMIT 1
-       )
-       SELECT e.*, e.at::text AS place, ended.last_id, ended.last_at
-       FROM (SELECT) AS one LEFT JOIN ended ON true LEFT JOIN found ON true LEFT JOIN audit_event e ON e.id = found.id
-       ORDER BY e.at ${newestFirst ? "DESC" : "ASC"}, e.id ${newestFirst ? "DESC" : "ASC"}`,
-      query.values,
+    if (end !== undefined) walked.push(placed(newestFirst ? ">=" : "<=", end));
+    const tail = `ORDER BY ${order} LIMIT ${limit + 1}`;
+    const rows = await this.#select<PlacedRow>("*, at::text AS place", [...walked, ...matches], tail);
+    const last = rows.length > limit ? rows[limit - 1] : undefined;
+    const next = last === undefined ? end : { at: last.place, id: last.id };
+    return { events: rows.slice(0, limit).map(auditEventOf), next };
+  }
+
+  #select<Row>(columns: string, conditions: readonly Condition[], tail: string): Promise<Row[]> {
+    const values: unknown[] = [];
+    const parameter = (value: unknown) => `$${values.push(value)}`;
+    const where = conditions.map((condition) => condition(parameter)).join(" AND ");
+    return this.#manager.query<Row[]>(
+      `SELECT ${columns} FROM audit_event WHERE ${where || "true"} ${tail}`,
+      values,
     );
-    const page = pageOf(rows.filter(({ id }) => id !== null) as PlacedRow[], limit);
-    const [{ last_id: id, last_at: at } = { last_id: null, last_at: null }] = rows;
-    if (page.next !== undefined || id === null || at === null) return page;
-    return { ...page, next: { id, at } };
   }
 }
 
@@ -90,48 +74,47 @@ export async function sweepAudit(manager: EntityManager, before: Date): Promise<
 }
 
 type PlacedRow = AuditRow & { place: string };
-type WalkedRow = Partial<PlacedRow> & { id: string | null; last_id: string | null; last_at: string | null };
 
-/** Collects the values of a statement's conditions. */
-class Conditions {
-  readonly values: unknown[] = [];
-
-  value(value: unknown): string {
-    this.values.push(value);
-    return `$${this.values.length}`;
-  }
-}
+/** A condition in SQL, given what makes a parameter of a value. */
+type Condition = (parameter: (value: unknown) => string) => string;
 
 /** `exact`: one index has these events and no others. */
-function scopeOf({ account, descendants }: AuditFilter, query: Conditions) {
+function scopeOf({ account, descendants }: AuditFilter): { exact: boolean; conditions: Condition[] } {
   const { id, path } = account;
-  if (!descendants) return { exact: true, conditions: [`account_id = ${query.value(id)}`] };
+  if (!descendants) return { exact: true, conditions: [equal("account_id", id)] };
   if (path.length === 1) return { exact: true, conditions: [] };
-  const organization = `account_path[2] = ${query.value(path[1])}`;
+  const organization = equal("account_path[2]", path[1]);
   if (path.length === 2) return { exact: true, conditions: [organization] };
-  return { exact: false, conditions: [organization, `account_path @> ARRAY[${query.value(id)}]`] };
+  const below: Condition = (parameter) => `account_path @> ARRAY[${parameter(id)}]::text[]`;
+  return { exact: false, conditions: [organization, below] };
 }
 
-function matchesOf(filter: AuditFilter, query: Conditions): string[] {
-  const { actor, action, actionStart, target, outcome } = filter;
-  const matches: string[] = [];
-  if (target !== undefined) matches.push(`target = ${query.value(target)}`);
-  if (actor !== undefined) {
-    const column = actor.startsWith("acc_") ? "actor_account_id" : "actor_key_id";
-    matches.push(`${column} = ${query.value(actor)}`);
-  }
-  if (action !== undefined) matches.push(`action = ${query.value(action)}`);
-  if (actionStart !== undefined) matches.push(`starts_with(action, ${query.value(actionStart)})`);
-  if (outcome !== undefined) matches.push(`outcome = ${query.value(outcome)}`);
-  return matches;
+function timesOf({ since, until }: AuditFilter): Condition[] {
+  return [
+    ...(since === undefined ? [] : [((parameter) => `at >= ${parameter(since)}`) satisfies Condition]),
+    ...(until === undefined ? [] : [((parameter) => `at < ${parameter(until)}`) satisfies Condition]),
+  ];
 }
 
-function allOf(conditions: readonly string[]): string {
-  return conditions.length === 0 ? "true" : conditions.join(" AND ");
+function matchesOf({ actor, action, actionStart, target, outcome }: AuditFilter): Condition[] {
+  const actorColumn = actor?.startsWith("acc_") ? "actor_account_id" : "actor_key_id";
+  return [
+    ...(target === undefined ? [] : [equal("target", target)]),
+    ...(actor === undefined ? [] : [equal(actorColumn, actor)]),
+    ...(action === undefined ? [] : [equal("action", action)]),
+    ...(actionStart === undefined ? [] : [startsWith("action", actionStart)]),
+    ...(outcome === undefined ? [] : [equal("outcome", outcome)]),
+  ];
 }
 
-function pageOf(rows: readonly PlacedRow[], limit: number): AuditPage {
-  const events: AuditEvent[] = rows.slice(0, limit).map(auditEventOf);
-  const last = rows.length > limit ? rows[limit - 1] : undefined;
-  return { events, next: last && { at: last.place, id: last.id } };
+function equal(column: string, value: unknown): Condition {
+  return (parameter) => `${column} = ${parameter(value)}`;
+}
+
+function startsWith(column: string, value: string): Condition {
+  return (parameter) => `starts_with(${column}, ${parameter(value)})`;
+}
+
+function placed(operator: string, { at, id }: AuditPlace): Condition {
+  return (parameter) => `(at, id) ${operator} (${parameter(at)}::timestamptz, ${parameter(id)}::text)`;
 }
