@@ -137,7 +137,8 @@ export declare type CreateWebhookResponse = Message<"gatehouse.identity.v1.Creat
   freshness: string;
 
   /**
-   * What its deliveries are signed with, shown here and nowhere else.
+   * What its deliveries are signed with: `whsec_` and 43 characters, shown here and nowhere else. Empty where the
+   * webhook was there.
    *
    * @generated from field: string secret = 3;
    */
@@ -272,7 +273,7 @@ export declare type UpdateWebhookRequest = Message<"gatehouse.identity.v1.Update
   events: string[];
 
   /**
-   * Whether deliveries are held back. They wait, and go out when it goes on.
+   * Whether deliveries are held back. They wait, up to 30 days, and go out when it goes on.
    *
    * @generated from field: bool paused = 5;
    */
@@ -524,7 +525,7 @@ export declare type RedeliverEventsRequest = Message<"gatehouse.identity.v1.Rede
   webhook: string;
 
   /**
-   * Up to 500 events that were given up; none for all of them.
+   * Up to 500 events that were given up; none for all of them, of which one call takes the first 10 000.
    *
    * @generated from field: repeated string event_ids = 3;
    */
@@ -598,7 +599,8 @@ export enum DeliveryStatus {
 export declare const DeliveryStatusSchema: GenEnum<DeliveryStatus>;
 
 /**
- * The places that an account has events of its subtree sent to.
+ * The places that an account has events of its subtree sent to: signed, at least once, in no promised order.
+ * docs/events.md has the types, what they say, and how to check a signature.
  *
  * @generated from service gatehouse.identity.v1.WebhookService
  */

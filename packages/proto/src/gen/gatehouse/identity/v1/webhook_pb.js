@@ -141,7 +141,8 @@ export const DeliveryStatus = /*@__PURE__*/
   tsEnum(DeliveryStatusSchema);
 
 /**
- * The places that an account has events of its subtree sent to.
+ * The places that an account has events of its subtree sent to: signed, at least once, in no promised order.
+ * docs/events.md has the types, what they say, and how to check a signature.
  *
  * @generated from service gatehouse.identity.v1.WebhookService
  */
