@@ -239,15 +239,37 @@ const stoppings: Record<string, () => Promise<Stopping>> = {
       refusal: "CREDENTIAL_INVALID",
     };
   },
-  "the personal key of a member whose roles are cut": async () => {
+  "a member who loses the scope": async () => {
     const { master } = await organization();
     const { userId, keyId, caller } = await join(master, `cut ${organizations}`, administrator);
     return {
       actions: ["gatehouse.members.update", CREATE],
       stop: () => master.members.updateMemberRoles({ user: userId, roles: auditor }, timely),
-      mint: () => caller.keys.createKey({ name: "late", roles: ["administrator"] }, timely),
+      mint: () => caller.keys.createKey({ name: "late", roles: ["developer"] }, timely),
+      stopped: keyId,
+      refusal: "SCOPE_DENIED",
+    };
+  },
+  "a member who loses what it would give": async () => {
+    const { master } = await organization();
+    const { userId, keyId, caller } = await join(master, `cut ${organizations}`, administrator);
+    return {
+      actions: ["gatehouse.members.update", CREATE],
+      stop: () => master.members.updateMemberRoles({ user: userId, roles: ["administrator"] }, timely),
+      mint: () => caller.keys.createKey({ name: "late", roles: auditor }, timely),
       stopped: keyId,
       refusal: "GRANT_EXCEEDS_HOLDER",
+    };
+  },
+  "a master key of an account that is isolated, further below": async () => {
+    const { id, master } = await organization();
+    const below = await master.accounts.createAccount({ name: "below" }, timely);
+    return {
+      actions: ["gatehouse.accounts.update-settings", CREATE],
+      stop: () => system.root.accounts.updateSettings({ account: id, isolated: true }, timely),
+      mint: () => master.keys.createKey({ account: below.account!.id, name: "late" }, timely),
+      stopped: id,
+      refusal: "NOT_FOUND",
     };
   },
   "a personal key by the invitation of a key that is revoked": async () => {

@@ -1,5 +1,5 @@
-import { type KeyView, type Principal, principalOf } from "@gatehouse/access";
-import { denied } from "@gatehouse/service/failure";
+import { type AccountNode, type KeyView, type Principal, principalOf, reaches } from "@gatehouse/access";
+import { denied, notFound } from "@gatehouse/service/failure";
 import type { Domain } from "./domain.ts";
 import type { Change } from "./store.ts";
 
@@ -26,4 +26,21 @@ export function gatesOf({ key, chain }: Pick<KeyView, "key" | "chain">): string[
  */
 export async function stillAlive(domain: Domain, change: Change, actor: Principal): Promise<Principal> {
   return principalOf(await change.keys.find(actor.view.key.id), domain.nowMs());
+}
+
+/**
+ * The actor as it is behind the gate, where it acts on a node: it may have lost the scope meanwhile, or the reach,
+ * if its account was isolated. An action is named after the scope that it takes.
+ * Throws Failure UNAUTHENTICATED, SCOPE_DENIED and NOT_FOUND.
+ */
+export async function stillPermitted(
+  domain: Domain,
+  change: Change,
+  { actor, action }: { readonly actor: Principal; readonly action: string },
+  { chain, what = "account" }: { readonly chain: readonly AccountNode[]; readonly what?: string },
+): Promise<Principal> {
+  const alive = await stillAlive(domain, change, actor);
+  if (!alive.grant.allows(action)) throw denied("SCOPE_DENIED", `the key does not hold the scope ${action}`);
+  if (!reaches(alive.view, chain)) throw notFound(what);
+  return alive;
 }

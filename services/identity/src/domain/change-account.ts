@@ -1,7 +1,7 @@
-import { isStrictAncestor, type Principal, reaches } from "@gatehouse/access";
-import { denied, Failure, failedPrecondition, notFound } from "@gatehouse/service/failure";
+import { isStrictAncestor, type Principal } from "@gatehouse/access";
+import { denied, Failure, failedPrecondition } from "@gatehouse/service/failure";
 import type { Account, Chain } from "./account.ts";
-import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, auditedAccount, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { findAccount } from "./find-in-reach.ts";
@@ -54,10 +54,8 @@ export function changeAccount(
         reliedOn: [...reliedOnBy(actor), ...path.slice(0, -1), ...reliesOn],
         changed: [id],
       });
-      const { view } = await stillAlive(domain, change, actor);
+      await stillPermitted(domain, change, attempt, { chain: target });
       const chain = (await change.accounts.find(id))!;
-      // The actor's account may have been isolated meanwhile.
-      if (!reaches(view, chain)) throw notFound("account");
       if (!evenClosed) requireNotClosed(chain);
       const [before] = chain;
       const at = new Date(domain.nowMs());

@@ -1,6 +1,6 @@
 import type { KeyStatus, Principal } from "@gatehouse/access";
 import { failedPrecondition } from "@gatehouse/service/failure";
-import { gatesOf, reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, auditedKey, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
@@ -58,7 +58,7 @@ function changeStatus(
         reliedOn: [...reliedOnBy(actor), ...above],
         changed: [own!, ...(status === "ENABLED" ? [keysGate(target.key.accountId)] : [])],
       });
-      await stillAlive(domain, change, actor);
+      await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
       const before = (await change.keys.find(keyId))!;
       const at = new Date(domain.nowMs());
       if (before.key.status === status) return showKey(change, before, at.getTime());

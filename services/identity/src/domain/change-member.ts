@@ -1,7 +1,8 @@
 import type { Principal } from "@gatehouse/access";
 import { busy, notFound } from "@gatehouse/service/failure";
-import type { Account } from "./account.ts";
-import { reliedOnBy, stillAlive } from "./actor.ts";
+import type { Chain } from "./account.ts";
+import { reliedOnBy, stillPermitted } from "./actor.ts";
+import type { Attempt } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { membersGate } from "./invitation.ts";
 import type { Key } from "./key.ts";
@@ -26,19 +27,20 @@ const MAX_RUNS = 4;
  */
 export async function changeMember<T>(
   domain: Domain,
-  actor: Principal,
-  { account, userId }: { account: Account; userId: string },
+  attempt: Attempt & { readonly actor: Principal },
+  { chain, userId }: { readonly chain: Chain; readonly userId: string },
   work: (change: Change, found: MemberInChange) => Promise<T>,
 ): Promise<Committed<T>> {
+  const [account] = chain;
   for (let run = 0; run < MAX_RUNS; run++) {
     const known = await domain.store.members.find(account.id, userId);
     if (known === undefined) throw notFound("member");
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
-        reliedOn: [...reliedOnBy(actor), ...account.path],
+        reliedOn: [...reliedOnBy(attempt.actor), ...account.path],
         changed: [membersGate(account.id), ...known.keyIds],
       });
-      const caller = await stillAlive(domain, change, actor);
+      const caller = await stillPermitted(domain, change, attempt, { chain });
       const member = await change.members.find(account.id, userId);
       if (member === undefined) throw notFound("member");
       if (!member.keyIds.every((keyId) => known.keyIds.includes(keyId))) return undefined;

@@ -1,8 +1,8 @@
-import { builtInRoles, type KeyKind, type Principal, reaches, stateOfChain } from "@gatehouse/access";
+import { builtInRoles, type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
-import { denied, failedPrecondition, notFound } from "@gatehouse/service/failure";
+import { denied, failedPrecondition } from "@gatehouse/service/failure";
 import { type Account, type Chain, NOTHING_SET, type Profile, slugSpaceBelow } from "./account.ts";
-import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, auditedAccount, auditedKey, done } from "./audit.ts";
 import { checkProfile } from "./check-profile.ts";
 import type { Domain } from "./domain.ts";
@@ -67,13 +67,11 @@ export function createAccount(
         reliedOn: [...reliedOnBy(actor), ...parent[0].path, ...gatesOfWanted(wanted, parent)],
         changed: replayGates(create),
       });
-      const creator = await stillAlive(domain, change, actor);
+      const creator = await stillPermitted(domain, change, attempt, { chain: parent });
       const earlier = await replayed(change, create, domain.nowMs());
       if (earlier !== undefined) return recall(change, earlier);
 
       const below = (await change.accounts.find(parent[0].id))!;
-      // The creator's account may have been isolated meanwhile.
-      if (!reaches(creator.view, below)) throw notFound("account");
       requireActive(below);
       if (wanted.type !== "") requireTypeEnabled(below, await requireType(change, below, wanted.type));
       const at = new Date(domain.nowMs());

@@ -1,7 +1,7 @@
 import { type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
 import { denied, failedPrecondition } from "@gatehouse/service/failure";
 import type { Chain } from "./account.ts";
-import { gatesOf, reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, auditedKey, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
@@ -64,7 +64,7 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
         reliedOn: [...reliedOnBy(actor), ...chain[0].path, ...(parent === undefined ? [] : gatesOf(parent))],
         changed: [keysGate(accountId), ...replayGates(create)],
       });
-      const creator = await stillAlive(domain, change, actor);
+      const creator = await stillPermitted(domain, change, attempt, { chain });
       const earlier = await replayed(change, create, domain.nowMs());
       if (earlier !== undefined) {
         const found = (await change.keys.find(earlier.keyId))!;

@@ -1,8 +1,8 @@
-import { type Principal, reaches } from "@gatehouse/access";
+import type { Principal } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
 import { alreadyExists, Failure, failedPrecondition, notFound } from "@gatehouse/service/failure";
 import type { Chain } from "./account.ts";
-import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { type Attempt, audited, done } from "./audit.ts";
 import type { Definition, DefinitionBodies, DefinitionKind } from "./definition.ts";
 import { digestOf } from "./digest.ts";
@@ -148,7 +148,8 @@ function change<K extends DefinitionKind>(
   const { actor, target: name } = attempt;
   return audited(domain, attempt, async () => {
     requireManager(actor);
-    const [{ id: accountId, path }] = await findAccount(domain.store, actor, account);
+    const chain = await findAccount(domain.store, actor, account);
+    const [{ id: accountId, path }] = chain;
     const { value: definition, freshness } = await domain.store.change(async (change) => {
       await change.gate({
         reliedOn: [...reliedOnBy(actor), ...path],
@@ -158,10 +159,8 @@ function change<K extends DefinitionKind>(
           ...(kind.changedGates?.(name) ?? []),
         ],
       });
-      const alive = await stillAlive(domain, change, actor);
+      const alive = await stillPermitted(domain, change, attempt, { chain });
       const owner = (await change.accounts.find(accountId))!;
-      // The actor's account may have been isolated meanwhile.
-      if (!reaches(alive.view, owner)) throw notFound("account");
       const all = await change.definitions.list(kind.kind, accountId);
       const before = all.find((definition) => definition.name === name);
       const body = next(before);

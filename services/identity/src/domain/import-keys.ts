@@ -2,7 +2,7 @@ import { type KeyKind, type Principal, providerRulesOf, scopesOfRole, stateOfCha
 import { isHash, mintId } from "@gatehouse/keys";
 import { denied, Failure, failedPrecondition, type Violation } from "@gatehouse/service/failure";
 import type { Chain } from "./account.ts";
-import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, auditedKey, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
@@ -86,7 +86,7 @@ export function importKeys(
         reliedOn: [...reliedOnBy(actor), ...chain[0].path],
         changed: [keysGate(accountId), ...replayGates(create)],
       });
-      const creator = await stillAlive(domain, change, actor);
+      const creator = await stillPermitted(domain, change, attempt, { chain });
       const owner = (await change.accounts.find(accountId))!;
       const nowMs = domain.nowMs();
       const earlier = await replayed(change, create, nowMs);

@@ -2,7 +2,7 @@ import { type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
 import { denied, Failure, failedPrecondition } from "@gatehouse/service/failure";
 import type { Chain } from "./account.ts";
-import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
@@ -47,10 +47,11 @@ export function invite(domain: Domain, actor: Principal, request: InviteRequest)
     if (keyKind === "MASTER" && actor.view.key.kind !== "MASTER") {
       throw denied("KEY_KIND_DENIED", "only a master key offers a master key");
     }
-    const [{ id: accountId, path }] = await findAccount(domain.store, actor, wanted.account);
+    const chain = await findAccount(domain.store, actor, wanted.account);
+    const [{ id: accountId, path }] = chain;
     const { value } = await domain.store.change(async (change) => {
       await change.gate({ reliedOn: [...reliedOnBy(actor), ...path], changed: [membersGate(accountId)] });
-      const inviter = await stillAlive(domain, change, actor);
+      const inviter = await stillPermitted(domain, change, attempt, { chain });
       const owner = (await change.accounts.find(accountId))!;
       if (stateOfChain(owner) !== "VALID") {
         throw failedPrecondition("ACCOUNT_INACTIVE", "the account, or one above it, is not active");

@@ -30,8 +30,9 @@ export function removeMember(
   const attempt = { actor, action: "gatehouse.members.remove", target: userId };
   return audited(domain, attempt, async () => {
     requireManager(actor);
-    const [account] = await findAccount(domain.store, actor, name);
-    const { freshness } = await changeMember(domain, actor, { account, userId }, async (change, found) => {
+    const chain = await findAccount(domain.store, actor, name);
+    const [account] = chain;
+    const { freshness } = await changeMember(domain, attempt, { chain, userId }, async (change, found) => {
       const { caller, member } = found;
       if (member.keyIds.includes(caller.view.key.id)) {
         throw failedPrecondition("SELF_LOCKOUT", "the call is made with a key of the member's own");

@@ -1,7 +1,7 @@
 import { type Principal, reaches } from "@gatehouse/access";
 import { denied, failedPrecondition, notFound } from "@gatehouse/service/failure";
-import type { Account } from "./account.ts";
-import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import type { Chain } from "./account.ts";
+import { reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
@@ -20,7 +20,8 @@ export function revokeInvitation(
   const attempt = { actor, action: "gatehouse.members.revoke-invitation", target: invitationId };
   return audited(domain, attempt, async () => {
     requireManager(actor);
-    const { invitation: offered, account } = await findInvitation(domain.store, actor, invitationId);
+    const { invitation: offered, chain } = await findInvitation(domain.store, actor, invitationId);
+    const [account] = chain;
     if (offered.keyKind === "MASTER" && actor.view.key.kind !== "MASTER") {
       throw denied("KEY_KIND_DENIED", "only a master key takes back a master key");
     }
@@ -29,7 +30,7 @@ export function revokeInvitation(
         reliedOn: [...reliedOnBy(actor), ...account.path],
         changed: [membersGate(account.id)],
       });
-      await stillAlive(domain, change, actor);
+      await stillPermitted(domain, change, attempt, { chain, what: "invitation" });
       const before = (await change.invitations.find(invitationId))!;
       if (before.state === "REVOKED") return before;
       if (before.state === "ACCEPTED") throw failedPrecondition("FINAL_STATE", "the invitation is accepted");
@@ -49,11 +50,11 @@ async function findInvitation(
   reads: Reads,
   actor: Principal,
   invitationId: string,
-): Promise<{ invitation: Invitation; account: Account }> {
+): Promise<{ invitation: Invitation; chain: Chain }> {
   const invitation = await reads.invitations.find(invitationId);
   const chain = await reads.accounts.find(invitation?.accountId ?? invitationId);
   if (invitation === undefined || chain === undefined || !reaches(actor.view, chain)) {
     throw notFound("invitation");
   }
-  return { invitation, account: chain[0] };
+  return { invitation, chain };
 }

@@ -1,7 +1,7 @@
 import type { Principal, VerificationKey } from "@gatehouse/access";
 import { type KeyId, maskKey } from "@gatehouse/keys";
 import { failedPrecondition } from "@gatehouse/service/failure";
-import { gatesOf, reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, auditedKey, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
@@ -46,7 +46,7 @@ export function rotateKey(domain: Domain, actor: Principal, request: RotateKeyRe
     const { value, freshness } = await domain.store.change(async (change) => {
       const [own, ...above] = gatesOf(target);
       await change.gate({ reliedOn: [...reliedOnBy(actor), ...above], changed: [own!] });
-      const caller = await stillAlive(domain, change, actor);
+      const caller = await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
       const before = (await change.keys.find(keyId))!;
       requireNotFinal(before.key);
       // The answer is a credential of the key: nobody gets one that could not have made the key.

@@ -1,6 +1,6 @@
 import type { Principal } from "@gatehouse/access";
 import { denied, type Failure, invalid } from "@gatehouse/service/failure";
-import { gatesOf, reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, auditedKey, done } from "./audit.ts";
 import type { ChangedKey } from "./change-key-status.ts";
 import { digestOf } from "./digest.ts";
@@ -54,7 +54,7 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
     const { value, freshness } = await domain.store.change(async (change) => {
       const [own, ...above] = gatesOf(target);
       await change.gate({ reliedOn: [...reliedOnBy(actor), ...above], changed: [own!] });
-      const caller = await stillAlive(domain, change, actor);
+      const caller = await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
       const before = (await change.keys.find(keyId))!;
       requireNotFinal(before.key);
       const at = new Date(domain.nowMs());

@@ -33,11 +33,12 @@ export function updateMemberRoles(
   const attempt = { actor, action: "gatehouse.members.update", target: userId };
   return audited(domain, attempt, async () => {
     requireManager(actor);
-    const [account] = await findAccount(domain.store, actor, name);
+    const chain = await findAccount(domain.store, actor, name);
+    const [account] = chain;
     const { value, freshness } = await changeMember(
       domain,
-      actor,
-      { account, userId },
+      attempt,
+      { chain, userId },
       async (change, found) => {
         const { caller, member, keys } = found;
         if (member.keyIds.includes(caller.view.key.id)) {

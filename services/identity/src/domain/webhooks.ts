@@ -1,7 +1,7 @@
-import { type Principal, reaches, stateOfChain } from "@gatehouse/access";
+import { type Principal, stateOfChain } from "@gatehouse/access";
 import { alreadyExists, Failure, failedPrecondition, notFound } from "@gatehouse/service/failure";
 import type { Chain } from "./account.ts";
-import { reliedOnBy, requireManager, stillAlive } from "./actor.ts";
+import { reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
@@ -147,13 +147,12 @@ export function changeWebhook<T>(
   const attempt = { actor, action, target: name };
   return audited(domain, attempt, async () => {
     requireManager(actor);
-    const [{ id, path }] = await findAccount(domain.store, actor, account);
+    const found = await findAccount(domain.store, actor, account);
+    const [{ id, path }] = found;
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({ reliedOn: [...reliedOnBy(actor), ...path], changed: [`webhooks:${id}`] });
-      const { view } = await stillAlive(domain, change, actor);
+      await stillPermitted(domain, change, attempt, { chain: found });
       const chain = (await change.accounts.find(id))!;
-      // The actor's account may have been isolated meanwhile.
-      if (!reaches(view, chain)) throw notFound("account");
       const audit: AuditWebhook = (at, states) =>
         change.audit(done(attempt, at, { target: name, account: chain[0], ...states }));
       return work(change, chain, audit);
