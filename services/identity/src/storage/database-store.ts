@@ -83,8 +83,8 @@ export class DatabaseStore implements Store {
 }
 
 function changeIn(tx: Tx, raised: OutgoingEvent[]): Change {
-  const raise = async (event: DomainEvent) => {
-    raised.push(await putOut(tx.manager, event));
+  const raise = async (events: readonly DomainEvent[]) => {
+    raised.push(...(await putOut(tx.manager, events)));
   };
   return {
     gate: (gates) => tx.gate(gates),
@@ -99,9 +99,9 @@ function changeIn(tx: Tx, raised: OutgoingEvent[]): Change {
     webhooks: new WebhookWriter(tx.manager),
     async audit(event) {
       await writeAudit(tx.manager, event);
-      for (const told of eventsOfChange(event)) await raise(told);
+      await raise(eventsOfChange(event));
     },
-    raise,
+    raise: (event) => raise([event]),
   };
 }
 

@@ -12,27 +12,32 @@ export interface OutgoingEvent {
 }
 
 /**
- * Writes an event down for every webhook that is to get it, in the transaction of what it tells of: for the webhooks
- * of the accounts on its path that want its type. An account that is isolated from those below it gets only its own.
+ * Writes events of one account and time down for every webhook that is to get them, in the transaction of what they
+ * tell of: for the webhooks of the accounts on the path that want their type. An account that is isolated from those
+ * below it gets only its own.
  */
-export async function putOut(manager: EntityManager, event: DomainEvent): Promise<OutgoingEvent> {
-  const outgoing = outgoingOf(event);
-  const { type, at, accountPath } = event;
-  const [noun, verb] = type.split(".");
+export async function putOut(
+  manager: EntityManager,
+  events: readonly DomainEvent[],
+): Promise<OutgoingEvent[]> {
+  const [first] = events;
+  if (first === undefined) return [];
+  const outgoing = events.map(outgoingOf);
   await manager.query(
     `INSERT INTO delivery (webhook_id, event_id, type, at, body, status, attempts, last_error, next_attempt_at)
-     SELECT w.id, $1, $2, $3, $4, 'PENDING', 0, '', $3
+     SELECT w.id, e.id, e.type, $4, e.body, 'PENDING', 0, '', $4
      FROM webhook w JOIN account a ON a.id = w.account_id
-     WHERE w.account_id = ANY ($5) AND (w.account_id = $6 OR NOT a.isolated)
-       AND (w.events = '{}' OR w.events && $7::text[])`,
+     JOIN unnest($1::text[], $2::text[], $3::text[]) AS e(id, type, body)
+       ON w.events = '{}' OR w.events && ARRAY[e.type, split_part(e.type, '.', 1) || '.*',
+         '*.' || split_part(e.type, '.', 2), '*.*', '*']
+     WHERE w.account_id = ANY ($5) AND (w.account_id = $6 OR NOT a.isolated)`,
     [
-      outgoing.id,
-      type,
-      at,
-      outgoing.body,
-      accountPath,
-      accountPath.at(-1) ?? "",
-      [type, `${noun}.*`, `*.${verb}`, "*.*", "*"],
+      outgoing.map(({ id }) => id),
+      outgoing.map(({ type }) => type),
+      outgoing.map(({ body }) => body),
+      first.at,
+      first.accountPath,
+      first.accountPath.at(-1) ?? "",
     ],
   );
   return outgoing;
