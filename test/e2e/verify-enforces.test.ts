@@ -224,9 +224,20 @@ test("an imported key works as it is, on the data plane and as a verifier's, unt
   expect(await verify(presented, made.freshness, { resource: "orders.read" })).toBe("SCOPE_DENIED");
   const asVerifier = () => system().json(presented, "authz.v1.AuthzService/Verify", { key: acme.key.secret });
   expect(JSON.parse((await asVerifier()).text).code).toBe("DECISION_CODE_VALID");
+  const ofMetering = () => system().json(presented, "metering.v1.LimitService/ListLimits", {});
+  const listed = await until("metering knows the prefix", async () => {
+    const answer = await ofMetering();
+    return answer.status !== 401 && answer;
+  });
+  expect(listed.status, listed.text).toBe(200);
   const { freshness } = await master("KeyService/RevokeKey", { key: id });
   expect(await verify(presented, freshness)).toBe("NOT_FOUND");
   expect((await asVerifier()).status).toBe(401);
+  const refused = await until(
+    "metering knows of the revocation",
+    async () => (await ofMetering()).status === 401,
+  );
+  expect(refused).toBe(true);
 });
 
 // Last: from here on nobody who has not accepted them does anything.

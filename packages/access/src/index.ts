@@ -11,6 +11,7 @@ export {
 export { addressOfCall, clientAddress, isAddress } from "./client-address.ts";
 export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
 export { METER_NAME } from "./meter.ts";
+export { MissBudget, UNKNOWN_HASHES } from "./miss-budget.ts";
 export {
   type AccountNode,
   type AccountStatus,

@@ -1,4 +1,4 @@
-import type { Principal } from "@gatehouse/access";
+import { MissBudget, type Principal, UNKNOWN_HASHES } from "@gatehouse/access";
 import { accessGuard } from "@gatehouse/access/guard";
 import { encodeFreshness, Follower, follow, systemClock } from "@gatehouse/changefeed";
 import { KeyFormat } from "@gatehouse/keys";
@@ -24,7 +24,6 @@ import { IdentityReplica } from "./domain/identity-replica.ts";
 import { LeasePool } from "./domain/lease-pool.ts";
 import { LimitBook } from "./domain/limit-book.ts";
 import { MeterBook } from "./domain/meter-book.ts";
-import { MissBudget } from "./domain/miss-budget.ts";
 import { Verifier } from "./domain/verify.ts";
 import { authzHandlers } from "./rpc/authz-service.ts";
 import { RequestMemory } from "./rpc/request-memory.ts";
@@ -64,8 +63,6 @@ const UNGUARDED = { boundMs: Number.POSITIVE_INFINITY, stalenessMaxMs: Number.PO
 const DRAIN_MS = 3000;
 const RECALL_BACKOFF = { minMs: 50, maxMs: 1000 };
 const ACTIVITY_MS = 1000;
-/** Junk with an imported key's prefix costs identity no more than this. */
-const UNKNOWN_HASHES = { perSecond: 1000, burst: 2000 };
 const ACTIVITY_BACKOFF = { minMs: 1000, maxMs: 30_000 };
 
 /** Opens the spool, begins to follow both feeds, and wires everything up. Rejects where the spool is taken. */

@@ -122,7 +122,12 @@ export class IdentityLog implements IdentityFeed {
   }
 
   revoke(key: KeyNode): void {
-    this.#say({ kind: "KEY", key: { ...key, status: "REVOKED" } });
+    this.put({ ...key, status: "REVOKED" });
+  }
+
+  /** A key as it is from now on. */
+  put(key: KeyNode): void {
+    this.#say({ kind: "KEY", key });
   }
 
   meter(name: string): void {

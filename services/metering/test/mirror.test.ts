@@ -1,5 +1,6 @@
+import { hashSecret } from "@gatehouse/keys";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 
 const timeoutMs = 5000;
@@ -73,4 +74,25 @@ test("a deleted meter is none, until it is declared again", async () => {
   identity.meter("tokens");
   await metering.follower.prove();
   await expect(setRate("tokens")).resolves.toBeDefined();
+});
+
+test("an imported key is told by its hash, where it begins as imported keys do", async () => {
+  const imported = identity.key(organization);
+  const presented = ["legacy_one", "other_one"] as const;
+  const rules = { types: new Map(), terms: [], importPrefixes: ["legacy_"] };
+  identity.change({ ...identity.root, providerRules: rules });
+  const retiringHashes = [{ hash: hashSecret("legacy_retiring"), untilMs: Date.now() + 60_000 }];
+  const hashes = { secretHashes: presented.map(hashSecret), retiringHashes };
+  identity.put({ ...imported, ...hashes });
+  await metering.follower.prove();
+  const as = (credential: string) => listed({ ...imported, presented: credential }, organization.id);
+  // The prefixes are read once a second.
+  await vi.waitFor(() => as("legacy_one"), { timeout: 5000 });
+  await expect(as("legacy_retiring")).resolves.toBeDefined();
+  const none = { code: "UNAUTHENTICATED", reason: "CREDENTIAL_INVALID" };
+  await expect(as("other_one")).rejects.toMatchObject(none);
+  await expect(as("legacy_two")).rejects.toMatchObject(none);
+  identity.put({ ...imported, secretHashes: [], status: "REVOKED" });
+  await metering.follower.prove();
+  await expect(as("legacy_one")).rejects.toMatchObject(none);
 });

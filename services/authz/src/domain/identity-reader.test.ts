@@ -1,3 +1,4 @@
+import { MissBudget } from "@gatehouse/access";
 import { describe, expect, it } from "vitest";
 import { FakeIdentity } from "./identity.fixture.ts";
 import {
@@ -7,7 +8,6 @@ import {
   type ResolvedTarget,
 } from "./identity-cache.ts";
 import { IdentityReader, type IdentitySource } from "./identity-reader.ts";
-import { MissBudget } from "./miss-budget.ts";
 
 /** A source whose answers are read when the question comes, and given when the test says so. */
 class HeldSource implements IdentitySource {

@@ -1,9 +1,9 @@
+import type { MissBudget } from "@gatehouse/access";
 import type { Freshness, Position } from "@gatehouse/changefeed";
 import { failedPrecondition, overloaded } from "@gatehouse/service/failure";
 import type { Proven } from "./freshness-gate.ts";
 import { GatheredRead } from "./gathered-read.ts";
 import type { IdentityCache, ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
-import type { MissBudget } from "./miss-budget.ts";
 
 /** What is asked of identity on a miss. Every call settles within its own deadline. */
 export interface IdentitySource {

@@ -1,4 +1,4 @@
-import type { AccountNode, ApiNode, KeyKind, KeyNode } from "@gatehouse/access";
+import { type AccountNode, type ApiNode, type KeyKind, type KeyNode, MissBudget } from "@gatehouse/access";
 import { KeyFormat, newPepper, parsePepper } from "@gatehouse/keys";
 import { Activity } from "./activity.ts";
 import { CatalogBook } from "./catalog-book.ts";
@@ -11,7 +11,6 @@ import { IdentityReader } from "./identity-reader.ts";
 import { IdentityReplica } from "./identity-replica.ts";
 import type { LeasePool } from "./lease-pool.ts";
 import { MeterBook } from "./meter-book.ts";
-import { MissBudget } from "./miss-budget.ts";
 import { Verifier, type VerifyCall } from "./verify.ts";
 
 /** A verifier over an identity in the test's hands, always fresh, that charges everything and counts it. */

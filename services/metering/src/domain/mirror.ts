@@ -1,4 +1,12 @@
-import type { AccountNode, Directory, KeyView } from "@gatehouse/access";
+import {
+  type AccountNode,
+  type Directory,
+  type KeyView,
+  MissBudget,
+  UNKNOWN_HASHES,
+} from "@gatehouse/access";
+import { hashSecret } from "@gatehouse/keys";
+import { overloaded } from "@gatehouse/service/failure";
 
 /** An account as a caller names it: an id, a slug within an organization, or the provider's `org`, `org/sub` and own slug. */
 export type AccountName =
@@ -22,6 +30,14 @@ export interface Mirror {
   hasMeter(name: string): Promise<boolean>;
 }
 
+/** The mirror as it is stored, with what only telling who calls takes. */
+export interface StoredMirror extends Mirror {
+  /** The key that has a credential with the hash, current or in its grace. */
+  findImported(hash: string): Promise<KeyView | undefined>;
+  /** What imported keys begin with. */
+  importPrefixes(): Promise<readonly string[]>;
+}
+
 /** How fresh the mirror is known to be. */
 export interface Proof {
   /** Milliseconds since the last moment of which it is proven. */
@@ -41,16 +57,35 @@ const MAX_AGE_MS = 1000;
  * that there is no such thing.
  */
 export class FreshMirror implements Directory, Mirror {
-  readonly #mirror: Mirror;
+  readonly #mirror: StoredMirror;
   readonly #proof: Proof;
+  readonly #nowMs: () => number;
+  readonly #unknownHashes: MissBudget;
+  #prefixes: Promise<readonly string[]> = Promise.resolve([]);
+  #prefixesReadMs = Number.NEGATIVE_INFINITY;
 
-  constructor(mirror: Mirror, proof: Proof) {
+  constructor(mirror: StoredMirror, proof: Proof, nowMs = () => performance.now()) {
     this.#mirror = mirror;
     this.#proof = proof;
+    this.#nowMs = nowMs;
+    this.#unknownHashes = new MissBudget(UNKNOWN_HASHES, nowMs);
   }
 
   findKey(keyId: string, sought?: (view: KeyView) => boolean): Promise<KeyView | undefined> {
     return this.#find(() => this.#mirror.findKey(keyId), sought);
+  }
+
+  /**
+   * Throws Failure OVERLOADED where so many are asked for that do not exist that this one has to wait: what begins as
+   * imported keys do can be made up without a pepper.
+   */
+  async findImported(presented: string): Promise<KeyView | undefined> {
+    if (!(await this.#importPrefixes()).some((prefix) => presented.startsWith(prefix))) return undefined;
+    if (!this.#unknownHashes.take()) throw overloaded("too many imported keys that do not exist");
+    const hash = hashSecret(presented);
+    const found = await this.#find(() => this.#mirror.findImported(hash));
+    if (found !== undefined) this.#unknownHashes.giveBack();
+    return found;
   }
 
   findChain(
@@ -62,6 +97,16 @@ export class FreshMirror implements Directory, Mirror {
 
   async hasMeter(name: string): Promise<boolean> {
     return (await this.#find(async () => (await this.#mirror.hasMeter(name)) || undefined)) ?? false;
+  }
+
+  // Read once a second at most, whatever is presented.
+  #importPrefixes(): Promise<readonly string[]> {
+    const nowMs = this.#nowMs();
+    if (nowMs - this.#prefixesReadMs > MAX_AGE_MS) {
+      this.#prefixesReadMs = nowMs;
+      this.#prefixes = this.#mirror.importPrefixes();
+    }
+    return this.#prefixes;
   }
 
   async #find<T>(

@@ -22,7 +22,10 @@ export class MirrorNodes1764200000000 implements MigrationInterface {
       ALTER TABLE key DROP COLUMN kind, DROP COLUMN status, DROP COLUMN name, DROP COLUMN labels,
         DROP COLUMN secret_hashes, DROP COLUMN roles, DROP COLUMN scopes,
         DROP COLUMN not_before_ms, DROP COLUMN expires_at_ms,
-        ADD COLUMN node jsonb NOT NULL;
+        -- Of its credentials, by which imported keys are found.
+        ADD COLUMN hashes text[] COLLATE "C" NOT NULL,
+        ADD COLUMN node   jsonb NOT NULL;
+      CREATE INDEX key_hashes ON key USING gin (hashes);
     `);
   }
 
@@ -35,7 +38,7 @@ export class MirrorNodes1764200000000 implements MigrationInterface {
         ADD COLUMN status text  NOT NULL,
         ADD COLUMN labels jsonb NOT NULL;
       CREATE INDEX account_slug ON account (organization_id, slug);
-      ALTER TABLE key DROP COLUMN node,
+      ALTER TABLE key DROP COLUMN hashes, DROP COLUMN node,
         ADD COLUMN kind          text   NOT NULL,
         ADD COLUMN status        text   NOT NULL,
         ADD COLUMN name          text   NOT NULL,

@@ -157,7 +157,7 @@ async function putKeys(manager: EntityManager, keys: readonly KeyNode[]): Promis
   if (keys.length === 0) return;
   await manager.query(
     `INSERT INTO key SELECT * FROM jsonb_populate_recordset(NULL::key, $1::jsonb)
-     ON CONFLICT (id) DO UPDATE SET node = excluded.node`,
+     ON CONFLICT (id) DO UPDATE SET hashes = excluded.hashes, node = excluded.node`,
     [JSON.stringify(keys.map(keyRow))],
   );
 }

@@ -17,6 +17,8 @@ interface KeyRow {
   readonly id: string;
   readonly account_id: string;
   readonly parent_key_id: string | null;
+  /** Of its credentials, current and in their grace. */
+  readonly hashes: readonly string[];
   readonly node: JsonValue;
 }
 
@@ -48,6 +50,7 @@ export function keyRow(node: KeyNode): KeyRow {
     id: node.id,
     account_id: node.accountId,
     parent_key_id: node.parentKeyId ?? null,
+    hashes: [...node.secretHashes, ...node.retiringHashes.map(({ hash }) => hash)],
     node: keyJson(node),
   };
 }

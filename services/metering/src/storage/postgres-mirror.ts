@@ -2,7 +2,7 @@ import type { JsonValue } from "@bufbuild/protobuf";
 import type { AccountNode, KeyView } from "@gatehouse/access";
 import { accountOfJson, keyOfJson } from "@gatehouse/access/wire";
 import type { DataSource } from "typeorm";
-import type { AccountName, Mirror } from "../domain/mirror.ts";
+import type { AccountName, StoredMirror } from "../domain/mirror.ts";
 import { nameIn } from "./mirror-row.ts";
 
 /** Of an account `a`, itself and its ancestors, root last. */
@@ -10,21 +10,36 @@ const chainOf = `ARRAY(SELECT c.node FROM unnest(a.path) WITH ORDINALITY AS p(id
   JOIN account c USING (id) ORDER BY n)`;
 
 /** Reads the mirror of identity. Every answer is of one statement: a key with a chain of another moment could pass. */
-export class PostgresMirror implements Mirror {
+export class PostgresMirror implements StoredMirror {
   readonly #dataSource: DataSource;
 
   constructor(dataSource: DataSource) {
     this.#dataSource = dataSource;
   }
 
-  async findKey(keyId: string): Promise<KeyView | undefined> {
+  findKey(keyId: string): Promise<KeyView | undefined> {
+    return this.#find("k.id = $1", keyId);
+  }
+
+  findImported(hash: string): Promise<KeyView | undefined> {
+    return this.#find("k.hashes @> ARRAY[$1]", hash);
+  }
+
+  async importPrefixes(): Promise<readonly string[]> {
+    const [row] = await this.#dataSource.query<{ node: JsonValue }[]>(
+      "SELECT node FROM account WHERE parent_id IS NULL",
+    );
+    return (row && accountOfJson(row.node).providerRules?.importPrefixes) ?? [];
+  }
+
+  async #find(where: string, value: string): Promise<KeyView | undefined> {
     const [row] = await this.#dataSource.query<
       { key: JsonValue; parent: JsonValue | null; chain: JsonValue[] }[]
     >(
       `SELECT k.node AS key, p.node AS parent, ${chainOf} AS chain
        FROM key k JOIN account a ON a.id = k.account_id LEFT JOIN key p ON p.id = k.parent_key_id
-       WHERE k.id = $1`,
-      [keyId],
+       WHERE ${where} LIMIT 1`,
+      [value],
     );
     if (row === undefined) return undefined;
     const parent = row.parent === null ? undefined : keyOfJson(row.parent);
