@@ -10,6 +10,7 @@ export {
 } from "./catalog.ts";
 export { addressOfCall, clientAddress, isAddress } from "./client-address.ts";
 export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
+export { isIntegrationAllowed } from "./integration.ts";
 export { METER_NAME } from "./meter.ts";
 export { MissBudget, UNKNOWN_HASHES } from "./miss-budget.ts";
 export {

@@ -47,8 +47,23 @@ export class ChargePath {
   }
 }
 
+/** The path of a call; a warm key's is at hand. */
+export function pathOf(entry: KeyEntry, target: readonly AccountEntry[], resource: string): ChargePath {
+  const { latestPath } = entry;
+  if (
+    latestPath !== undefined &&
+    latestPath.target === target &&
+    latestPath.resource === resource &&
+    latestPath.grantsAsOf === grantsAsOf(entry, target)
+  ) {
+    return latestPath;
+  }
+  entry.latestPath = new ChargePath(entry, target, resource);
+  return entry.latestPath;
+}
+
 /** Changes with everything that a path's scope check depends on, besides key and resource. */
-export function grantsAsOf(entry: KeyEntry, target: readonly AccountEntry[]): number {
+function grantsAsOf(entry: KeyEntry, target: readonly AccountEntry[]): number {
   const own = grantChangesOf(entry.accounts);
   return target === entry.accounts ? own : own + grantChangesOf(target);
 }

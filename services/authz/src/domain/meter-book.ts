@@ -1,7 +1,7 @@
 import type { Position } from "@gatehouse/changefeed";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import { FollowedList, type ListedItems } from "./followed-list.ts";
-import type { VerifyCall } from "./verify.ts";
+import type { VerifyCall } from "./verify-call.ts";
 
 /** Always there. */
 const REQUESTS = "requests";

@@ -11,7 +11,8 @@ import { IdentityReader } from "./identity-reader.ts";
 import { IdentityReplica } from "./identity-replica.ts";
 import type { LeasePool } from "./lease-pool.ts";
 import { MeterBook } from "./meter-book.ts";
-import { Verifier, type VerifyCall } from "./verify.ts";
+import { Verifier } from "./verify.ts";
+import type { VerifyCall } from "./verify-call.ts";
 
 /** A verifier over an identity in the test's hands, always fresh, that charges everything and counts it. */
 export class TestVerifier {

@@ -1,24 +1,19 @@
 import {
   isAddressAllowed,
   isInSubtree,
+  isIntegrationAllowed,
   type KeyView,
   secretMatches,
   stateOf,
   stateOfChain,
   termsRequired,
 } from "@gatehouse/access";
-import {
-  type Clock,
-  encodeFreshness,
-  type Freshness as FreshnessToken,
-  type Moment,
-  type Position,
-} from "@gatehouse/changefeed";
+import { type Clock, encodeFreshness, type Moment, type Position } from "@gatehouse/changefeed";
 import { hashSecret, type KeyFormat, mintId } from "@gatehouse/keys";
 import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
-import { ChargePath, grantsAsOf } from "./charge-path.ts";
+import { type ChargePath, pathOf } from "./charge-path.ts";
 import { type Decision, reasons } from "./decision.ts";
 import { type AccountEntry, entryOf, type KeyEntry } from "./entry.ts";
 import { findTarget, organizationOf } from "./find-target.ts";
@@ -27,9 +22,9 @@ import { type IdentityCache, isDoubted } from "./identity-cache.ts";
 import type { IdentityReader } from "./identity-reader.ts";
 import type { Journal } from "./journal.ts";
 import type { LeasePool, Spend } from "./lease-pool.ts";
-import type { Need } from "./lease-source.ts";
 import { Receipt } from "./receipt.ts";
 import { bindingOf, notFound, type Refusal, refusalBy, stands, undecidable } from "./refusal.ts";
+import type { VerifyCall } from "./verify-call.ts";
 
 /**
  * The hot path. `attempt` decides synchronously from what is in memory, charges, and writes the journal; where
@@ -39,23 +34,6 @@ import { bindingOf, notFound, type Refusal, refusalBy, stands, undecidable } fro
  *
  * The order of checks is the order of DESIGN's codes: the first failure wins.
  */
-
-export interface VerifyCall {
-  readonly presented: string;
-  /** Empty for none, and where `http` says what is called. */
-  readonly resource: string;
-  readonly http: { readonly method: string; readonly path: string } | undefined;
-  /** Where it comes from; undefined where that is not known. */
-  readonly address: string | undefined;
-  /** What it comes through; empty for nothing. */
-  readonly integration: string;
-  /** Id or slug; empty for the key's own account. */
-  readonly account: string;
-  readonly needs: readonly Need[];
-  readonly atLeastAsFresh: readonly FreshnessToken[];
-  /** Where the call stands in its request, for messages: empty, or `requests[3].`. */
-  readonly at: string;
-}
 
 export interface VerifierOptions {
   readonly format: KeyFormat;
@@ -181,7 +159,7 @@ export class Verifier {
     if (!isAddressAllowed(entry.view, call.address)) {
       return this.#decision({ code: "ADDRESS_DENIED" }, resource, entry, target);
     }
-    if (!isIntegrationAllowed(entry, call.integration)) {
+    if (!isIntegrationAllowed(entry.view, call.integration)) {
       return this.#decision({ code: "INTEGRATION_DENIED" }, resource, entry, target);
     }
     const path = pathOf(entry, target, resource);
@@ -338,24 +316,4 @@ export class Verifier {
     }
     return this.#shownToken;
   }
-}
-
-function isIntegrationAllowed({ key, parent }: KeyEntry, integration: string): boolean {
-  if (integration === "") return true;
-  if (key.deniedIntegrations.includes(integration)) return false;
-  return parent === undefined || !parent.key.deniedIntegrations.includes(integration);
-}
-
-function pathOf(entry: KeyEntry, target: readonly AccountEntry[], resource: string): ChargePath {
-  const { latestPath } = entry;
-  if (
-    latestPath !== undefined &&
-    latestPath.target === target &&
-    latestPath.resource === resource &&
-    latestPath.grantsAsOf === grantsAsOf(entry, target)
-  ) {
-    return latestPath;
-  }
-  entry.latestPath = new ChargePath(entry, target, resource);
-  return entry.latestPath;
 }

@@ -3,7 +3,8 @@ import type { AuthzService, VerifyRequest, VerifyResponse } from "@gatehouse/pro
 import { Failure, type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
 import type { Decision } from "../domain/decision.ts";
 import type { MeterBook } from "../domain/meter-book.ts";
-import type { Verifier, VerifyCall } from "../domain/verify.ts";
+import type { Verifier } from "../domain/verify.ts";
+import type { VerifyCall } from "../domain/verify-call.ts";
 import type { RequestMemory } from "./request-memory.ts";
 import { verifyCall } from "./verify-call.ts";
 import { verifyReply } from "./verify-reply.ts";

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { Decision } from "../domain/decision.ts";
-import type { VerifyCall } from "../domain/verify.ts";
+import type { VerifyCall } from "../domain/verify-call.ts";
 
 /** How long a retry is not charged again. */
 const REMEMBERED_MS = 60_000;

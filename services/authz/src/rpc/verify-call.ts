@@ -4,7 +4,7 @@ import type { HttpCall, VerifyRequest } from "@gatehouse/proto/authz";
 import { isResource } from "@gatehouse/scopes";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { Need } from "../domain/lease-source.ts";
-import type { VerifyCall } from "../domain/verify.ts";
+import type { VerifyCall } from "../domain/verify-call.ts";
 
 const MAX_KEY_LENGTH = 4096;
 const MAX_ACCOUNT_LENGTH = 200;
