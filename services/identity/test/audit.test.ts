@@ -1,6 +1,6 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { AuditEvent } from "@gatehouse/proto/identity";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { sweepAudit } from "../src/storage/audit-reads.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 
@@ -136,6 +136,28 @@ describe("the audit", () => {
     const byTarget = await master.audit.listEvents({ target: key!.id }, timely);
     expect(byTarget).toMatchObject({ nextPageToken: "", events: [{ action: "gatehouse.keys.create" }] });
     expect(await exported(master, {})).toHaveLength(25_002);
+  });
+});
+
+describe("an export", () => {
+  it("keeps no transaction open while its reader takes its time, and ends when the reader goes", async () => {
+    const reading = system.root.audit.exportEvents({ descendants: true }, timely)[Symbol.asyncIterator]();
+    const first = await reading.next();
+    expect(first.value!.events.length).toBeGreaterThan(100);
+    const busy = async () => {
+      const { rows } = await system.sql.query(
+        `SELECT query FROM pg_stat_activity
+         WHERE datname = current_database() AND query LIKE '%FROM audit_event%'
+           AND pid <> pg_backend_pid() AND state <> 'idle'`,
+      );
+      return rows;
+    };
+    // It reads ahead as far as the transport's buffers take it, and stands still then.
+    await vi.waitFor(async () => expect(await busy()).toEqual([]), { timeout: 10_000, interval: 20 });
+    const second = await reading.next();
+    expect(second.value!.events[0]!.id > first.value!.events.at(-1)!.id).toBe(true);
+    await reading.return?.();
+    await vi.waitFor(async () => expect(await busy()).toEqual([]), { timeout: 10_000, interval: 20 });
   });
 });
 

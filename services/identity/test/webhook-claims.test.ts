@@ -106,3 +106,15 @@ it("http is no webhook's address unless the deployment says so", async () => {
   const call = system.root.webhooks.createWebhook({ name: "x", url: "http://example.com/" }, timely);
   await expect(call).rejects.toMatchObject({ violations: [{ field: "url" }] });
 });
+
+it("an https address that resolves to this host is refused when it is connected to", async () => {
+  await system.root.webhooks.createWebhook({ name: "self", url: "https://localhost:1/" }, timely);
+  await system.root.accounts.createAccount({ name: "Told of" }, timely);
+  await vi.waitFor(
+    async () => {
+      const { deliveries } = await system.root.webhooks.listDeliveries({ webhook: "self" }, timely);
+      expect(deliveries[0]).toMatchObject({ attempts: 1, lastError: "the receiver has no public address" });
+    },
+    { timeout: 10_000, interval: 50 },
+  );
+});

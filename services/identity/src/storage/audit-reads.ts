@@ -23,11 +23,8 @@ export class AuditReader implements AuditReads {
   }
 
   async placeOf(eventId: string): Promise<AuditPlace | undefined> {
-    const [row] = await this.#manager.query<AuditPlace[]>(
-      "SELECT at::text AS at, id FROM audit_event WHERE id = $1",
-      [eventId],
-    );
-    return row;
+    const [row] = await this.#select<PlaceRow>(PLACE, [equal("id", eventId)], "");
+    return row && placeOf(row);
   }
 
   async list(filter: AuditFilter, { after, limit, newestFirst }: AuditStretch): Promise<AuditPage> {
@@ -41,13 +38,14 @@ export class AuditReader implements AuditReads {
     let end: AuditPlace | undefined;
     if (exact && matches.length > 0 && !sought) {
       const tail = `ORDER BY ${order} OFFSET ${MAX_WALKED - 1} LIMIT 1`;
-      [end] = await this.#select<AuditPlace>("at::text AS at, id", walked, tail);
+      const [last] = await this.#select<PlaceRow>(PLACE, walked, tail);
+      end = last && placeOf(last);
     }
     if (end !== undefined) walked.push(placed(newestFirst ? ">=" : "<=", end));
     const tail = `ORDER BY ${order} LIMIT ${limit + 1}`;
-    const rows = await this.#select<PlacedRow>("*, at::text AS place", [...walked, ...matches], tail);
+    const rows = await this.#select<AuditRow & PlaceRow>(`*, ${PLACE}`, [...walked, ...matches], tail);
     const last = rows.length > limit ? rows[limit - 1] : undefined;
-    const next = last === undefined ? end : { at: last.place, id: last.id };
+    const next = last === undefined ? end : placeOf(last);
     return { events: rows.slice(0, limit).map(auditEventOf), next };
   }
 
@@ -73,7 +71,17 @@ export async function sweepAudit(manager: EntityManager, before: Date): Promise<
   }
 }
 
-type PlacedRow = AuditRow & { place: string };
+/** Times in full: a Date has milliseconds. */
+const PLACE = "at::text AS place, id";
+
+interface PlaceRow {
+  readonly place: string;
+  readonly id: string;
+}
+
+function placeOf({ place, id }: PlaceRow): AuditPlace {
+  return { at: place, id };
+}
 
 /** A condition in SQL, given what makes a parameter of a value. */
 type Condition = (parameter: (value: unknown) => string) => string;
@@ -115,6 +123,10 @@ function startsWith(column: string, value: string): Condition {
   return (parameter) => `starts_with(${column}, ${parameter(value)})`;
 }
 
-function placed(operator: string, { at, id }: AuditPlace): Condition {
-  return (parameter) => `(at, id) ${operator} (${parameter(at)}::timestamptz, ${parameter(id)}::text)`;
+/** Before or after a place. Of the pair the planner knows nothing; the time alone says how little is left. */
+function placed(operator: "<" | ">" | "<=" | ">=", { at, id }: AuditPlace): Condition {
+  return (parameter) => {
+    const time = `${parameter(at)}::timestamptz`;
+    return `at ${operator.charAt(0)}= ${time} AND (at, id) ${operator} (${time}, ${parameter(id)}::text)`;
+  };
 }
