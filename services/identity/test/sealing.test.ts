@@ -8,12 +8,11 @@ import { createIdentity, readIdentityConfig } from "../src/index.ts";
 import { reasonOf, type System, startSystem, timely } from "./system.ts";
 
 const log = createLog({ name: "test", level: "silent" });
-/** The queries that operators are told to run, in order: what the old key seals, what the old pepper tags. */
-const [sealedByOld, taggedByOld] = [
-  ...readFileSync(join(import.meta.dirname, "../../../docs/operations.md"), "utf8").matchAll(
-    /```sql\n(.*?)```/gs,
-  ),
-].map(([, query]) => query!);
+const page = readFileSync(join(import.meta.dirname, "../../../docs/operations.md"), "utf8");
+const queries = [...page.matchAll(/```sql\n(.*?)```/gs)].map(([, query]) => query!);
+/** The queries that operators are told to run: what the old key seals, what the old pepper tags. */
+const sealedByOld = queries.find((query) => query.includes("sealed_secret"))!;
+const taggedByOld = queries.find((query) => query.includes("retiring_hashes"))!;
 
 let system: System;
 /** What was made under the first secrets. */
@@ -39,7 +38,7 @@ async function start(settings: object) {
 
 /** How many sealed values there are that are not sealed with the new key. */
 async function stale(): Promise<number> {
-  const { rows } = await system.sql.query(sealedByOld!);
+  const { rows } = await system.sql.query(sealedByOld);
   return Number(rows[0].old);
 }
 
@@ -148,7 +147,7 @@ describe("rotating the pepper", () => {
   it("leaves keys to be rotated that the documented query finds", async () => {
     const tagged = async () => {
       const since = rotatedAt.toISOString();
-      const { rows } = await system.sql.query(taggedByOld!.replaceAll("2026-01-01T00:00:00Z", since));
+      const { rows } = await system.sql.query(taggedByOld.replaceAll("2026-01-01T00:00:00Z", since));
       return rows.map(({ name }) => name);
     };
     const { rows } = await system.sql.query("SELECT created_at FROM key WHERE name = 'new'");
