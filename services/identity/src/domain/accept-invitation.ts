@@ -102,12 +102,10 @@ async function findOffered(
 ): Promise<{ invitation: Invitation; account: Account }> {
   const { store, format, nowMs } = domain;
   const invitationId = invitationIdOf(format.prefix, token);
-  const invitation = invitationId && (await store.invitations.find(invitationId));
-  if (!invitation || !tokenMatches(invitation, token) || statusOf(invitation, nowMs()) !== "PENDING") {
-    throw noGood();
-  }
-  const [account] = (await store.accounts.find(invitation.accountId))!;
-  return { invitation, account };
+  const found = invitationId && (await store.invitations.find(invitationId));
+  if (!found || !tokenMatches(found.invitation, token)) throw noGood();
+  if (statusOf(found.invitation, nowMs()) !== "PENDING") throw noGood();
+  return { invitation: found.invitation, account: found.chain[0] };
 }
 
 /** The invitation as it is behind the gates, judged against the key that made it as that is now. */
@@ -116,8 +114,7 @@ async function stillStanding(
   change: Change,
   invitationId: string,
 ): Promise<{ invitation: Invitation; owner: Chain }> {
-  const invitation = (await change.invitations.find(invitationId))!;
-  const owner = (await change.accounts.find(invitation.accountId))!;
+  const { invitation, chain: owner } = (await change.invitations.find(invitationId))!;
   const view = (await change.keys.find(invitation.invitedBy))!;
   const stands =
     statusOf(invitation, domain.nowMs()) === "PENDING" &&

@@ -1,6 +1,13 @@
+import type { Chain } from "./account.ts";
 import type { Invitation, InvitationStatus } from "./invitation.ts";
 import type { Member } from "./member.ts";
 import type { Page } from "./store.ts";
+
+/** An invitation with its account's chain: what reach is judged from. */
+export interface InvitationInTree {
+  readonly invitation: Invitation;
+  readonly chain: Chain;
+}
 
 export interface InvitationFilter {
   readonly accountId: string;
@@ -10,7 +17,8 @@ export interface InvitationFilter {
 }
 
 export interface InvitationReads {
-  find(invitationId: string): Promise<Invitation | undefined>;
+  /** Reads the invitation and the chain of its account in one statement. */
+  find(invitationId: string): Promise<InvitationInTree | undefined>;
   list(filter: InvitationFilter, page: Page): Promise<Invitation[]>;
 }
 

@@ -1,11 +1,11 @@
 import { type Principal, reaches } from "@gatehouse/access";
 import { denied, failedPrecondition, notFound } from "@gatehouse/service/failure";
-import type { Chain } from "./account.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "./actor.ts";
 import { audited, done } from "./audit.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { auditedInvitation, type Invitation, membersGate } from "./invitation.ts";
+import type { InvitationInTree } from "./member-store.ts";
 import type { Reads } from "./store.ts";
 
 /** Takes back an invitation that has not been accepted; one that has expired too. */
@@ -31,12 +31,12 @@ export function revokeInvitation(
         changed: [membersGate(account.id)],
       });
       await stillPermitted(domain, change, attempt, { chain, what: "invitation" });
-      const before = (await change.invitations.find(invitationId))!;
+      const { invitation: before } = (await change.invitations.find(invitationId))!;
       if (before.state === "REVOKED") return before;
       if (before.state === "ACCEPTED") throw failedPrecondition("FINAL_STATE", "the invitation is accepted");
       const at = new Date(domain.nowMs());
       await change.invitations.settle(invitationId, "REVOKED", at);
-      const after = (await change.invitations.find(invitationId))!;
+      const { invitation: after } = (await change.invitations.find(invitationId))!;
       const audit = { before: auditedInvitation(before), after: auditedInvitation(after) };
       await change.audit(done(attempt, at, { target: invitationId, account, ...audit }));
       return after;
@@ -50,11 +50,8 @@ async function findInvitation(
   reads: Reads,
   actor: Principal,
   invitationId: string,
-): Promise<{ invitation: Invitation; chain: Chain }> {
-  const invitation = await reads.invitations.find(invitationId);
-  const chain = await reads.accounts.find(invitation?.accountId ?? invitationId);
-  if (invitation === undefined || chain === undefined || !reaches(actor.view, chain)) {
-    throw notFound("invitation");
-  }
-  return { invitation, chain };
+): Promise<InvitationInTree> {
+  const found = await reads.invitations.find(invitationId);
+  if (found === undefined || !reaches(actor.view, found.chain)) throw notFound("invitation");
+  return found;
 }

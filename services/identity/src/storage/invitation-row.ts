@@ -2,7 +2,7 @@ import type { KeyKind } from "@gatehouse/access";
 import { EntitySchema } from "typeorm";
 import type { Invitation, InvitationState } from "../domain/invitation.ts";
 
-/** A row of `invitation`. */
+/** A row of `invitation`, or the same as JSON, where times are text. */
 export interface InvitationRow {
   id: string;
   account_id: string;
@@ -13,9 +13,9 @@ export interface InvitationRow {
   /** SHA-256 of the token; empty once it is settled. */
   token_hash: string;
   invited_by: string;
-  expires_at: Date;
-  created_at: Date;
-  updated_at: Date;
+  expires_at: Date | string;
+  created_at: Date | string;
+  updated_at: Date | string;
 }
 
 export const invitationRows = new EntitySchema<InvitationRow>({
@@ -45,9 +45,9 @@ export function invitationOf(row: InvitationRow): Invitation {
     state: row.state,
     tokenHash: row.token_hash,
     invitedBy: row.invited_by,
-    expiresAt: row.expires_at,
-    createdAt: row.created_at,
-    updatedAt: row.updated_at,
+    expiresAt: new Date(row.expires_at),
+    createdAt: new Date(row.created_at),
+    updatedAt: new Date(row.updated_at),
   };
 }
 

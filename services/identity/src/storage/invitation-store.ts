@@ -1,8 +1,14 @@
 import { type EntityManager, MoreThan } from "typeorm";
 import type { Invitation } from "../domain/invitation.ts";
-import type { InvitationFilter, InvitationReads, InvitationWrites } from "../domain/member-store.ts";
+import type {
+  InvitationFilter,
+  InvitationInTree,
+  InvitationReads,
+  InvitationWrites,
+} from "../domain/member-store.ts";
 import type { Page } from "../domain/store.ts";
-import { invitationOf, invitationRow, invitationRows } from "./invitation-row.ts";
+import { type AccountRow, chainOf } from "./account-row.ts";
+import { type InvitationRow, invitationOf, invitationRow, invitationRows } from "./invitation-row.ts";
 
 /** Invitations, read through one connection or transaction. */
 export class InvitationReader implements InvitationReads {
@@ -12,9 +18,14 @@ export class InvitationReader implements InvitationReads {
     this.manager = manager;
   }
 
-  async find(invitationId: string): Promise<Invitation | undefined> {
-    const row = await this.manager.findOneBy(invitationRows, { id: invitationId });
-    return row === null ? undefined : invitationOf(row);
+  async find(invitationId: string): Promise<InvitationInTree | undefined> {
+    const [row] = await this.manager.query<{ invitation: InvitationRow; chain: AccountRow[] }[]>(
+      `SELECT to_jsonb(i) AS invitation,
+              (SELECT jsonb_agg(to_jsonb(c)) FROM account c WHERE c.id = ANY (a.path)) AS chain
+       FROM invitation i JOIN account a ON a.id = i.account_id WHERE i.id = $1`,
+      [invitationId],
+    );
+    return row && { invitation: invitationOf(row.invitation), chain: chainOf(row.chain)! };
   }
 
   async list({ accountId, status, at }: InvitationFilter, page: Page): Promise<Invitation[]> {
