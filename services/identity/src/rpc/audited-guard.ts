@@ -24,8 +24,8 @@ export function auditedGuard(
       } catch (error) {
         if (error instanceof Failure && error.code === "PERMISSION_DENIED") {
           const actor = await actorOf(call, domain.format, directory, domain.nowMs);
-          const attempt = { actor, action: rule.scope, target: "" };
-          await recordRefusal(domain, attempt, error);
+          if (actor !== undefined)
+            await recordRefusal(domain, { actor, action: rule.scope, target: "" }, error);
         }
         throw error;
       }
@@ -33,11 +33,16 @@ export function auditedGuard(
   };
 }
 
-function actorOf(
+/** Undefined where it can no longer be known, or has been stopped since: the refusal stands. */
+async function actorOf(
   call: Call<undefined>,
   format: KeyFormat,
   directory: Directory,
   nowMs: () => number,
-): Principal | Promise<Principal> {
-  return authenticate(presentedKey(call), format, directory, nowMs);
+): Promise<Principal | undefined> {
+  try {
+    return await authenticate(presentedKey(call), format, directory, nowMs);
+  } catch {
+    return undefined;
+  }
 }
