@@ -40,6 +40,8 @@ const step = (rpc: string, body: Step["body"], more: Omit<Step, "rpc" | "body"> 
   ...more,
 });
 
+const UPSTREAM = "an upstream credential of a test";
+
 /** A run that does everything, each RPC that changes anything at least once. A new one gets its row here. */
 const EVERYTHING: readonly Step[] = [
   step("PlanService/CreatePlan", () => ({ name: "big" })),
@@ -79,7 +81,7 @@ const EVERYTHING: readonly Step[] = [
   step("AccountService/SetUpstreamCredential", ({ lab }) => ({
     account: lab,
     header: "x-up",
-    value: "v".repeat(20),
+    value: UPSTREAM,
   })),
 
   step("RoleService/CreateRole", ({ lab }) => ({ account: lab, name: "reader", scopes: ["orders.read"] })),
@@ -162,7 +164,7 @@ it("every RPC that changes something has a row in the run that does everything",
   expect(all.filter((rpc) => !done.has(rpc))).toEqual([]);
 });
 
-it("each call of the run leaves an event of its own, and nothing else does", async () => {
+it("each call of the run leaves an event of its own, without a secret, and is told of", async () => {
   const actions = mutations();
   const { rows: roots } = await system.sql.query("SELECT id FROM account WHERE parent_id IS NULL");
   const found: Found = { root: roots[0].id };
@@ -170,11 +172,14 @@ it("each call of the run leaves an event of its own, and nothing else does", asy
   await system.json(system.rootKey, "WebhookService/CreateWebhook", everything);
   await system.sql.query("UPDATE webhook SET paused = true");
   const unaudited: string[] = [];
+  const secrets = new Set([UPSTREAM, "old_credential"]);
   for (const { rpc, body, as, keep } of EVERYTHING) {
     const before = await lastEvents();
     const key = as === undefined ? system.rootKey : found[as]!;
     const answer = await system.json(key, rpc, body(found));
     expect(answer, rpc).toMatchObject({ status: 200 });
+    const { secret, token } = JSON.parse(answer.body) as { secret?: string; token?: string };
+    for (const each of [secret, token]) if (each) secrets.add(each);
     Object.assign(found, keep?.(JSON.parse(answer.body)));
     const events = (await lastEvents()).filter(({ id }) => !before.some((each) => each.id === id));
     const own = events.filter(({ action, outcome }) => action === actions.get(rpc) && outcome === "OK");
@@ -183,6 +188,14 @@ it("each call of the run leaves an event of its own, and nothing else does", asy
     if (own.length === 0 && rpc !== "WebhookService/RedeliverEvents") unaudited.push(rpc);
   }
   expect(unaudited).toEqual([]);
+  expect(secrets.size).toBeGreaterThan(8);
+  const { rows: kept } = await system.sql.query<{ row: string }>(
+    "SELECT a::text AS row FROM audit_event a UNION ALL SELECT d::text FROM delivery d",
+  );
+  for (const secret of secrets) {
+    const traces = [secret, hashSecret(secret)].filter((each) => kept.some(({ row }) => row.includes(each)));
+    expect(traces).toEqual([]);
+  }
   const { rows: told } = await system.sql.query<{ type: string }>("SELECT DISTINCT type FROM delivery");
   const raisedByLoops = ["key.silent", "key.expiring"];
   expect([...told.map(({ type }) => type), ...raisedByLoops].sort()).toEqual([...EVENT_TYPES].sort());
