@@ -135,6 +135,15 @@ describe("a leaked key", () => {
     expect(await statusOf(sub.id)).toBe(KeyStatus.DISABLED);
   });
 
+  it("that is the provider's last master key is only told of: nobody could undo anything any more", async () => {
+    const first = await newKey(root, { kind: KeyKind.MASTER, scopes: ["**"] });
+    const both = await report(root, first.secret, system.rootKey);
+    const actions = both.reports.map(({ action }) => action);
+    expect(actions).toEqual([LeakAction.DISABLED, LeakAction.NOTIFIED]);
+    await root.keys.whoAmI({}, timely);
+    expect(await statusOf(first.id)).toBe(KeyStatus.DISABLED);
+  });
+
   it("of two reports at once is dealt with by both", async () => {
     const { id, secret } = await newKey();
     const both = await Promise.all([report(partner, secret), report(partner, secret)]);

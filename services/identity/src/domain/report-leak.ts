@@ -1,4 +1,4 @@
-import { isInSubtree, type Principal, providerRulesOf, secretMatches } from "@gatehouse/access";
+import { isInSubtree, type Principal, providerRulesOf, secretMatches, stateOf } from "@gatehouse/access";
 import { redact } from "@gatehouse/keys";
 import type { Chain, LeakPolicy } from "./account.ts";
 import { gatesOf, reliedOnBy, stillAlive } from "./actor.ts";
@@ -7,6 +7,7 @@ import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
 import { type FoundCredential, foundCredentials } from "./found-credentials.ts";
 import type { KeyInTree } from "./key.ts";
+import { keysGate } from "./plan-rule.ts";
 import type { Change } from "./store.ts";
 
 /** As the caller sent it. */
@@ -24,6 +25,8 @@ export interface LeakReport {
 const MAX_SECRETS = 100;
 const MAX_SECRET = 1000;
 const MAX_SOURCE = 500;
+/** Of the provider's master keys, looked through for one that is left. */
+const MAX_MASTERS = 100;
 /** Where no account of the key's chain says otherwise: it can be undone, and stops the thief. */
 const DEFAULT_POLICY: LeakPolicy = "DISABLE";
 
@@ -48,7 +51,7 @@ export function reportLeak(
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
         reliedOn: [...reliedOnBy(actor), ...[...known.values()].flatMap(gatesOf)],
-        changed: [...known.keys()],
+        changed: [...known.keys(), ...[...known.values()].filter(isOfProvider).map(lastMasterGate)],
       });
       await stillAlive(domain, change, actor);
       const leaked = new Map<string, KeyInTree>();
@@ -59,12 +62,13 @@ export function reportLeak(
         );
       // Judged before anything is revoked: what is in two strings is reported for both.
       const ids = found.map(idsIn);
+      const dealt = new Map<string, LeakPolicy>();
       for (const keyId of new Set(ids.flat())) {
-        await deal(domain, change, attempt, leaked.get(keyId)!, where);
+        dealt.set(keyId, await deal(domain, change, attempt, leaked.get(keyId)!, where));
       }
-      return ids.map(([keyId]) => ({ keyId, policy: keyId && policyOf(leaked.get(keyId)!.chain) }));
+      return ids.map(([keyId]) => ({ keyId, policy: keyId === undefined ? undefined : dealt.get(keyId) }));
     });
-    return { reports: value.map(({ keyId, policy }) => ({ keyId, policy: policy || undefined })), freshness };
+    return { reports: value, freshness };
   });
 }
 
@@ -100,6 +104,33 @@ async function keysOf(
   return known;
 }
 
+function isOfProvider({ key, chain }: KeyInTree): boolean {
+  return key.kind === "MASTER" && chain[0].parentId === undefined;
+}
+
+/** Of two reports at once, each must not take the other's key for the one that is left. */
+function lastMasterGate({ key }: KeyInTree): string {
+  return keysGate(key.accountId);
+}
+
+/**
+ * What is to be done about the key. Without a master key of its own the provider could undo nothing any more: so of
+ * the last one it is told, and no more.
+ */
+async function policyFor(change: Change, view: KeyInTree, nowMs: number): Promise<LeakPolicy> {
+  const policy = policyOf(view.chain);
+  if (policy === "NOTIFY" || !isOfProvider(view)) return policy;
+  const masters = { accountId: view.key.accountId, status: "ENABLED", kind: "MASTER", labels: {} } as const;
+  const living = await change.keys.list(
+    { ...masters, unusedSince: undefined },
+    { after: "", limit: MAX_MASTERS },
+  );
+  const others = living.filter(
+    (key) => key.id !== view.key.id && stateOf({ ...view, key }, nowMs) === "VALID",
+  );
+  return others.length === 0 ? "NOTIFY" : policy;
+}
+
 /** What the nearest account says that says anything. */
 function policyOf(chain: Chain): LeakPolicy {
   return chain.find(({ leakPolicy }) => leakPolicy !== undefined)?.leakPolicy ?? DEFAULT_POLICY;
@@ -110,11 +141,12 @@ async function deal(
   domain: Domain,
   change: Change,
   attempt: Attempt,
-  { key, chain }: KeyInTree,
+  view: KeyInTree,
   source: string,
-): Promise<void> {
+): Promise<LeakPolicy> {
+  const { key, chain } = view;
   const at = new Date(domain.nowMs());
-  const policy = policyOf(chain);
+  const policy = await policyFor(change, view, at.getTime());
   if (policy === "REVOKE") await change.keys.revoke(key.id, at);
   if (policy === "DISABLE" && key.status !== "DISABLED") await change.keys.setStatus(key.id, "DISABLED", at);
   const { key: after } = (await change.keys.find(key.id))!;
@@ -126,6 +158,7 @@ async function deal(
       after: { ...(auditedKey(after) as object), leak: { source, policy } },
     }),
   );
+  return policy;
 }
 
 function withoutCredentials(
