@@ -126,7 +126,7 @@ async function policyFor(change: Change, view: KeyInTree, nowMs: number): Promis
     { after: "", limit: MAX_MASTERS },
   );
   const others = living.filter(
-    (key) => key.id !== view.key.id && stateOf({ ...view, key }, nowMs) === "VALID",
+    ({ key }) => key.id !== view.key.id && stateOf({ ...view, key }, nowMs) === "VALID",
   );
   return others.length === 0 ? "NOTIFY" : policy;
 }
