@@ -157,7 +157,11 @@ export async function createAuthz(
     const recalls = watchRecalls(metering, pool, log);
     opened.add("recalls", () => recalls.stop());
     const reporting = reportActivity(activity, log);
-    opened.add("activity", () => reporting.stop());
+    opened.add("activity", async () => {
+      await reporting.stop();
+      // Once more, for what was used since; what identity does not take now is lost.
+      await activity.flush().catch(() => undefined);
+    });
     const sweeping = setInterval(() => pool.sweep(IDLE_LEASE_MS), SWEEP_MS);
     opened.add("sweeping", () => clearInterval(sweeping));
 
