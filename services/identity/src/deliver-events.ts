@@ -2,7 +2,7 @@ import { DeliveryPump, type Outcome, post, signatureOf } from "@gatehouse/events
 import { SealError, type Sealer } from "@gatehouse/keys";
 import { type Bus, type Log, runLoop } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
-import { secretContext } from "./domain/webhook.ts";
+import { secretContext } from "./domain/events/webhook.ts";
 import { type ClaimedDelivery, DeliveryStore } from "./storage/delivery-store.ts";
 import type { OutgoingEvent } from "./storage/event-outbox.ts";
 

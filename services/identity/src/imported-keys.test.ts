@@ -1,6 +1,6 @@
 import { hashSecret } from "@gatehouse/keys";
 import { beforeEach, describe, expect, test } from "vitest";
-import type { KeyInTree } from "./domain/key.ts";
+import type { KeyInTree } from "./domain/keys/key.ts";
 import { ImportedKeys } from "./imported-keys.ts";
 
 const found = { key: { id: "key_1" } } as KeyInTree;

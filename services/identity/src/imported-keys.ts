@@ -1,6 +1,6 @@
 import { hashSecret } from "@gatehouse/keys";
 import { SingleFlight } from "@gatehouse/service";
-import type { KeyInTree } from "./domain/key.ts";
+import type { KeyInTree } from "./domain/keys/key.ts";
 import type { Reads } from "./domain/store.ts";
 
 /** Longer than any key that somebody makes; what is hashed must be bounded. */

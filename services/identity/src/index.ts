@@ -24,11 +24,11 @@ import {
 import type { DataSource } from "typeorm";
 import type { IdentityConfig } from "./config.ts";
 import { deliverEvents, type EventDelivery, publishEvents } from "./deliver-events.ts";
-import { SeenKeys } from "./domain/activity.ts";
 import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
-import type { Plan } from "./domain/definition.ts";
+import type { Plan } from "./domain/definitions/definition.ts";
+import { DEFAULT_PLAN } from "./domain/definitions/plan.ts";
 import type { Domain } from "./domain/domain.ts";
-import { DEFAULT_PLAN } from "./domain/plan.ts";
+import { SeenKeys } from "./domain/keys/activity.ts";
 import type { Store } from "./domain/store.ts";
 import { ImportedKeys } from "./imported-keys.ts";
 import { startLoops } from "./loops.ts";
@@ -53,8 +53,8 @@ import { MeteringHoldings } from "./upstream/metering-holdings.ts";
 
 export { type IdentityConfig, readIdentityConfig } from "./config.ts";
 export type { Bootstrapped } from "./domain/bootstrap.ts";
-export type { Plan } from "./domain/definition.ts";
-export { DEFAULT_PLAN } from "./domain/plan.ts";
+export type { Plan } from "./domain/definitions/definition.ts";
+export { DEFAULT_PLAN } from "./domain/definitions/plan.ts";
 export { keepRootKey } from "./keep-root-key.ts";
 
 /** What tests and the stack put in the place of what the configuration would give. */

@@ -1,9 +1,9 @@
 import { type Disposables, type Log, type Loop, runLoop } from "@gatehouse/service";
-import type { ActivityStore, SeenKeys } from "./domain/activity.ts";
 import type { Domain } from "./domain/domain.ts";
-import type { NonceStore } from "./domain/nonces.ts";
+import type { ActivityStore, SeenKeys } from "./domain/keys/activity.ts";
+import type { NonceStore } from "./domain/keys/nonces.ts";
+import { watchKeys } from "./domain/keys/watch-keys.ts";
 import { reseal, type SealedPlace } from "./domain/reseal.ts";
-import { watchKeys } from "./domain/watch-keys.ts";
 
 /** What a key's owner sees of its use is this old at most, here and there. */
 const FLUSH_EVERY_MS = 1000;

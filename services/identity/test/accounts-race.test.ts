@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { AuditEvent } from "../src/domain/audit.ts";
+import type { AuditEvent } from "../src/domain/events/audit.ts";
 import type { Change, Store } from "../src/domain/store.ts";
 import { DEFAULT_PLAN } from "../src/index.ts";
 import { reasonOf, type System, startSystem, timely } from "./system.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AuditEvent } from "../src/domain/audit.ts";
+import type { AuditEvent } from "../src/domain/events/audit.ts";
 import type { Change, Store } from "../src/domain/store.ts";
 import { badFieldsOf, reasonOf, type System, startSystem, timely } from "./system.ts";
 

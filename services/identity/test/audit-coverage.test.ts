@@ -6,8 +6,8 @@ import * as identity from "@gatehouse/proto/identity";
 import { HoldingService } from "@gatehouse/proto/metering";
 import { createLog, route, serve } from "@gatehouse/service";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { EVENT_TYPES } from "../src/domain/event.ts";
-import { TOLD_ACTIONS } from "../src/domain/event-of-change.ts";
+import { EVENT_TYPES } from "../src/domain/events/event.ts";
+import { TOLD_ACTIONS } from "../src/domain/events/event-of-change.ts";
 import { type System, startSystem } from "./system.ts";
 
 let system: System;

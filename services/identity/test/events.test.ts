@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, it } from "vitest";
-import { type AuditEvent, auditedKey } from "../src/domain/audit.ts";
-import { EVENT_TYPES } from "../src/domain/event.ts";
-import { eventsOfChange, TOLD_ACTIONS } from "../src/domain/event-of-change.ts";
-import type { Key } from "../src/domain/key.ts";
+import { type AuditEvent, auditedKey } from "../src/domain/events/audit.ts";
+import { EVENT_TYPES } from "../src/domain/events/event.ts";
+import { eventsOfChange, TOLD_ACTIONS } from "../src/domain/events/event-of-change.ts";
+import type { Key } from "../src/domain/keys/key.ts";
 
 const change: AuditEvent = {
   id: "evt_00000000000000000001",

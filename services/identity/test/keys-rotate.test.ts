@@ -3,7 +3,7 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { KeyKind, SigningAlgorithm } from "@gatehouse/proto/identity";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AuditEvent } from "../src/domain/audit.ts";
+import type { AuditEvent } from "../src/domain/events/audit.ts";
 import type { Change, KeyWrites, Store } from "../src/domain/store.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 

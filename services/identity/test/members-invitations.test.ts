@@ -1,6 +1,6 @@
 import { InvitationStatus, KeyKind } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { MAX_PENDING_INVITATIONS } from "../src/domain/invite.ts";
+import { MAX_PENDING_INVITATIONS } from "../src/domain/members/invite.ts";
 import { DEFAULT_PLAN } from "../src/index.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 

@@ -1,4 +1,4 @@
-import type { AuditEvent } from "../src/domain/audit.ts";
+import type { AuditEvent } from "../src/domain/events/audit.ts";
 import type { Change, Store } from "../src/domain/store.ts";
 import { type System, startSystem } from "./system.ts";
 

@@ -1,6 +1,6 @@
 import { openDatabase } from "@gatehouse/changefeed";
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
-import { DELIVERIES_KEPT_MS } from "../src/domain/webhook.ts";
+import { DELIVERIES_KEPT_MS } from "../src/domain/events/webhook.ts";
 import { type ClaimedDelivery, DeliveryStore } from "../src/storage/delivery-store.ts";
 import { type System, startSystem, timely } from "./system.ts";
 

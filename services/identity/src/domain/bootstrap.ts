@@ -1,13 +1,13 @@
 import { hashSecret, type KeyFormat, maskKey, mintId } from "@gatehouse/keys";
-import { type Account, NOTHING_SET } from "./account.ts";
-import type { AuditEvent } from "./audit.ts";
-import { auditedAccount, auditedKey } from "./audit.ts";
-import type { Definition, Plan } from "./definition.ts";
+import { type Account, NOTHING_SET } from "./accounts/account.ts";
+import type { Definition, Plan } from "./definitions/definition.ts";
+import { REQUESTS } from "./definitions/meter.ts";
+import { DEFAULT_PLAN_NAME } from "./definitions/plan.ts";
 import type { Domain } from "./domain.ts";
-import type { Key } from "./key.ts";
-import { REQUESTS } from "./meter.ts";
-import { mintKey } from "./new-key.ts";
-import { DEFAULT_PLAN_NAME } from "./plan.ts";
+import type { AuditEvent } from "./events/audit.ts";
+import { auditedAccount, auditedKey } from "./events/audit.ts";
+import type { Key } from "./keys/key.ts";
+import { mintKey } from "./keys/new-key.ts";
 
 /** What the first start made; nothing on every later one. */
 export interface Bootstrapped {

@@ -1,5 +1,5 @@
 import type { KeyFormat, Sealer } from "@gatehouse/keys";
-import type { Holdings } from "./holdings.ts";
+import type { Holdings } from "./accounts/holdings.ts";
 import type { Store } from "./store.ts";
 
 /** What every rule works with. */

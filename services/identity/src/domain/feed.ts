@@ -1,5 +1,5 @@
 import type { AccountNode, KeyNode } from "@gatehouse/access";
-import type { Endpoint } from "./definition.ts";
+import type { Endpoint } from "./definitions/definition.ts";
 import type { AccountName } from "./store.ts";
 
 /** A position in the change log. */

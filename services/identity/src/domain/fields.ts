@@ -1,7 +1,7 @@
 import { MAX_SCOPES, scopeListErrors } from "@gatehouse/scopes";
 import { invalid, type Violation } from "@gatehouse/service/failure";
+import { SLUG_PATTERN, SLUG_RULE } from "./accounts/slug.ts";
 import { decodePageToken } from "./page-token.ts";
-import { SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
 import type { Page } from "./store.ts";
 
 export const MAX_LABELS = 32;

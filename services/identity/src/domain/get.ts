@@ -1,9 +1,9 @@
 import type { Principal } from "@gatehouse/access";
-import type { Account } from "./account.ts";
+import type { Account } from "./accounts/account.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
-import { findAccount, findKey } from "./find-in-reach.ts";
-import { type ShownKey, showKey } from "./show-key.ts";
+import { type ShownKey, showKey } from "./keys/show-key.ts";
+import { findAccount, findKey } from "./rules/find-in-reach.ts";
 
 /** One account in the caller's reach; its own where it names none. */
 export async function getAccount(domain: Domain, actor: Principal, account: string): Promise<Account> {

@@ -1,12 +1,12 @@
 import { type AccountStatus, type KeyKind, type KeyStatus, type Principal, reaches } from "@gatehouse/access";
-import type { Account } from "./account.ts";
+import type { Account } from "./accounts/account.ts";
+import { SLUG_PATTERN, SLUG_RULE } from "./accounts/slug.ts";
 import type { Domain } from "./domain.ts";
 import { Fields } from "./fields.ts";
-import { findAccount } from "./find-in-reach.ts";
+import { type ShownKey, showKeys } from "./keys/show-key.ts";
 import { withinBytes } from "./page-size.ts";
 import { encodePageToken } from "./page-token.ts";
-import { type ShownKey, showKeys } from "./show-key.ts";
-import { SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
+import { findAccount } from "./rules/find-in-reach.ts";
 import type { Page } from "./store.ts";
 
 /** As the caller sent it; empty where it said nothing. */

@@ -1,14 +1,14 @@
 import type { AccountStatus, KeyKind, KeyStatus } from "@gatehouse/access";
-import type { Account, Chain } from "./account.ts";
-import type { AuditEvent } from "./audit.ts";
-import type { AuditReads } from "./audit-store.ts";
-import type { Definition, DefinitionKind } from "./definition.ts";
-import type { DomainEvent } from "./event.ts";
-import type { ImportedReads, ImportedWrites } from "./import-keys.ts";
-import type { Key, KeyInTree } from "./key.ts";
-import type { InvitationReads, InvitationWrites, MemberReads, MemberWrites } from "./member-store.ts";
-import type { Watches } from "./watch-keys.ts";
-import type { WebhookReads, WebhookWrites } from "./webhook-store.ts";
+import type { Account, Chain } from "./accounts/account.ts";
+import type { Definition, DefinitionKind } from "./definitions/definition.ts";
+import type { AuditEvent } from "./events/audit.ts";
+import type { AuditReads } from "./events/audit-store.ts";
+import type { DomainEvent } from "./events/event.ts";
+import type { WebhookReads, WebhookWrites } from "./events/webhook-store.ts";
+import type { ImportedReads, ImportedWrites } from "./keys/import-keys.ts";
+import type { Key, KeyInTree } from "./keys/key.ts";
+import type { Watches } from "./keys/watch-keys.ts";
+import type { InvitationReads, InvitationWrites, MemberReads, MemberWrites } from "./members/member-store.ts";
 
 /** What the rules need of a database. Reads outside a change see what is committed. */
 export interface Store extends Reads {

@@ -1,6 +1,6 @@
 import type { Principal } from "@gatehouse/access";
 import type { Guard } from "@gatehouse/service";
-import type { SeenKeys } from "../domain/activity.ts";
+import type { SeenKeys } from "../domain/keys/activity.ts";
 
 /** The guard, noting when each key was let in: a call to identity is a use of the key too. */
 export function activityGuard(

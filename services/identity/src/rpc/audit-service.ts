@@ -3,9 +3,9 @@ import { type Timestamp, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Principal } from "@gatehouse/access";
 import { type AuditEventSchema, AuditService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import type { AuditEvent } from "../domain/audit.ts";
 import type { Domain } from "../domain/domain.ts";
-import { type EventFilter, exportEvents, listEvents } from "../domain/list-events.ts";
+import type { AuditEvent } from "../domain/events/audit.ts";
+import { type EventFilter, exportEvents, listEvents } from "../domain/events/list-events.ts";
 import { unixMs } from "./convert-in.ts";
 
 export function auditService(domain: Domain): Route<Principal> {

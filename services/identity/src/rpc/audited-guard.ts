@@ -3,8 +3,8 @@ import { presentedKey } from "@gatehouse/access/guard";
 import type { KeyFormat } from "@gatehouse/keys";
 import type { Call, Guard } from "@gatehouse/service";
 import { Failure } from "@gatehouse/service/failure";
-import { recordRefusal } from "../domain/audit.ts";
 import type { Domain } from "../domain/domain.ts";
+import { recordRefusal } from "../domain/events/audit.ts";
 
 /**
  * The guard, with its refusals of mutations on record: a key that tries what it may not is what an auditor

@@ -8,7 +8,7 @@ import {
   KeyKind as WireKeyKind,
   KeyStatus as WireKeyStatus,
 } from "@gatehouse/proto/identity";
-import { PROFILE_FIELDS, type Profile, type ProfileField } from "../domain/account.ts";
+import { PROFILE_FIELDS, type Profile, type ProfileField } from "../domain/accounts/account.ts";
 
 /** An enum's value as the domain's name; undefined where not said, a name nobody has where not known. */
 export function kindName(kind: WireKeyKind): string | undefined {

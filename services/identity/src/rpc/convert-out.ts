@@ -13,9 +13,9 @@ import {
   KeyKind as WireKeyKind,
   KeyStatus as WireKeyStatus,
 } from "@gatehouse/proto/identity";
-import type { Account, LeakPolicy as DomainLeakPolicy } from "../domain/account.ts";
-import type { PlanCount, PlanUsage } from "../domain/get-plan-usage.ts";
-import type { Key } from "../domain/key.ts";
+import type { Account, LeakPolicy as DomainLeakPolicy } from "../domain/accounts/account.ts";
+import type { PlanCount, PlanUsage } from "../domain/accounts/get-plan-usage.ts";
+import type { Key } from "../domain/keys/key.ts";
 
 export function accountMessage(account: Account): MessageInitShape<typeof AccountSchema> {
   return {

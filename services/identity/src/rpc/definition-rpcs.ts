@@ -8,10 +8,10 @@ import {
   listDefinitions,
   type NamedDefinition,
   updateDefinition,
-} from "../domain/define.ts";
-import type { Definition, DefinitionBodies, DefinitionKind } from "../domain/definition.ts";
+} from "../domain/definitions/define.ts";
+import type { Definition, DefinitionBodies, DefinitionKind } from "../domain/definitions/definition.ts";
+import type { Kind } from "../domain/definitions/kind.ts";
 import type { Domain } from "../domain/domain.ts";
-import type { Kind } from "../domain/kind.ts";
 
 /** How a kind goes over the wire. */
 export interface WireForm<K extends DefinitionKind, Field extends string, Wire, Message> {

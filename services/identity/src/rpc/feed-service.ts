@@ -4,11 +4,11 @@ import { accountState, keyState } from "@gatehouse/access/wire";
 import { isHash } from "@gatehouse/keys";
 import { type ChangeSchema, FeedService, type PositionSchema } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import { type ActivityStore, recordActivity } from "../domain/activity.ts";
-import type { Endpoint } from "../domain/definition.ts";
+import type { Endpoint } from "../domain/definitions/definition.ts";
 import type { Entity, Feed, Position } from "../domain/feed.ts";
 import { Fields } from "../domain/fields.ts";
-import { claimNonce, type NonceStore } from "../domain/nonces.ts";
+import { type ActivityStore, recordActivity } from "../domain/keys/activity.ts";
+import { claimNonce, type NonceStore } from "../domain/keys/nonces.ts";
 import { unixMs } from "./convert-in.ts";
 
 /** Names, ids or changes in one answer: with what hangs on them, as much as one message should hold. */

@@ -2,9 +2,9 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type IntegrationSchema, IntegrationService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import type { Definition, DefinitionBodies } from "../domain/definition.ts";
+import type { Definition, DefinitionBodies } from "../domain/definitions/definition.ts";
+import { INTEGRATIONS } from "../domain/definitions/integrations.ts";
 import type { Domain } from "../domain/domain.ts";
-import { INTEGRATIONS } from "../domain/integrations.ts";
 import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function integrationService(domain: Domain): Route<Principal> {

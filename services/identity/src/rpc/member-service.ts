@@ -9,15 +9,15 @@ import {
   KeyKind as WireKeyKind,
 } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import { acceptInvitation } from "../domain/accept-invitation.ts";
 import type { Domain } from "../domain/domain.ts";
-import { type Invitation, statusOf } from "../domain/invitation.ts";
-import { invite } from "../domain/invite.ts";
-import { listInvitations, listMembers } from "../domain/list-members.ts";
-import type { Member } from "../domain/member.ts";
-import { removeMember } from "../domain/remove-member.ts";
-import { revokeInvitation } from "../domain/revoke-invitation.ts";
-import { updateMemberRoles } from "../domain/update-member-roles.ts";
+import { acceptInvitation } from "../domain/members/accept-invitation.ts";
+import { type Invitation, statusOf } from "../domain/members/invitation.ts";
+import { invite } from "../domain/members/invite.ts";
+import { listInvitations, listMembers } from "../domain/members/list-members.ts";
+import type { Member } from "../domain/members/member.ts";
+import { removeMember } from "../domain/members/remove-member.ts";
+import { revokeInvitation } from "../domain/members/revoke-invitation.ts";
+import { updateMemberRoles } from "../domain/members/update-member-roles.ts";
 import { durationMs, invitationStatusName, kindName } from "./convert-in.ts";
 import { neverStored } from "./never-stored.ts";
 import { shownKeyMessage } from "./shown-key-message.ts";

@@ -3,9 +3,9 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Principal } from "@gatehouse/access";
 import { type MeterSchema, MeterService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import type { Definition, DefinitionBodies } from "../domain/definition.ts";
+import type { Definition, DefinitionBodies } from "../domain/definitions/definition.ts";
+import { METERS } from "../domain/definitions/meters.ts";
 import type { Domain } from "../domain/domain.ts";
-import { METERS } from "../domain/meters.ts";
 import { definitionRpcs } from "./definition-rpcs.ts";
 
 export function meterService(domain: Domain): Route<Principal> {

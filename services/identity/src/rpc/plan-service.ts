@@ -2,10 +2,10 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type CreatePlanRequest, PlanFeature, type PlanSchema, PlanService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import type { Definition, Plan } from "../domain/definition.ts";
+import type { Definition, Plan } from "../domain/definitions/definition.ts";
+import { DEFAULT_PLAN } from "../domain/definitions/plan.ts";
+import { PLANS } from "../domain/definitions/plans.ts";
 import type { Domain } from "../domain/domain.ts";
-import { DEFAULT_PLAN } from "../domain/plan.ts";
-import { PLANS } from "../domain/plans.ts";
 import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function planService(domain: Domain): Route<Principal> {

@@ -2,9 +2,9 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type RoleSchema, RoleService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import type { DefinitionBodies } from "../domain/definition.ts";
+import type { DefinitionBodies } from "../domain/definitions/definition.ts";
+import { type GivenRole, getRole, listRoles, ROLES } from "../domain/definitions/roles.ts";
 import type { Domain } from "../domain/domain.ts";
-import { type GivenRole, getRole, listRoles, ROLES } from "../domain/roles.ts";
 import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function roleService(domain: Domain): Route<Principal> {

@@ -1,8 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { EffectiveAccessSchema, KeySchema } from "@gatehouse/proto/identity";
-import type { EffectiveAccess } from "../domain/effective-access.ts";
-import type { ShownKey } from "../domain/show-key.ts";
+import type { EffectiveAccess } from "../domain/keys/effective-access.ts";
+import type { ShownKey } from "../domain/keys/show-key.ts";
 import { keyMessage } from "./convert-out.ts";
 
 /** A key with what is shown beside it. */

@@ -2,9 +2,9 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type TermsSchema, TermsService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import type { Definition, DefinitionBodies } from "../domain/definition.ts";
+import type { Definition, DefinitionBodies } from "../domain/definitions/definition.ts";
+import { TERMS } from "../domain/definitions/terms.ts";
 import type { Domain } from "../domain/domain.ts";
-import { TERMS } from "../domain/terms.ts";
 import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function termsService(domain: Domain): Route<Principal> {

@@ -2,8 +2,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
 import { type TypeSchema, TypeService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import { TYPES } from "../domain/account-types.ts";
-import type { Definition, DefinitionBodies } from "../domain/definition.ts";
+import { TYPES } from "../domain/definitions/account-types.ts";
+import type { Definition, DefinitionBodies } from "../domain/definitions/definition.ts";
 import type { Domain } from "../domain/domain.ts";
 import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 

@@ -8,10 +8,16 @@ import {
   DeliveryStatus as WireDeliveryStatus,
 } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
-import { listDeliveries, redeliverEvents } from "../domain/deliveries.ts";
 import type { Domain } from "../domain/domain.ts";
-import type { Delivery, Webhook } from "../domain/webhook.ts";
-import { createWebhook, deleteWebhook, getWebhook, listWebhooks, updateWebhook } from "../domain/webhooks.ts";
+import { listDeliveries, redeliverEvents } from "../domain/events/deliveries.ts";
+import type { Delivery, Webhook } from "../domain/events/webhook.ts";
+import {
+  createWebhook,
+  deleteWebhook,
+  getWebhook,
+  listWebhooks,
+  updateWebhook,
+} from "../domain/events/webhooks.ts";
 import { neverStored } from "./never-stored.ts";
 
 export function webhookService(domain: Domain): Route<Principal> {

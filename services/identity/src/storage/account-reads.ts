@@ -1,5 +1,5 @@
 import type { EntityManager } from "typeorm";
-import type { Account, Chain } from "../domain/account.ts";
+import type { Account, Chain } from "../domain/accounts/account.ts";
 import type { AccountFilter, AccountName, AccountReads, Page } from "../domain/store.ts";
 import { type AccountRow, accountOf, chainOf } from "./account-row.ts";
 

@@ -1,6 +1,12 @@
 import type { AccountStatus, ProviderRules, TermsNode } from "@gatehouse/access";
 import { EntitySchema } from "typeorm";
-import { type Account, type Chain, type LeakPolicy, type Profile, rootOf } from "../domain/account.ts";
+import {
+  type Account,
+  type Chain,
+  type LeakPolicy,
+  type Profile,
+  rootOf,
+} from "../domain/accounts/account.ts";
 
 /** A row of `account`, or the same as JSON, where times are text. */
 export interface AccountRow {

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Tx } from "@gatehouse/changefeed";
 import { alreadyExists } from "@gatehouse/service/failure";
-import type { Account } from "../domain/account.ts";
+import type { Account } from "../domain/accounts/account.ts";
 import type { AccountWrites } from "../domain/store.ts";
 import { ACCOUNTS_BELOW, AccountReader } from "./account-reads.ts";
 import { type AccountRow, accountRow, accountRows } from "./account-row.ts";

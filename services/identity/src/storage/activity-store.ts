@@ -1,5 +1,5 @@
 import type { EntityManager } from "typeorm";
-import type { ActivityStore, KeyUse } from "../domain/activity.ts";
+import type { ActivityStore, KeyUse } from "../domain/keys/activity.ts";
 
 /** Activity in Postgres: one statement for each batch. */
 export class DatabaseActivity implements ActivityStore {

@@ -1,5 +1,5 @@
 import type { EntityManager } from "typeorm";
-import type { Watches } from "../domain/watch-keys.ts";
+import type { Watches } from "../domain/keys/watch-keys.ts";
 
 /** What is due, in Postgres. Both statements walk an index that holds only what is not told yet. */
 export class DatabaseWatches implements Watches {

@@ -1,5 +1,11 @@
 import type { EntityManager } from "typeorm";
-import type { AuditFilter, AuditPage, AuditPlace, AuditReads, AuditStretch } from "../domain/audit-store.ts";
+import type {
+  AuditFilter,
+  AuditPage,
+  AuditPlace,
+  AuditReads,
+  AuditStretch,
+} from "../domain/events/audit-store.ts";
 import { type AuditRow, auditEventOf } from "./audit-row.ts";
 
 /** Events that one page looks at, where no index has what is asked for: some tens of milliseconds. */

@@ -1,5 +1,5 @@
 import { EntitySchema } from "typeorm";
-import type { AuditEvent } from "../domain/audit.ts";
+import type { AuditEvent } from "../domain/events/audit.ts";
 
 /** A row of `audit_event`. */
 export interface AuditRow {

@@ -1,9 +1,9 @@
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import { overloaded } from "@gatehouse/service/failure";
 import type { DataSource, EntityManager } from "typeorm";
-import type { AuditEvent } from "../domain/audit.ts";
-import type { DomainEvent } from "../domain/event.ts";
-import { eventsOfChange } from "../domain/event-of-change.ts";
+import type { AuditEvent } from "../domain/events/audit.ts";
+import type { DomainEvent } from "../domain/events/event.ts";
+import { eventsOfChange } from "../domain/events/event-of-change.ts";
 import type { Change, Committed, Store } from "../domain/store.ts";
 import { AccountReader } from "./account-reads.ts";
 import { AccountWriter } from "./account-writes.ts";

@@ -1,5 +1,5 @@
 import { EntitySchema } from "typeorm";
-import type { Definition, DefinitionBodies, DefinitionKind } from "../domain/definition.ts";
+import type { Definition, DefinitionBodies, DefinitionKind } from "../domain/definitions/definition.ts";
 
 /** A row of `definition`. */
 export interface DefinitionRow {

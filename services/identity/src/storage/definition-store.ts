@@ -1,6 +1,6 @@
 import type { Tx } from "@gatehouse/changefeed";
 import type { EntityManager } from "typeorm";
-import type { Definition, DefinitionKind } from "../domain/definition.ts";
+import type { Definition, DefinitionKind } from "../domain/definitions/definition.ts";
 import type { DefinitionReads, DefinitionWrites } from "../domain/store.ts";
 import { definitionOf, definitionRow, definitionRows } from "./definition-row.ts";
 

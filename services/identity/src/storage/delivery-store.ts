@@ -1,6 +1,6 @@
 import { type Deliveries, type Outcome, retryDelayMs } from "@gatehouse/events";
 import type { DataSource } from "typeorm";
-import { DELIVERIES_KEPT_MS } from "../domain/webhook.ts";
+import { DELIVERIES_KEPT_MS } from "../domain/events/webhook.ts";
 
 /**
  * How long a delivery that was claimed is nobody else's. An attempt takes 10 s at most; what a replica that died had

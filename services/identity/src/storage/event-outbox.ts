@@ -1,6 +1,6 @@
 import { mintId } from "@gatehouse/keys";
 import type { EntityManager } from "typeorm";
-import type { DomainEvent } from "../domain/event.ts";
+import type { DomainEvent } from "../domain/events/event.ts";
 
 /** An event as it leaves: the same text for every webhook, and for the bus. */
 export interface OutgoingEvent {

@@ -1,8 +1,8 @@
 import type { Tx } from "@gatehouse/changefeed";
 import { alreadyExists } from "@gatehouse/service/failure";
 import type { EntityManager } from "typeorm";
-import type { ImportedReads, ImportedWrites, Taken } from "../domain/import-keys.ts";
-import type { Key } from "../domain/key.ts";
+import type { ImportedReads, ImportedWrites, Taken } from "../domain/keys/import-keys.ts";
+import type { Key } from "../domain/keys/key.ts";
 import { violatedUnique } from "./constraint.ts";
 import { keyRow, keyRows } from "./key-row.ts";
 

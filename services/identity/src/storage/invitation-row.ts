@@ -1,6 +1,6 @@
 import type { KeyKind } from "@gatehouse/access";
 import { EntitySchema } from "typeorm";
-import type { Invitation, InvitationState } from "../domain/invitation.ts";
+import type { Invitation, InvitationState } from "../domain/members/invitation.ts";
 
 /** A row of `invitation`, or the same as JSON, where times are text. */
 export interface InvitationRow {

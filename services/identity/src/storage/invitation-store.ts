@@ -1,11 +1,11 @@
 import { type EntityManager, MoreThan } from "typeorm";
-import type { Invitation } from "../domain/invitation.ts";
+import type { Invitation } from "../domain/members/invitation.ts";
 import type {
   InvitationFilter,
   InvitationInTree,
   InvitationReads,
   InvitationWrites,
-} from "../domain/member-store.ts";
+} from "../domain/members/member-store.ts";
 import type { Page } from "../domain/store.ts";
 import { type AccountRow, chainOf } from "./account-row.ts";
 import { type InvitationRow, invitationOf, invitationRow, invitationRows } from "./invitation-row.ts";

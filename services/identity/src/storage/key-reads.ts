@@ -1,5 +1,5 @@
 import type { EntityManager } from "typeorm";
-import type { KeyInTree } from "../domain/key.ts";
+import type { KeyInTree } from "../domain/keys/key.ts";
 import type { KeyFilter, KeyReads, Page } from "../domain/store.ts";
 import { type AccountRow, chainOf } from "./account-row.ts";
 import { type KeyRow, keyOf } from "./key-row.ts";

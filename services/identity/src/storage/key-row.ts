@@ -7,7 +7,7 @@ import type {
   SigningNode,
 } from "@gatehouse/access";
 import { EntitySchema } from "typeorm";
-import type { Key } from "../domain/key.ts";
+import type { Key } from "../domain/keys/key.ts";
 
 /** A row of `key`, or the same as JSON, where times are text. */
 export interface KeyRow {

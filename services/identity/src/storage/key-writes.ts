@@ -1,6 +1,6 @@
 import type { Tx } from "@gatehouse/changefeed";
 import { alreadyExists } from "@gatehouse/service/failure";
-import type { Key } from "../domain/key.ts";
+import type { Key } from "../domain/keys/key.ts";
 import type { KeyWrites } from "../domain/store.ts";
 import { violatedUnique } from "./constraint.ts";
 import { KeyReader } from "./key-reads.ts";

@@ -1,8 +1,8 @@
 import type { Tx } from "@gatehouse/changefeed";
 import { mintId } from "@gatehouse/keys";
 import type { EntityManager } from "typeorm";
-import type { Member } from "../domain/member.ts";
-import type { MemberReads, MemberWrites } from "../domain/member-store.ts";
+import type { Member } from "../domain/members/member.ts";
+import type { MemberReads, MemberWrites } from "../domain/members/member-store.ts";
 import type { Page } from "../domain/store.ts";
 
 interface MemberRow {

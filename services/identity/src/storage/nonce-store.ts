@@ -1,5 +1,5 @@
 import type { EntityManager } from "typeorm";
-import type { Nonce, NonceStore } from "../domain/nonces.ts";
+import type { Nonce, NonceStore } from "../domain/keys/nonces.ts";
 
 /** Nonces of one statement, so that a backlog holds nothing up. */
 const SWEEP_SLICE = 5000;

@@ -1,5 +1,5 @@
 import { EntitySchema } from "typeorm";
-import type { Delivery, DeliveryStatus, Webhook } from "../domain/webhook.ts";
+import type { Delivery, DeliveryStatus, Webhook } from "../domain/events/webhook.ts";
 
 /** A row of `webhook`; its number is never another's. */
 export interface WebhookRow {

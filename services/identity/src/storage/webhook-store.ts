@@ -1,8 +1,8 @@
 import { alreadyExists } from "@gatehouse/service/failure";
 import type { EntityManager } from "typeorm";
+import type { Delivery, DeliveryStatus, Webhook } from "../domain/events/webhook.ts";
+import type { WebhookReads, WebhookWrites } from "../domain/events/webhook-store.ts";
 import type { Page } from "../domain/store.ts";
-import type { Delivery, DeliveryStatus, Webhook } from "../domain/webhook.ts";
-import type { WebhookReads, WebhookWrites } from "../domain/webhook-store.ts";
 import { violatedUnique } from "./constraint.ts";
 import { type DeliveryRow, deliveryOf, webhookOf, webhookRow, webhookRows } from "./webhook-row.ts";
 

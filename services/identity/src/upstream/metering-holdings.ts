@@ -1,7 +1,7 @@
 import { HoldingService } from "@gatehouse/proto/metering";
 import { type GrpcClient, grpcClient } from "@gatehouse/service";
 import { unavailable } from "@gatehouse/service/failure";
-import type { Holding, Holdings } from "../domain/holdings.ts";
+import type { Holding, Holdings } from "../domain/accounts/holdings.ts";
 
 /** Above what metering allows itself to prove that it knows the account. */
 const TIMEOUT_MS = 1000;

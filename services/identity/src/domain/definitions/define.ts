@@ -1,0 +1,266 @@
+import type { Principal } from "@gatehouse/access";
+import { mintId } from "@gatehouse/keys";
+import { alreadyExists, Failure, failedPrecondition, notFound } from "@gatehouse/service/failure";
+import type { Chain } from "../accounts/account.ts";
+import { SLUG_PATTERN, SLUG_RULE } from "../accounts/slug.ts";
+import { digestOf } from "../digest.ts";
+import type { Domain } from "../domain.ts";
+import { type Attempt, audited, done } from "../events/audit.ts";
+import { Fields } from "../fields.ts";
+import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { findAccount } from "../rules/find-in-reach.ts";
+import { definitionsGate } from "../rules/gates.ts";
+import type { Definition, DefinitionBodies, DefinitionKind } from "./definition.ts";
+import type { Kind } from "./kind.ts";
+
+/*
+ * The one way in which everything that accounts lay down by name is created, read, changed and deleted. A `Kind` says
+ * what is particular about one kind. The provider's kinds belong to the root: only its keys come this far, and their
+ * own account is the root, so that naming no account names it.
+ */
+
+/** As the caller sent it; empty where it said nothing. */
+export interface NamedDefinition {
+  /** Of the kinds that belong to accounts. */
+  readonly account?: string;
+  readonly name: string;
+}
+
+export interface Defined<K extends DefinitionKind> {
+  readonly definition: Definition<K>;
+  readonly freshness: string;
+}
+
+/** Creates one. Creating it again as it is answers the one that is there. */
+export async function createDefinition<K extends DefinitionKind>(
+  domain: Domain,
+  kind: Kind<K>,
+  actor: Principal,
+  request: NamedDefinition & { readonly body: DefinitionBodies[K] },
+): Promise<Defined<K>> {
+  const { pattern = SLUG_PATTERN, rule = SLUG_RULE } = kind.naming ?? {};
+  const fields = new Fields();
+  const account = fields.reference("account", request.account ?? "");
+  fields.pattern(kind.nameField ?? "name", request.name, pattern, rule);
+  const body = checked(kind, fields, request.body, namesOf(kind)) as DefinitionBodies[K];
+  fields.check();
+  const attempt = { actor, action: `${kind.scopes}.create`, target: request.name };
+  return define(domain, kind, attempt, account, (before) => {
+    if (before === undefined || sameBody(before.body, body)) return body;
+    throw alreadyExists("NAME_TAKEN", `there is another ${kind.what} of that name`);
+  });
+}
+
+/** Changes what the mask names, or without one what is given. */
+export async function updateDefinition<K extends DefinitionKind>(
+  domain: Domain,
+  kind: Kind<K>,
+  actor: Principal,
+  request: NamedDefinition & { readonly body: DefinitionBodies[K]; readonly mask: readonly string[] },
+): Promise<Defined<K>> {
+  const { body } = request;
+  const fields = new Fields();
+  const account = reference(fields, kind, request);
+  const names = namesOf(kind);
+  const given = names.filter((name) => isGiven(body[name])).map(protoName);
+  const asked = fields.mask(request.mask, names.map(protoName), given);
+  const patch = checked(
+    kind,
+    fields,
+    body,
+    names.filter((name) => asked.has(protoName(name))),
+  );
+  fields.check();
+  const attempt = { actor, action: `${kind.scopes}.update`, target: request.name };
+  return define(domain, kind, attempt, account, (before) => ({ ...existing(kind, before).body, ...patch }));
+}
+
+export async function deleteDefinition<K extends DefinitionKind>(
+  domain: Domain,
+  kind: Kind<K>,
+  actor: Principal,
+  request: NamedDefinition,
+): Promise<{ freshness: string }> {
+  const fields = new Fields();
+  const account = reference(fields, kind, request);
+  fields.check();
+  const attempt = { actor, action: `${kind.scopes}.delete`, target: request.name };
+  const { freshness } = await change(domain, kind, attempt, account, (before) => {
+    existing(kind, before);
+    return undefined;
+  });
+  return { freshness };
+}
+
+/** One of what the provider lays down, which every key may read. */
+export async function getDefinition<K extends DefinitionKind>(
+  domain: Domain,
+  kind: Kind<K>,
+  actor: Principal,
+  name: string,
+): Promise<Definition<K>> {
+  const fields = new Fields();
+  reference(fields, kind, { name });
+  fields.check();
+  return existing(kind, await domain.store.definitions.find(kind.kind, rootIdOf(actor), name));
+}
+
+/** All that the provider lays down, by name. */
+export function listDefinitions<K extends DefinitionKind>(
+  domain: Domain,
+  kind: Kind<K>,
+  actor: Principal,
+): Promise<Definition<K>[]> {
+  return domain.store.definitions.list(kind.kind, rootIdOf(actor));
+}
+
+/** Reads who is to have it and what it is called, of a request that is about one that is there. */
+export function reference(
+  fields: Fields,
+  kind: Pick<Kind<DefinitionKind>, "what" | "nameField">,
+  { account = "", name }: NamedDefinition,
+): string | undefined {
+  fields.reference(kind.nameField ?? kind.what, name, { required: true });
+  return fields.reference("account", account);
+}
+
+type KeyAttempt = Attempt & { readonly actor: Principal };
+
+async function define<K extends DefinitionKind>(
+  domain: Domain,
+  kind: Kind<K>,
+  attempt: KeyAttempt,
+  account: string | undefined,
+  next: (before: Definition<K> | undefined) => DefinitionBodies[K],
+): Promise<Defined<K>> {
+  const { definition, freshness } = await change(domain, kind, attempt, account, next);
+  return { definition: definition!, freshness };
+}
+
+/** Takes the step from what is there to what `next` makes of it; a step that changes nothing is none. */
+function change<K extends DefinitionKind>(
+  domain: Domain,
+  kind: Kind<K>,
+  attempt: KeyAttempt,
+  account: string | undefined,
+  next: (before: Definition<K> | undefined) => DefinitionBodies[K] | undefined,
+): Promise<{ definition: Definition<K> | undefined; freshness: string }> {
+  const { actor, target: name } = attempt;
+  return audited(domain, attempt, async () => {
+    requireManager(actor);
+    const chain = await findAccount(domain.store, actor, account);
+    const [{ id: accountId, path }] = chain;
+    const { value: definition, freshness } = await domain.store.change(async (change) => {
+      await change.gate({
+        reliedOn: [...reliedOnBy(actor), ...path],
+        changed: [
+          definitionsGate(accountId),
+          ...(kind.decidesCalls === true ? [accountId] : []),
+          ...(kind.changedGates?.(name) ?? []),
+        ],
+      });
+      const alive = await stillPermitted(domain, change, attempt, { chain });
+      const owner = (await change.accounts.find(accountId))!;
+      const all = await change.definitions.list(kind.kind, accountId);
+      const before = all.find((definition) => definition.name === name);
+      const body = next(before);
+      if (before !== undefined && body !== undefined && sameBody(before.body, body)) return before;
+      requireOpen(owner);
+      await kind.rule?.(change, { actor: alive, owner, name, before: before?.body, after: body, all });
+      const at = new Date(domain.nowMs());
+      const definition = body && definitionOf(kind, { accountId, name, body, before, at });
+      if (definition === undefined) await change.definitions.delete(kind.kind, accountId, name);
+      else {
+        requireRoom(kind, [...all.filter((other) => other !== before), definition]);
+        await change.definitions.put(definition);
+      }
+      const audit = {
+        target: before?.id || definition?.id || name,
+        account: owner[0],
+        before: before && shown(before),
+        after: definition === undefined ? null : shown(definition),
+      };
+      await change.audit(done(attempt, at, audit));
+      return definition;
+    });
+    return { definition, freshness };
+  });
+}
+
+function definitionOf<K extends DefinitionKind>(
+  { kind, idPrefix }: Kind<K>,
+  made: {
+    accountId: string;
+    name: string;
+    body: DefinitionBodies[K];
+    before: Definition<K> | undefined;
+    at: Date;
+  },
+): Definition<K> {
+  const { accountId, name, body, before, at } = made;
+  const id = before?.id ?? (idPrefix === undefined ? "" : mintId(idPrefix));
+  return { kind, accountId, name, id, body, createdAt: before?.createdAt ?? at, updatedAt: at };
+}
+
+function shown({ name, body }: Definition<DefinitionKind>): unknown {
+  return { name, ...body };
+}
+
+function requireOpen(owner: Chain): void {
+  if (owner.every(({ status }) => status !== "CLOSED")) return;
+  throw failedPrecondition("FINAL_STATE", "the account, or one above it, is closed");
+}
+
+function requireRoom<K extends DefinitionKind>(kind: Kind<K>, all: readonly Definition<K>[]): void {
+  if (all.length > kind.most) throw full(`an account has at most ${kind.most} of kind ${kind.what}`);
+  if (kind.mostBytes === undefined) return;
+  const bytes = all.reduce((sum, { body }) => sum + Buffer.byteLength(JSON.stringify(body)), 0);
+  if (bytes <= kind.mostBytes) return;
+  throw full(`all that an account has of kind ${kind.what} has at most ${kind.mostBytes} bytes of JSON`);
+}
+
+function full(message: string): Failure {
+  return new Failure({ code: "RESOURCE_EXHAUSTED", reason: "PLAN_LIMIT", message });
+}
+
+function existing<K extends DefinitionKind>(
+  { what }: Kind<K>,
+  found: Definition<K> | undefined,
+): Definition<K> {
+  if (found === undefined) throw notFound(what);
+  return found;
+}
+
+function checked<K extends DefinitionKind>(
+  kind: Kind<K>,
+  fields: Fields,
+  body: DefinitionBodies[K],
+  names: readonly (keyof DefinitionBodies[K])[],
+): Partial<DefinitionBodies[K]> {
+  const kept: Partial<DefinitionBodies[K]> = {};
+  for (const name of names) kept[name] = kind.fields[name](fields, protoName(name), body[name]);
+  return kept;
+}
+
+function namesOf<K extends DefinitionKind>(kind: Kind<K>): (keyof DefinitionBodies[K])[] {
+  return Object.keys(kind.fields) as (keyof DefinitionBodies[K])[];
+}
+
+/** `scopeCeiling` → `scope_ceiling` */
+function protoName(name: PropertyKey): string {
+  return String(name).replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
+
+/** As a message says it: a field that has its default is not given. */
+function isGiven(value: unknown): boolean {
+  if (Array.isArray(value)) return value.length > 0;
+  return value !== "" && value !== 0 && value !== false;
+}
+
+function sameBody(left: object, right: object): boolean {
+  return digestOf(left) === digestOf(right);
+}
+
+function rootIdOf({ view }: Principal): string {
+  return view.chain.at(-1)!.id;
+}

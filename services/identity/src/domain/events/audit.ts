@@ -1,0 +1,119 @@
+import type { Principal } from "@gatehouse/access";
+import { mintId } from "@gatehouse/keys";
+import { Failure, type Reason } from "@gatehouse/service/failure";
+import type { Account } from "../accounts/account.ts";
+import type { Domain } from "../domain.ts";
+import type { Key } from "../keys/key.ts";
+
+/** Who did, or tried to do, what to what. Never holds a secret, nor a hash of one. */
+export interface AuditEvent {
+  readonly id: string;
+  readonly at: Date;
+  /** Empty for who has no key yet: a person who accepts an invitation. */
+  readonly actorKeyId: string;
+  readonly actorAccountId: string;
+  /** The scope that the attempt takes, such as `gatehouse.keys.create`. */
+  readonly action: string;
+  /** The id of what was changed; for a refused attempt, what the caller named. */
+  readonly target: string;
+  /** `OK`, or the reason of the refusal. */
+  readonly outcome: string;
+  readonly before: unknown;
+  readonly after: unknown;
+  /** The account that it concerns: the target's; for a refused attempt the actor's. Then those above, root first. */
+  readonly accountPath: readonly string[];
+}
+
+/** What an attempt is, before it is known how it ends. */
+export interface Attempt {
+  /** Undefined where nobody presented a key. */
+  readonly actor: Principal | undefined;
+  readonly action: string;
+  /** As the caller named it. */
+  readonly target: string;
+  /** The account that it concerns, where there is no actor. */
+  readonly account?: Pick<Account, "path">;
+}
+
+/** The event of a change that is made. */
+export function done(
+  attempt: Attempt,
+  at: Date,
+  change: { target: string; account: Pick<Account, "path">; before?: unknown; after: unknown },
+): AuditEvent {
+  const { target, account, before = null, after } = change;
+  return { ...eventOf(attempt, at), outcome: "OK", target, accountPath: account.path, before, after };
+}
+
+/** Runs an attempt; where it is refused, the refusal is on record before the caller hears of it. */
+export async function audited<T>(domain: Domain, attempt: Attempt, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (error instanceof Failure && isRefusal(error)) await recordRefusal(domain, attempt, error);
+    throw error;
+  }
+}
+
+/** Puts a refusal on record. It stands as a refusal where that fails too. */
+export async function recordRefusal(domain: Domain, attempt: Attempt, refusal: Failure): Promise<void> {
+  const event = eventOf(attempt, new Date(domain.nowMs()));
+  const { actor, account } = attempt;
+  const accountPath = actor?.view.chain.map(({ id }) => id).reverse() ?? account?.path ?? [];
+  const refused = { ...event, accountPath, outcome: refusal.reason, before: null, after: null };
+  await domain.store.recordRefusal(refused).catch(() => {});
+}
+
+/** An account as the audit shows it. */
+export function auditedAccount(account: Account): unknown {
+  const { slug, name, type, status, suspensionReason, plan, profile, labels, parentId } = account;
+  const { scopeCeiling, enabledTypes, isolated, leakPolicy, terms, upstreamCredential } = account;
+  const { formerSlugs, providerRules } = account;
+  return {
+    parentId,
+    slug,
+    formerSlugs,
+    name,
+    type,
+    status,
+    suspensionReason,
+    plan,
+    profile,
+    labels,
+    scopeCeiling,
+    enabledTypes,
+    isolated,
+    leakPolicy,
+    terms,
+    hasUpstreamCredential: upstreamCredential !== "",
+    ...(providerRules && { importPrefixes: providerRules.importPrefixes }),
+  };
+}
+
+/** A key as the audit shows it. */
+export function auditedKey(key: Key): unknown {
+  const { secretHashes: _, retiringHashes, signing, createdAt: __, updatedAt: ___, ...shown } = key;
+  return {
+    ...shown,
+    signing: signing && { algorithm: signing.algorithm, strictReplay: signing.strictReplay },
+    graceEndsAt: retiringHashes.map(({ untilMs }) => new Date(untilMs)),
+  };
+}
+
+function eventOf({ actor, action, target }: Attempt, at: Date) {
+  const { id: actorKeyId = "", accountId: actorAccountId = "" } = actor?.view.key ?? {};
+  return { id: mintId("evt"), at, actorKeyId, actorAccountId, action, target };
+}
+
+// A malformed request says nothing about anyone, and being busy or out of reach refuses nobody.
+const NO_REFUSALS: readonly Reason[] = [
+  "INVALID_FIELD",
+  "BUSY",
+  "OVERLOADED",
+  "SOURCE_UNAVAILABLE",
+  "INTERNAL",
+];
+
+function isRefusal({ reason }: Failure): boolean {
+  return !NO_REFUSALS.includes(reason);
+}

@@ -1,0 +1,123 @@
+import type { Principal } from "@gatehouse/access";
+import type { Domain } from "../domain.ts";
+import { Fields, MAX_PAGE_SIZE } from "../fields.ts";
+import type { Listed } from "../list.ts";
+import { withinBytes } from "../page-size.ts";
+import { encodePageToken } from "../page-token.ts";
+import { findAccount } from "../rules/find-in-reach.ts";
+import type { AuditEvent } from "./audit.ts";
+import type { AuditFilter, AuditPlace } from "./audit-store.ts";
+
+/** As the caller sent it; empty where it said nothing. Times are Unix milliseconds. */
+export interface EventFilter {
+  readonly account: string;
+  readonly descendants: boolean;
+  readonly actor: string;
+  readonly action: string;
+  readonly target: string;
+  readonly sinceMs: number | undefined;
+  readonly untilMs: number | undefined;
+  readonly outcome: string;
+}
+
+const ACTION = /^gatehouse(?:\.[a-z-]{1,40}){1,2}(?:\.\*)?$/;
+
+/** What concerns an account, newest first. A page may have few events, or none, and be followed by more. */
+export async function listEvents(
+  domain: Domain,
+  actor: Principal,
+  request: EventFilter & { pageSize: number; pageToken: string },
+): Promise<Listed<AuditEvent>> {
+  const { pageSize, pageToken, ...asked } = request;
+  const fields = new Fields();
+  const page = fields.page(pageSize, pageToken, asked);
+  const wanted = check(fields, asked);
+  const filter = await filterOf(domain, actor, wanted);
+  const after = page.after === "" ? undefined : await domain.store.auditEvents.placeOf(page.after);
+  // What it would go on after has passed the retention, and so has all that is older.
+  if (page.after !== "" && after === undefined) return { items: [], nextPageToken: "" };
+  const { events, next } = await domain.store.auditEvents.list(filter, {
+    after,
+    limit: page.limit,
+    newestFirst: true,
+  });
+  const items = withinBytes(events);
+  const last = items.length < events.length ? items.at(-1) : next;
+  return { items, nextPageToken: last === undefined ? "" : encodePageToken(asked, last.id) };
+}
+
+/** The same as parts of a stream, oldest first: each is read once the one before it has been taken. */
+export async function* exportEvents(
+  domain: Domain,
+  actor: Principal,
+  asked: EventFilter,
+): AsyncGenerator<readonly AuditEvent[]> {
+  const filter = await filterOf(domain, actor, check(new Fields(), asked));
+  for (let after: AuditPlace | undefined; ; ) {
+    const page = { after, limit: MAX_PAGE_SIZE, newestFirst: false };
+    const { events, next } = await domain.store.auditEvents.list(filter, page);
+    for (let rest = events; rest.length > 0; ) {
+      const part = withinBytes(rest);
+      yield part;
+      rest = rest.slice(part.length);
+    }
+    if (next === undefined) return;
+    after = next;
+  }
+}
+
+type Wanted = ReturnType<typeof check>;
+
+function check(fields: Fields, asked: EventFilter) {
+  const wanted = {
+    account: fields.reference("account", asked.account),
+    descendants: asked.descendants,
+    actor: fields.reference("actor", asked.actor),
+    action: fields.reference("action", asked.action),
+    target: fields.reference("target", asked.target),
+    since: dateOf(fields.time("since", asked.sinceMs)),
+    until: dateOf(fields.time("until", asked.untilMs)),
+    outcome: fields.reference("outcome", asked.outcome),
+  };
+  if (wanted.action !== undefined && !ACTION.test(wanted.action)) {
+    fields.wrong(
+      "action",
+      "must be an action such as gatehouse.keys.create, or gatehouse.keys.* for all of a kind",
+    );
+  }
+  fields.check();
+  return wanted;
+}
+
+async function filterOf(domain: Domain, actor: Principal, wanted: Wanted): Promise<AuditFilter> {
+  const [account] = await findAccount(domain.store, actor, wanted.account);
+  const { key, chain } = actor.view;
+  // Who is isolated from the accounts below its own is so here too; of another account in reach it sees all.
+  const isolated = account.id === key.accountId && chain[0]?.isolated === true;
+  const pattern = wanted.action?.endsWith(".*") === true;
+  return {
+    account,
+    descendants: wanted.descendants && key.kind === "MASTER" && !isolated,
+    actor: wanted.actor,
+    actorBelow: await isBelow(domain, wanted.actor, account.id),
+    action: pattern ? undefined : wanted.action,
+    actionStart: pattern ? wanted.action!.slice(0, -1) : undefined,
+    target: wanted.target,
+    since: wanted.since,
+    until: wanted.until,
+    outcome: wanted.outcome,
+  };
+}
+
+/** Decides how the audit is walked, and nothing of what is seen. */
+async function isBelow(domain: Domain, actor: string | undefined, accountId: string): Promise<boolean> {
+  if (actor === undefined) return false;
+  const chain = actor.startsWith("key_")
+    ? (await domain.store.keys.find(actor))?.chain
+    : await domain.store.accounts.find(actor);
+  return chain?.some(({ id }) => id === accountId) === true;
+}
+
+function dateOf(ms: number | undefined): Date | undefined {
+  return ms === undefined || Number.isNaN(ms) ? undefined : new Date(ms);
+}
