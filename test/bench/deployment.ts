@@ -11,10 +11,10 @@ import { sleep } from "@gatehouse/service";
 import { discardPostgres, freePort, startPostgres } from "@gatehouse/stack";
 
 /** The core of what is measured; everything else runs on the other. */
-const MEASURED_CORE = "0";
+export const MEASURED_CORE = "0";
 const OTHER_CORE = "1";
 const READY_MS = 30_000;
-const serviceSecret = "a secret that the services of a benchmark share";
+export const serviceSecret = "a secret that the services of a benchmark share";
 
 export interface Deployment {
   readonly rootKey: string;
@@ -107,14 +107,16 @@ export function fromRoot(path: string): string {
   return fileURLToPath(new URL(`../../${path}`, import.meta.url));
 }
 
-function start(core: string, args: string[], environment: Record<string, string>): ChildProcess {
+/** Starts a program on a core. */
+export function start(core: string, args: string[], environment: Record<string, string>): ChildProcess {
   const pinned = availableParallelism() > 1 ? ["taskset", "-c", core, process.execPath] : [process.execPath];
   const [program, ...rest] = [...pinned, ...args];
   const env = { ...process.env, ...environment };
   return spawn(program!, rest, { env, stdio: ["ignore", "pipe", "inherit"] });
 }
 
-async function untilReady(name: string, http: string): Promise<void> {
+/** Waits until a service says that it can work. */
+export async function untilReady(name: string, http: string): Promise<void> {
   for (const untilMs = Date.now() + READY_MS; Date.now() < untilMs; await sleep(50)) {
     const response = await fetch(`http://${http}/readyz`).catch(() => undefined);
     if (response?.ok) return;

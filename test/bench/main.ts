@@ -1,13 +1,27 @@
 /** npm run bench -- <name> [--json] */
+import { benchIdentity, identityTable } from "./identity.ts";
 import { benchVerify, type VerifyReport } from "./verify.ts";
 
 const [name, ...flags] = process.argv.slice(2);
-if (name !== "verify" || flags.some((flag) => flag !== "--json")) {
-  console.error("usage: npm run bench -- verify [--json]");
+const benches: Readonly<Record<string, () => Promise<{ report: object; text: string }>>> = {
+  async verify() {
+    const report = await benchVerify();
+    return { report, text: table(report) };
+  },
+  async identity() {
+    // Fewer keys to see that it works; published numbers are of a million.
+    const keys = Number(process.env.BENCH_KEYS ?? 1_000_000);
+    const report = await benchIdentity({ keys, accounts: Math.ceil(keys / 100) });
+    return { report, text: identityTable(report) };
+  },
+};
+const bench = benches[name ?? ""];
+if (bench === undefined || flags.some((flag) => flag !== "--json")) {
+  console.error(`usage: npm run bench -- ${Object.keys(benches).join("|")} [--json]`);
   process.exit(2);
 }
-const report = await benchVerify();
-console.log(flags.includes("--json") ? JSON.stringify(report, null, 2) : table(report));
+const { report, text } = await bench();
+console.log(flags.includes("--json") ? JSON.stringify(report, null, 2) : text);
 
 function table({ ratio, throughputRatio, settings, echo, verify, ratios }: VerifyReport): string {
   const rows = { echo, verify };

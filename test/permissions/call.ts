@@ -2,7 +2,7 @@ import { type DescMethod, fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { type Failure, grpcClient } from "@gatehouse/service";
 import { reasonIn } from "../system/json-call.ts";
 import type { System } from "../system/system.ts";
-import { allMethods, nameOf } from "../system/transports.ts";
+import { allMethods, nameOf, processOf } from "../system/transports.ts";
 
 /** What became of a call. */
 export interface Outcome {
@@ -123,15 +123,4 @@ function wordOfAnswer(body: {
 function wordOf(reason: string | undefined, code: string): string {
   if (code.toLowerCase() === "unimplemented") return "todo";
   return WORDS[reason ?? ""] ?? reason ?? code;
-}
-
-function processOf(system: System, { parent }: DescMethod) {
-  switch (parent.typeName.split(".")[1]) {
-    case "identity":
-      return system.identity;
-    case "metering":
-      return system.metering;
-    default:
-      return system.replicas[0]!.process;
-  }
 }

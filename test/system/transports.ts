@@ -6,6 +6,7 @@ import * as metering from "@gatehouse/proto/metering";
 import { accessRule, Failure, grpcClient } from "@gatehouse/service";
 import { timely } from "./caller.ts";
 import { badFieldsIn, reasonIn } from "./json-call.ts";
+import type { ServiceProcess } from "./service-process.ts";
 import type { System } from "./system.ts";
 
 /** A call that did not succeed, whichever way it went. */
@@ -42,7 +43,9 @@ export function overJson(system: System): Transport {
 export function overGrpc(system: System): Transport {
   return async (key, name, body) => {
     const method = methodNamed(name);
-    const client = grpcClient(method.parent, addressOf(system, method), { headers: { "x-api-key": key } });
+    const client = grpcClient(method.parent, processOf(system, method).grpcAddress, {
+      headers: { "x-api-key": key },
+    });
     const call = client[method.localName] as unknown as (request: object, options: object) => Promise<never>;
     try {
       const reply = await call(fromJson(method.input, body as JsonValue), timely);
@@ -85,13 +88,14 @@ function methodNamed(name: string): DescMethod {
   return found;
 }
 
-function addressOf(system: System, { parent }: DescMethod): string {
+/** The process that serves an RPC; of authz's replicas the first. */
+export function processOf(system: System, { parent }: DescMethod): ServiceProcess {
   switch (parent.typeName.split(".")[1]) {
     case "identity":
-      return system.identity.grpcAddress;
+      return system.identity;
     case "metering":
-      return system.metering.grpcAddress;
+      return system.metering;
     default:
-      return system.replicas[0]!.process.grpcAddress;
+      return system.replicas[0]!.process;
   }
 }
