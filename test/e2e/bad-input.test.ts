@@ -23,10 +23,10 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
         parent: long,
         name: "a\u0000b",
         slug: "Not-Kebab",
-        plan: "gold",
+        plan: "Gold!",
         profile: { city: long, zip_code: "\n" },
         labels,
-        first_key: { name: "?", kind: "KEY_KIND_SUB", roles: ["king"], scopes: ["a..b"] },
+        first_key: { name: "?", kind: "KEY_KIND_SUB", roles: ["King!"], scopes: ["a..b"] },
         idempotency_key: long,
       },
       fields: [
@@ -62,11 +62,11 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
         account: long,
         parent_key: "key_0",
         kind: "KEY_KIND_MASTER",
-        roles: ["auditor", "king"],
+        roles: ["auditor", "King!"],
         scopes: ["fine", "**.x"],
         labels: { "": "x" },
         not_before: "0001-01-01T00:00:00Z",
-        expires_at: "1970-01-01T00:00:01Z",
+        expires_at: "0001-01-01T00:00:00Z",
         idempotency_key: "\u0001",
       },
       fields: [
@@ -82,6 +82,7 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
       ],
     },
     { body: { name: "fine", kind: 9 }, fields: ["kind"] },
+    { body: { name: "fine", expires_at: "1970-01-01T00:00:01Z" }, fields: ["expires_at"] },
   ],
   "identity.v1.KeyService/GetKey": [{ body: {}, fields: ["key"] }],
   "identity.v1.KeyService/ListKeys": [
@@ -220,16 +221,15 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
   ],
 };
 
-const methods = publicMethods();
+const methods = publicMethods().filter(({ methodKind }) => methodKind === "unary");
 const transports = [
   ["JSON", overJson],
   ["gRPC", overGrpc],
 ] as const;
 
-test("every RPC that takes anything has a row, and no row is of an RPC that is gone", () => {
-  const taking = methods.filter(({ input }) => input.fields.length > 0);
-  expect(taking.length).toBeGreaterThan(15);
-  expect(Object.keys(rows).sort()).toEqual(taking.map(nameOf).sort());
+/** Rows show that everything wrong is named at once; that nothing wrong does harm, test/hostile shows of every RPC. */
+test("no row is of an RPC that is gone", () => {
+  expect(methods.map(nameOf)).toEqual(expect.arrayContaining(Object.keys(rows)));
 });
 
 async function expectRefused(transport: Transport, method: string, { body, fields }: Row): Promise<void> {
