@@ -15,6 +15,8 @@ export interface RpcRule {
   readonly caller: keyof typeof Caller;
   /** Empty where none is needed. */
   readonly scope: string;
+  /** Whether keys of organizations that have yet to accept terms may call it. */
+  readonly beforeTerms: boolean;
 }
 
 /** The rules of every RPC in the generated code, which `check-protos` compares with the protos. */
@@ -42,15 +44,16 @@ Made from the protos by \`npm run generate\`; a rule is changed there, beside it
 
 **key**: any living key that holds the scope, for the nodes in its reach. **provider**: a key of the root account
 that holds the scope. **service**: another Gatehouse service, by service credential; neither scoped nor charged.
-A scope of — means that a living key is enough.
+A scope of — means that a living key is enough. Where an organization has yet to accept terms that close a scope, its
+keys call only what is **open** before: accepting them, and stopping things.
 `;
 
 function section(service: string, rules: readonly RpcRule[]): string {
   const rows = rules.map(
-    ({ rpc, caller, scope }) =>
-      `| ${rpc} | ${caller.toLowerCase()} | ${scope === "" ? "—" : `\`${scope}\``} |`,
+    ({ rpc, caller, scope, beforeTerms }) =>
+      `| ${rpc} | ${caller.toLowerCase()} | ${scope === "" ? "—" : `\`${scope}\``} | ${beforeTerms ? "open" : ""} |`,
   );
-  return `## ${service}\n\n| RPC | caller | scope |\n|---|---|---|\n${rows.join("\n")}\n`;
+  return `## ${service}\n\n| RPC | caller | scope | before terms |\n|---|---|---|---|\n${rows.join("\n")}\n`;
 }
 
 function fileOf(module: Record<string, unknown>): DescFile {
@@ -62,8 +65,9 @@ function fileOf(module: Record<string, unknown>): DescFile {
 function rulesOf(file: DescFile): RpcRule[] {
   return file.services.flatMap(({ typeName, methods }) =>
     methods.map((method) => {
-      const { caller, scope } = getOption(method, access);
-      return { service: typeName, rpc: method.name, caller: Caller[caller] as keyof typeof Caller, scope };
+      const { caller, scope, beforeTerms } = getOption(method, access);
+      const name = Caller[caller] as keyof typeof Caller;
+      return { service: typeName, rpc: method.name, caller: name, scope, beforeTerms };
     }),
   );
 }

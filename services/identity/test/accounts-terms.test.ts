@@ -63,6 +63,33 @@ describe("terms", () => {
     expect(events.rows).toHaveLength(2);
   });
 
+  it("never close what stops things", async () => {
+    const { id, keyId, master, child } = await organization("Stopping");
+    const role = { roles: ["administrator"] };
+    const made = await master.keys.createKey({ name: "leaked", account: child, ...role }, timely);
+    const lost = await master.keys.createKey({ name: "lost", account: child }, timely);
+    const offer = { email: "a@example.com", ...role, account: child };
+    const { invitation } = await master.members.invite(offer, timely);
+    const { token } = await master.members.invite(offer, timely);
+    const joined = await master.members.acceptInvitation({ token, subject: "someone" }, timely);
+    await system.root.terms.createTerms({ document: "general", version: "1" }, timely);
+    expect(await reasonOf(master.keys.enableKey({ key: keyId }, timely))).toBe("TERMS_REQUIRED");
+
+    const stopped = [
+      await reasonOf(master.keys.disableKey({ key: made.key!.id }, timely)),
+      await reasonOf(master.keys.revokeKey({ key: made.key!.id }, timely)),
+      await reasonOf(master.keys.reportLeak({ secrets: [lost.secret] }, timely)),
+      await reasonOf(master.members.revokeInvitation({ invitation: invitation!.id }, timely)),
+      await reasonOf(master.members.removeMember({ account: child, user: joined.member!.userId }, timely)),
+      await reasonOf(master.accounts.suspendAccount({ account: child, reason: "stolen" }, timely)),
+    ];
+    expect(stopped).toEqual(stopped.map(() => "OK"));
+    expect(await reasonOf(master.accounts.resumeAccount({ account: child }, timely))).toBe("TERMS_REQUIRED");
+    expect(await reasonOf(master.accounts.suspendAccount({ account: id }, timely))).not.toBe(
+      "TERMS_REQUIRED",
+    );
+  });
+
   it("close only what their gates say", async () => {
     const { master } = await organization("Gated");
     await system.root.terms.createTerms(

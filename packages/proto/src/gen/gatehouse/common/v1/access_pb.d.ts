@@ -35,7 +35,7 @@ export declare type Access = Message<"gatehouse.common.v1.Access"> & {
   scope: string;
 
   /**
-   * The RPC is open to keys of organizations that have yet to accept terms.
+   * The RPC is open to keys of organizations that have yet to accept terms: what accepts them, and what stops things.
    *
    * @generated from field: bool before_terms = 3;
    */
