@@ -13,8 +13,13 @@ const CONNECT_TIMEOUT_MS = 5000;
  * in a quarter of an hour. Idle ones are closed by the pool before.
  */
 const SILENCE_MS = STATEMENT_TIMEOUT_MS + 5000;
-/** How long a replica waits while another one migrates. */
-const MIGRATIONS_TIMEOUT_MS = 60_000;
+/** How long a replica waits while another one migrates: tables of millions take minutes. */
+const MIGRATIONS_TIMEOUT_MS = 30 * 60_000;
+/**
+ * How long a migration waits for a table. Everybody else stands in line behind it, so not long; no transaction of ours
+ * is open longer than a statement may take, and a start that gives up is made again.
+ */
+const MIGRATION_LOCK_TIMEOUT_MS = 10_000;
 
 export interface DatabaseOptions {
   /** A Postgres connection URL. */
@@ -30,32 +35,46 @@ export interface DatabaseOptions {
 
 /** Connects, makes the schema and runs what migrations are missing, one process at a time. */
 export async function openDatabase(options: DatabaseOptions): Promise<DataSource> {
-  const dataSource = new DataSource({
+  await migrate(options);
+  const dataSource = dataSourceOf(options, {
+    max: options.poolSize ?? 16,
+    stream: timedSocket,
+    options: [
+      `-c lock_timeout=${LOCK_TIMEOUT_MS}`,
+      `-c idle_in_transaction_session_timeout=${IDLE_IN_TRANSACTION_MS}`,
+      `-c statement_timeout=${STATEMENT_TIMEOUT_MS}`,
+    ],
+  });
+  return dataSource.initialize();
+}
+
+function dataSourceOf(
+  { url, schema, entities, migrations }: DatabaseOptions,
+  { options, ...pool }: { max: number; options: readonly string[]; stream?: () => Socket },
+): DataSource {
+  return new DataSource({
     type: "postgres",
-    url: options.url,
-    schema: options.schema,
-    entities: options.entities,
-    migrations: options.migrations,
+    url,
+    schema,
+    entities,
+    migrations,
     migrationsTransactionMode: "each",
     extra: {
-      max: options.poolSize ?? 16,
+      ...pool,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
-      stream: timedSocket,
-      options: [
-        `-c search_path=${options.schema},public`,
-        `-c lock_timeout=${LOCK_TIMEOUT_MS}`,
-        `-c idle_in_transaction_session_timeout=${IDLE_IN_TRANSACTION_MS}`,
-        `-c statement_timeout=${STATEMENT_TIMEOUT_MS}`,
-        "-c timezone=UTC",
-      ].join(" "),
+      options: [`-c search_path=${schema},public`, "-c timezone=UTC", ...options].join(" "),
     },
   });
-  await migrate(options, dataSource);
-  return dataSource;
 }
 
 // Replicas start together: the session-level lock makes the second wait for the first's migrations.
-async function migrate({ url, schema }: DatabaseOptions, dataSource: DataSource): Promise<void> {
+async function migrate(options: DatabaseOptions): Promise<void> {
+  const { url, schema } = options;
+  // A statement may take as long as its table is large.
+  const migrating = dataSourceOf(options, {
+    max: 1,
+    options: [`-c lock_timeout=${MIGRATION_LOCK_TIMEOUT_MS}`, "-c statement_timeout=0"],
+  });
   const client = new pg.Client({
     connectionString: url,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
@@ -67,12 +86,10 @@ async function migrate({ url, schema }: DatabaseOptions, dataSource: DataSource)
   try {
     await client.query("SELECT pg_advisory_lock(hashtextextended($1, 0))", [`migrate:${schema}`]);
     await client.query(`CREATE SCHEMA IF NOT EXISTS ${pg.escapeIdentifier(schema)}`);
-    await dataSource.initialize();
-    await dataSource.runMigrations();
-  } catch (error) {
-    if (dataSource.isInitialized) await dataSource.destroy();
-    throw error;
+    await migrating.initialize();
+    await migrating.runMigrations();
   } finally {
+    if (migrating.isInitialized) await migrating.destroy();
     await client.end();
   }
 }
