@@ -36,7 +36,8 @@ describe("every RPC says who may call it", async () => {
     expect(offences(rules)).toEqual([]);
   });
 
-  const rule: RpcRule = { service: "s.v1.S", rpc: "Do", caller: "KEY", scope: "gatehouse.keys.create" };
+  const access = { caller: "KEY", scope: "gatehouse.keys.create", beforeTerms: false } as const;
+  const rule: RpcRule = { service: "s.v1.S", rpc: "Do", ...access };
   test.each<RpcRule>([
     { ...rule, caller: "UNSPECIFIED" },
     { ...rule, scope: "" },
