@@ -29,6 +29,7 @@ import type { Plan } from "./domain/definitions/definition.ts";
 import { DEFAULT_PLAN } from "./domain/definitions/plan.ts";
 import type { Domain } from "./domain/domain.ts";
 import { SeenKeys } from "./domain/keys/activity.ts";
+import { FairShare } from "./domain/rules/fair-share.ts";
 import type { Store } from "./domain/store.ts";
 import { ImportedKeys } from "./imported-keys.ts";
 import { startLoops } from "./loops.ts";
@@ -125,6 +126,7 @@ export async function createIdentity(
       format,
       sealer,
       holdings,
+      shares: new FairShare(),
       insecureWebhooks: config.insecureWebhooks,
       nowMs,
     };

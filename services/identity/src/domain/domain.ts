@@ -1,5 +1,6 @@
 import type { KeyFormat, Sealer } from "@gatehouse/keys";
 import type { Holdings } from "./accounts/holdings.ts";
+import type { FairShare } from "./rules/fair-share.ts";
 import type { Store } from "./store.ts";
 
 /** What every rule works with. */
@@ -10,6 +11,8 @@ export interface Domain {
   readonly sealer: Sealer;
   /** What metering holds for accounts. */
   readonly holdings: Holdings;
+  /** Of the changes that may be under way. */
+  readonly shares: FairShare;
   /** Webhooks may be at `http` addresses; for development and tests. */
   readonly insecureWebhooks: boolean;
   readonly nowMs: () => number;

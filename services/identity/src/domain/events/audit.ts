@@ -4,6 +4,7 @@ import { Failure, type Reason } from "@gatehouse/service/failure";
 import type { Account } from "../accounts/account.ts";
 import type { Domain } from "../domain.ts";
 import type { Key } from "../keys/key.ts";
+import { refusedTarget } from "./refused-target.ts";
 
 /** Who did, or tried to do, what to what. Never holds a secret, nor a hash of one. */
 export interface AuditEvent {
@@ -14,7 +15,7 @@ export interface AuditEvent {
   readonly actorAccountId: string;
   /** The scope that the attempt takes, such as `gatehouse.keys.create`. */
   readonly action: string;
-  /** The id of what was changed; for a refused attempt, what the caller named. */
+  /** The id of what was changed; for a refused attempt, what the caller named, if it has the shape of a name. */
   readonly target: string;
   /** `OK`, or the reason of the refusal. */
   readonly outcome: string;
@@ -45,10 +46,13 @@ export function done(
   return { ...eventOf(attempt, at), outcome: "OK", target, accountPath: account.path, before, after };
 }
 
-/** Runs an attempt; where it is refused, the refusal is on record before the caller hears of it. */
+/**
+ * Runs an attempt, as one of its organization's share; where it is refused, the refusal is on record before the caller
+ * hears of it.
+ */
 export async function audited<T>(domain: Domain, attempt: Attempt, run: () => Promise<T>): Promise<T> {
   try {
-    return await run();
+    return await domain.shares.run(organizationOf(attempt), run);
   } catch (error) {
     if (error instanceof Failure && isRefusal(error)) await recordRefusal(domain, attempt, error);
     throw error;
@@ -60,7 +64,8 @@ export async function recordRefusal(domain: Domain, attempt: Attempt, refusal: F
   const event = eventOf(attempt, new Date(domain.nowMs()));
   const { actor, account } = attempt;
   const accountPath = actor?.view.chain.map(({ id }) => id).reverse() ?? account?.path ?? [];
-  const refused = { ...event, accountPath, outcome: refusal.reason, before: null, after: null };
+  const target = refusedTarget(event.target, actor);
+  const refused = { ...event, target, accountPath, outcome: refusal.reason, before: null, after: null };
   await domain.store.recordRefusal(refused).catch(() => {});
 }
 
@@ -98,6 +103,12 @@ export function auditedKey(key: Key): unknown {
     signing: signing && { algorithm: signing.algorithm, strictReplay: signing.strictReplay },
     graceEndsAt: retiringHashes.map(({ untilMs }) => new Date(untilMs)),
   };
+}
+
+/** The organization that the actor is of, or that it concerns; the provider counts as one. */
+function organizationOf({ actor, account }: Attempt): string {
+  const path = actor === undefined ? account?.path : actor.view.chain.map(({ id }) => id).reverse();
+  return path?.[1] ?? "";
 }
 
 function eventOf({ actor, action, target }: Attempt, at: Date) {
