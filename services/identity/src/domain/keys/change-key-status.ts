@@ -6,6 +6,7 @@ import { Fields } from "../fields.ts";
 import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
 import { findKey } from "../rules/find-in-reach.ts";
 import { keysGate, requireRoomForKey } from "../rules/plan-rule.ts";
+import { keepingManager, managerGates } from "../rules/provider-manager-rule.ts";
 import type { Change } from "../store.ts";
 import { type Key, type KeyInTree, withoutEnded } from "./key.ts";
 import { requireMayManage, requireNotFinal } from "./manage-key-rule.ts";
@@ -50,20 +51,21 @@ function changeStatus(
   return audited(domain, attempt, async () => {
     requireManager(actor);
     const target = await findKey(domain.store, actor, keyId);
+    const { accountId } = target.key;
     requireMayManage(actor, target.key);
     if (status !== "ENABLED") requireNotStoodOn(actor, target.key);
     const { value, freshness } = await domain.store.change(async (change) => {
       const [own, ...above] = gatesOf(target);
       await change.gate({
         reliedOn: [...reliedOnBy(actor), ...above],
-        changed: [own!, ...(status === "ENABLED" ? [keysGate(target.key.accountId)] : [])],
+        changed: [own!, ...(status === "ENABLED" ? [keysGate(accountId)] : managerGates(target.chain[0]))],
       });
       await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
       const before = (await change.keys.find(keyId))!;
       const at = new Date(domain.nowMs());
       if (before.key.status === status) return showKey(change, before, at.getTime());
       requireNotFinal(before.key);
-      await apply(change, before, status, at);
+      await keepingManager(change, before.chain[0], at.getTime(), () => apply(change, before, status, at));
       const after = (await change.keys.find(keyId))!;
       const account = before.chain[0];
       const audit = { target: keyId, account, before: auditedKey(before.key), after: auditedKey(after.key) };

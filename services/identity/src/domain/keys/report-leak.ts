@@ -1,11 +1,11 @@
-import { isInSubtree, type Principal, providerRulesOf, secretMatches, stateOf } from "@gatehouse/access";
+import { isInSubtree, type Principal, providerRulesOf, secretMatches } from "@gatehouse/access";
 import { redact } from "@gatehouse/keys";
 import type { Chain, LeakPolicy } from "../accounts/account.ts";
 import type { Domain } from "../domain.ts";
 import { type Attempt, audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { gatesOf, reliedOnBy, stillAlive } from "../rules/actor.ts";
-import { keysGate } from "../rules/plan-rule.ts";
+import { isOnlyManager, managerGates } from "../rules/provider-manager-rule.ts";
 import type { Change } from "../store.ts";
 import { type FoundCredential, foundCredentials } from "./found-credentials.ts";
 import type { KeyInTree } from "./key.ts";
@@ -25,8 +25,6 @@ export interface LeakReport {
 const MAX_SECRETS = 100;
 const MAX_SECRET = 1000;
 const MAX_SOURCE = 500;
-/** Of the provider's master keys, looked through for one that is left. */
-const MAX_MASTERS = 100;
 /** Where no account of the key's chain says otherwise: it can be undone, and stops the thief. */
 const DEFAULT_POLICY: LeakPolicy = "DISABLE";
 
@@ -51,7 +49,7 @@ export function reportLeak(
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
         reliedOn: [...reliedOnBy(actor), ...[...known.values()].flatMap(gatesOf)],
-        changed: [...known.keys(), ...[...known.values()].filter(isOfProvider).map(lastMasterGate)],
+        changed: [...known.keys(), ...[...known.values()].flatMap(({ chain }) => managerGates(chain[0]))],
       });
       await stillAlive(domain, change, actor);
       const leaked = new Map<string, KeyInTree>();
@@ -104,31 +102,11 @@ async function keysOf(
   return known;
 }
 
-function isOfProvider({ key, chain }: KeyInTree): boolean {
-  return key.kind === "MASTER" && chain[0].parentId === undefined;
-}
-
-/** Of two reports at once, each must not take the other's key for the one that is left. */
-function lastMasterGate({ key }: KeyInTree): string {
-  return keysGate(key.accountId);
-}
-
-/**
- * What is to be done about the key. Without a master key of its own the provider could undo nothing any more: so of
- * the last one it is told, and no more.
- */
+/** What is to be done about the key. Of the provider's only manager it is told, and no more. */
 async function policyFor(change: Change, view: KeyInTree, nowMs: number): Promise<LeakPolicy> {
   const policy = policyOf(view.chain);
-  if (policy === "NOTIFY" || !isOfProvider(view)) return policy;
-  const masters = { accountId: view.key.accountId, status: "ENABLED", kind: "MASTER", labels: {} } as const;
-  const living = await change.keys.list(
-    { ...masters, unusedSince: undefined },
-    { after: "", limit: MAX_MASTERS },
-  );
-  const others = living.filter(
-    ({ key }) => key.id !== view.key.id && stateOf({ ...view, key }, nowMs) === "VALID",
-  );
-  return others.length === 0 ? "NOTIFY" : policy;
+  if (policy === "NOTIFY" || !(await isOnlyManager(change, view, nowMs))) return policy;
+  return "NOTIFY";
 }
 
 /** What the nearest account says that says anything. */

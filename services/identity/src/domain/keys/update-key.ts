@@ -8,6 +8,7 @@ import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/ac
 import { findKey } from "../rules/find-in-reach.ts";
 import { requireRoles } from "../rules/grant-rule.ts";
 import { type NewlyOfKey, requireFeatures } from "../rules/plan-feature-rule.ts";
+import { keepingManager, managerGates } from "../rules/provider-manager-rule.ts";
 import type { Change } from "../store.ts";
 import type { ChangedKey } from "./change-key-status.ts";
 import { type Key, type KeyInTree, withoutEnded } from "./key.ts";
@@ -53,7 +54,10 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
     requireMayManage(actor, target.key);
     const { value, freshness } = await domain.store.change(async (change) => {
       const [own, ...above] = gatesOf(target);
-      await change.gate({ reliedOn: [...reliedOnBy(actor), ...above], changed: [own!] });
+      await change.gate({
+        reliedOn: [...reliedOnBy(actor), ...above],
+        changed: [own!, ...managerGates(target.chain[0])],
+      });
       const caller = await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
       const before = (await change.keys.find(keyId))!;
       requireNotFinal(before.key);
@@ -70,7 +74,7 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
       await requireFeatures(change, before.chain, newly(before.key, wish));
       const after = { ...before, key: { ...withoutEnded(wish, at.getTime()), updatedAt: at } };
       requireMayWiden(caller, before, after);
-      await change.keys.update(after.key);
+      await keepingManager(change, before.chain[0], at.getTime(), () => change.keys.update(after.key));
       const shownBefore = auditedKey(before.key);
       const audit = { target: keyId, account: before.chain[0], before: shownBefore };
       await change.audit(done(attempt, at, { ...audit, after: auditedKey(after.key) }));
