@@ -24,10 +24,10 @@ afterAll(async () => {
 
 const listed = (key: TestKey, account: string) =>
   metering.limits(key).listLimits({ node: { case: "account", value: account } }, { timeoutMs });
-const setRate = (meter: string) =>
+const setRate = (meter: string, account = team.id) =>
   metering.limits(master).setLimit(
     {
-      node: { case: "account", value: team.id },
+      node: { case: "account", value: account },
       meter,
       allowance: { case: "rate", value: { units: 5n, interval: { seconds: 1n, nanos: 0 } } },
     },
@@ -47,6 +47,19 @@ test("an account is found by every slug that it has or had", async () => {
   for (const path of ["acme/acme", "squad", "team/squad", "acme-global/nobody"]) {
     await expect(listed(root, path)).rejects.toMatchObject({ code: "NOT_FOUND" });
   }
+});
+
+test("an organization's slugs, former ones too, mean it before any below it that has the same", async () => {
+  identity.change({ ...organization, slug: "acme-global", formerSlugs: ["acme"] });
+  const namesake = identity.account(organization, "acme");
+  identity.change({ ...namesake, formerSlugs: ["acme-global"] });
+  await metering.follower.prove();
+  // A master key sets no limits of its own account: told so, it was understood to name that.
+  for (const account of ["acme", "acme-global"]) {
+    await expect(setRate("requests", account)).rejects.toMatchObject({ reason: "OWN_CEILING" });
+  }
+  await expect(listed(root, "acme/acme")).resolves.toMatchObject({ limits: [] });
+  identity.change({ ...namesake, slug: "namesake", formerSlugs: [] });
 });
 
 test("a key holds what a role of its account says now", async () => {

@@ -16,10 +16,10 @@ export function findTarget(
   if (kind === "SUB") return "none";
   const own = entry.accounts[0]!;
   if (account === own.id) return entry.accounts;
-  if (kind === "ACCOUNT") {
-    return account === own.slug || own.formerSlugs.includes(account) ? entry.accounts : "none";
-  }
-  // Its own slug, too: below an organization or the provider there may be an account that has it and comes first.
+  const first = entry.accounts.at(-2) ?? own;
+  // An organization's slugs are its own throughout it: where one below has the same, that is not what it names.
+  if (hasSlug(own, account) && (own === first || !hasSlug(first, account))) return entry.accounts;
+  if (kind === "ACCOUNT") return "none";
   const organizationId = organizationOf(entry);
   const found = cache.target(organizationId, account);
   if (found !== undefined) return reaches(entry.view, found.accounts) ? found.accounts : "none";
@@ -29,4 +29,8 @@ export function findTarget(
 /** Where the names that a key says are looked up: its organization, or "" for the provider's. */
 export function organizationOf(entry: KeyEntry): string {
   return entry.accounts[0]!.organizationId ?? "";
+}
+
+function hasSlug({ slug, formerSlugs }: AccountEntry, name: string): boolean {
+  return name === slug || formerSlugs.includes(name);
 }

@@ -185,8 +185,14 @@ export class IdentityCache implements Replica<NodeChange> {
     { position, accountId, accounts }: ResolvedTarget,
   ): boolean {
     const chain = accountId === undefined ? [] : chainOf(accountId, accounts);
-    const about = [targetKey(organizationId, name), ...chain.map(({ id }) => id)];
-    if (!this.#believes(position, about)) return false;
+    // What a name means never changes: a slug is never freed, and nobody else's name is taken.
+    if (
+      !this.#believes(
+        position,
+        chain.map(({ id }) => id),
+      )
+    )
+      return false;
     if (accountId === undefined) {
       // True only until the next account changes: no change says which name it gives a meaning to.
       if (position.revision < this.#accountsChangedAt) {
@@ -257,16 +263,6 @@ export class IdentityCache implements Replica<NodeChange> {
     // It may be the one that a name was found not to mean.
     this.#unknown.clear();
     this.#accounts.get(account.id)?.update(account, revision);
-    for (const slug of [account.slug, ...account.formerSlugs]) this.#applyName(account, slug, revision);
-  }
-
-  // Within an organization its own slug also names a subaccount that takes it, which then comes first; and so does the
-  // provider's name an organization.
-  #applyName({ id, organizationId }: AccountNode, slug: string, revision: number): void {
-    const name = targetKey(id === organizationId ? "" : (organizationId ?? ""), slug);
-    this.#ring.record(name, revision);
-    const known = this.#targets.peek(name);
-    if (known !== undefined && known.accounts[0]!.id !== id) this.#targets.delete(name);
   }
 
   #believes(position: Position, about: readonly string[]): boolean {

@@ -47,13 +47,13 @@ export class FakeIdentity {
     return { ...this.resolveKeys(found.map(([, id]) => id)), keyIds: new Map(found) };
   }
 
-  /** Ids, and slugs in the organization, of a subaccount before the organization itself. */
+  /** Ids, and slugs in the organization, of the organization itself before a subaccount. */
   resolveTarget(organizationId: string, name: string): ResolvedTarget {
     const named = [...this.accounts.values()].filter(
       ({ id, slug, formerSlugs, organizationId: of }) =>
         id === name || (of === organizationId && [slug, ...formerSlugs].includes(name)),
     );
-    const accountId = (named.find(({ id }) => id !== organizationId) ?? named[0])?.id;
+    const accountId = (named.find(({ id }) => id === organizationId) ?? named[0])?.id;
     return { position: this.position, accountId, accounts: new Map(this.accounts) };
   }
 

@@ -109,13 +109,20 @@ describe("the account that a call names", () => {
     expect(await authz.code({ ...own, account: "crew" })).toBe("TARGET_NOT_FOUND");
   });
 
-  it("is the subaccount that takes the organization's slug, from then on", async () => {
+  it("is the organization by each of its slugs, whoever below has the same", async () => {
     const authz = tree();
-    const { presented } = authz.key("acc_org", { kind: "MASTER" });
-    const named = async () => (await authz.verify({ presented, account: "acme" })).target?.[0]?.id;
-    expect(await named()).toBe("acc_org");
-    authz.account("acc_acme", { parentId: "acc_org", slug: "acme" });
-    expect(await named()).toBe("acc_acme");
+    authz.account("acc_org", { slug: "acme-global", formerSlugs: ["acme"] });
+    authz.account("acc_former", { parentId: "acc_org", slug: "acme" });
+    authz.account("acc_current", { parentId: "acc_org", slug: "squad", formerSlugs: ["acme-global"] });
+    for (const account of ["acme", "acme-global"]) {
+      for (const kind of ["MASTER", "ACCOUNT"] as const) {
+        const { presented } = authz.key("acc_org", { kind });
+        expect((await authz.verify({ presented, account })).target?.[0]?.id).toBe("acc_org");
+        const below = account === "acme" ? "acc_former" : "acc_current";
+        const own = { presented: authz.key(below, { kind }).presented, account };
+        expect(await authz.code(own)).toBe("TARGET_NOT_FOUND");
+      }
+    }
   });
 
   it("is out of reach of a key whose own account is isolated", async () => {

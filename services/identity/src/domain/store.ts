@@ -97,7 +97,10 @@ export interface AccountWrites extends AccountReads {
   insert(account: Account): Promise<void>;
   /** Writes what changed, and of a slug all but the reservation. */
   update(before: Account, after: Account): Promise<void>;
-  /** Throws Failure SLUG_TAKEN, also where another account had it before. */
+  /**
+   * Throws Failure SLUG_TAKEN: also where another account had it before, where it is of the account that the space is
+   * below, and where it is of one below the account. The gates of both are held, so no two find it free.
+   */
   reserveSlug(space: string, slug: string, accountId: string): Promise<void>;
   /** Accounts below an organization, closed ones and what is below them not counted. */
   countBelow(organizationId: string): Promise<number>;

@@ -29,21 +29,22 @@ export class AccountReader implements AccountReads {
     return chainOf(rows);
   }
 
-  // Ids have an underscore and slugs have none, so no name is both. Coalesce stops at the first that is found.
+  // Ids have an underscore and slugs have none, so no name is both. Coalesce stops at the first that is found: what is
+  // above comes first, so that nobody below takes its name.
   async resolve(names: readonly AccountName[]): Promise<(string | undefined)[]> {
     const rows = await this.manager.query<{ id: string | null }[]>(
       `SELECT coalesce(
          (SELECT id FROM account WHERE id = asked),
          CASE WHEN organization IS NOT NULL THEN coalesce(
-           (SELECT account_id FROM account_slug WHERE slug_space = organization AND slug = asked),
-           (SELECT account_id FROM account_slug WHERE account_id = organization AND slug = asked)
+           (SELECT account_id FROM account_slug WHERE account_id = organization AND slug = asked),
+           (SELECT account_id FROM account_slug WHERE slug_space = organization AND slug = asked)
          ) ELSE coalesce(
+           (SELECT root.id WHERE root.slug = asked),
            (SELECT o.account_id FROM account_slug o WHERE o.slug_space = root.id AND o.slug = asked),
            (SELECT s.account_id FROM account_slug o
             JOIN account_slug s ON s.slug_space = o.account_id AND s.slug = split_part(asked, '/', 2)
             WHERE o.slug_space = root.id AND o.slug = split_part(asked, '/', 1)
-              AND asked = o.slug || '/' || s.slug),
-           (SELECT root.id WHERE root.slug = asked)
+              AND asked = o.slug || '/' || s.slug)
          ) END) AS id
        FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS named(asked, organization, n)
        LEFT JOIN account root ON root.parent_id IS NULL

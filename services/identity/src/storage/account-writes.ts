@@ -24,6 +24,12 @@ export class AccountWriter extends AccountReader implements AccountWrites {
   }
 
   async reserveSlug(space: string, slug: string, accountId: string): Promise<void> {
+    const [row] = await this.manager.query<[{ taken: boolean }]>(
+      `SELECT EXISTS (SELECT FROM account_slug WHERE account_id = $1 AND slug = $2)
+           OR EXISTS (SELECT FROM account_slug WHERE slug_space = $3 AND slug = $2) AS taken`,
+      [space, slug, accountId],
+    );
+    if (row.taken) throw slugTaken();
     try {
       await this.manager.query(
         "INSERT INTO account_slug (slug_space, slug, account_id) VALUES ($1, $2, $3)",
@@ -31,7 +37,7 @@ export class AccountWriter extends AccountReader implements AccountWrites {
       );
     } catch (error) {
       if (violatedUnique(error) !== "account_slug_pkey") throw error;
-      throw alreadyExists("SLUG_TAKEN", "the slug is taken");
+      throw slugTaken();
     }
   }
 
@@ -58,9 +64,14 @@ export class AccountWriter extends AccountReader implements AccountWrites {
        FROM generate_series(1, $3::int) AS n,
             LATERAL (SELECT CASE n WHEN 1 THEN $2 ELSE $2 || '-' || n END COLLATE "C" AS slug) AS candidate
        WHERE NOT EXISTS (SELECT FROM account_slug a WHERE a.slug_space = $1 AND a.slug = candidate.slug)
+         AND NOT EXISTS (SELECT FROM account_slug a WHERE a.account_id = $1 AND a.slug = candidate.slug)
        ORDER BY n LIMIT 1`,
       [space, base, attempts],
     );
     return row?.slug;
   }
+}
+
+function slugTaken() {
+  return alreadyExists("SLUG_TAKEN", "the slug is taken");
 }

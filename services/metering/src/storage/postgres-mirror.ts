@@ -66,16 +66,16 @@ function condition(name: AccountName): { where: string; parameters: string[] } {
     case "id":
       return { where: "a.id = $1", parameters: [name.id] };
     case "slug":
-      // false sorts first: a subaccount before the organization that has the same slug.
+      // false sorts first: the organization before a subaccount that has the same slug, as in identity.
       return {
-        where: "a.names @> ARRAY[$1] ORDER BY a.id = a.organization_id",
+        where: "a.names @> ARRAY[$1] ORDER BY a.id <> a.organization_id",
         parameters: [nameIn(name.organizationId, name.slug)],
       };
     case "path":
       if (name.subaccount === undefined) {
-        // Nothing but the root has no parent; an organization may have its slug, and comes first, as in identity.
+        // Nothing but the root has no parent: it comes before an organization that has its slug, as in identity.
         return {
-          where: "a.names @> ARRAY[$1] ORDER BY a.parent_id IS NULL",
+          where: "a.names @> ARRAY[$1] ORDER BY a.parent_id IS NOT NULL",
           parameters: [nameIn("", name.organization)],
         };
       }

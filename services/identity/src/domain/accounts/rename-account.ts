@@ -60,7 +60,8 @@ async function takeSlug(change: Change, target: Chain, account: Account, slug: s
   const formerSlugs = [...had.filter((former) => former !== slug), left];
   requireAtMost(1 + formerSlugs.length, MAX_SLUGS, account, "slugs, former ones included");
   if (!had.includes(slug)) {
-    // Where accounts are made too: one that is given a free slug of its own must find it free still.
+    // Where accounts are made too: one that is given a free slug of its own must find it free still. Whoever takes a
+    // slug below an organization relies on that, so while the organization itself is renamed nobody does.
     const parent = target[1]!;
     await change.gate({ reliedOn: [], changed: [accountsGate(parent)] });
     await change.accounts.reserveSlug(slugSpaceBelow(parent), slug, account.id);

@@ -123,7 +123,7 @@ export enum ErrorReason {
   NOT_FOUND = 14,
 
   /**
-   * ALREADY_EXISTS: the slug is taken, or reserved by an account that had it.
+   * ALREADY_EXISTS: the slug is taken, or reserved by an account that had it; or it is the organization's own.
    *
    * @generated from enum value: ERROR_REASON_SLUG_TAKEN = 15;
    */

@@ -43,7 +43,7 @@ export declare type Account = Message<"gatehouse.identity.v1.Account"> & {
   organizationId: string;
 
   /**
-   * Kebab-case, unique in the organization (organizations among themselves).
+   * Kebab-case, unique in the organization, whose own it is not (organizations among themselves and the provider).
    *
    * @generated from field: string slug = 4;
    */
