@@ -55,7 +55,8 @@ export declare type AuditEvent = Message<"gatehouse.identity.v1.AuditEvent"> & {
   action: string;
 
   /**
-   * The id of what was changed; for a refused attempt, what the caller named.
+   * The id of what was changed; for a refused attempt, what the caller named: empty where that has not the shape of an
+   * id or a name, for it may be a secret.
    *
    * @generated from field: string target = 6;
    */
