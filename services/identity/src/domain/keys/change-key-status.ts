@@ -5,6 +5,7 @@ import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
 import { findKey } from "../rules/find-in-reach.ts";
+import { requireCovered } from "../rules/grant-rule.ts";
 import { keysGate, requireRoomForKey } from "../rules/plan-rule.ts";
 import { keepingManager, managerGates } from "../rules/provider-manager-rule.ts";
 import type { Change } from "../store.ts";
@@ -60,11 +61,13 @@ function changeStatus(
         reliedOn: [...reliedOnBy(actor), ...above],
         changed: [own!, ...(status === "ENABLED" ? [keysGate(accountId)] : managerGates(target.chain[0]))],
       });
-      await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
+      const caller = await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
       const before = (await change.keys.find(keyId))!;
       const at = new Date(domain.nowMs());
       if (before.key.status === status) return showKey(change, before, at.getTime());
       requireNotFinal(before.key);
+      // It gives the key its power back: who could not have made the key may not.
+      if (status === "ENABLED") requireCovered(caller, before);
       await keepingManager(change, before.chain[0], at.getTime(), () => apply(change, before, status, at));
       const after = (await change.keys.find(keyId))!;
       const account = before.chain[0];

@@ -1,0 +1,34 @@
+import { KeyStatus } from "@gatehouse/proto/identity";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
+
+let system: System;
+let acme: Caller;
+let names = 0;
+
+beforeAll(async () => {
+  system = await startSystem();
+  acme = system.as((await system.root.accounts.createAccount({ name: "Acme" }, timely)).secret);
+});
+afterAll(() => system?.stop());
+
+async function newKey(rest: object, by = acme) {
+  const { key, secret } = await by.keys.createKey({ name: `key ${names++}`, ...rest }, timely);
+  return { id: key!.id, as: system.as(secret) };
+}
+
+describe("enabling a key", () => {
+  it("takes what making it would take: disabling it was no favour to undo", async () => {
+    const administrator = await newKey({ roles: ["administrator"] });
+    const worker = await newKey({ scopes: ["orders.**"] });
+    const weak = (await newKey({ scopes: ["gatehouse.keys.enable", "gatehouse.keys.disable"] })).as;
+    for (const { id } of [administrator, worker]) await weak.keys.disableKey({ key: id }, timely);
+    expect(await reasonOf(weak.keys.enableKey({ key: administrator.id }, timely))).toBe(
+      "GRANT_EXCEEDS_HOLDER",
+    );
+    expect(await reasonOf(administrator.as.keys.listKeys({}, timely))).toBe("KEY_DISABLED");
+    const { key } = await weak.keys.enableKey({ key: worker.id }, timely);
+    expect(key!.status).toBe(KeyStatus.ENABLED);
+    expect(await reasonOf(acme.keys.enableKey({ key: administrator.id }, timely))).toBe("OK");
+  });
+});
