@@ -1,4 +1,4 @@
-import { KeyStatus } from "@gatehouse/proto/identity";
+import { KeyStatus, SigningAlgorithm } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 
@@ -30,5 +30,25 @@ describe("enabling a key", () => {
     const { key } = await weak.keys.enableKey({ key: worker.id }, timely);
     expect(key!.status).toBe(KeyStatus.ENABLED);
     expect(await reasonOf(acme.keys.enableKey({ key: administrator.id }, timely))).toBe("OK");
+  });
+});
+
+describe("lifting what watches over a key", () => {
+  it("takes its cover; laying it on, or closer, takes none", async () => {
+    const signing = { algorithm: SigningAlgorithm.HMAC_SHA256, strictReplay: true };
+    const { id: key } = await newKey({ roles: ["administrator"], signing, requireHeartbeat: true });
+    const weak = (await newKey({ scopes: ["gatehouse.keys.update"] })).as;
+    const strict = { key, strictReplay: true, requireHeartbeat: true, heartbeatTimeout: { seconds: 9n } };
+    expect(await reasonOf(weak.keys.updateKey(strict, timely))).toBe("OK");
+    const lifted = [
+      { updateMask: { paths: ["strict_replay"] } },
+      { updateMask: { paths: ["require_heartbeat"] } },
+      { heartbeatTimeout: { seconds: 10n } },
+    ];
+    for (const lift of lifted) {
+      expect(await reasonOf(weak.keys.updateKey({ key, ...lift }, timely))).toBe("GRANT_EXCEEDS_HOLDER");
+      expect(await reasonOf(acme.keys.updateKey({ key, ...lift }, timely))).toBe("OK");
+      expect(await reasonOf(weak.keys.updateKey(strict, timely))).toBe("OK");
+    }
   });
 });

@@ -5,9 +5,9 @@ import { CONTROL_PLANE, requireCovered } from "../rules/grant-rule.ts";
 import type { Key, KeyInTree } from "./key.ts";
 
 /**
- * Throws Failure GRANT_EXCEEDS_HOLDER where an update lets a key do anything to Gatehouse, or do it from anywhere or
- * at any time, that it could not before, and it then holds control-plane scopes that the caller does not. Who only
- * takes away needs none of them.
+ * Throws Failure GRANT_EXCEEDS_HOLDER where an update lets a key do anything to Gatehouse, or do it from anywhere, at
+ * any time, unnoticed or again, that it could not before, and it then holds control-plane scopes that the caller does
+ * not. Who only takes away needs none of them.
  */
 export function requireMayWiden(caller: Principal, before: KeyInTree, after: KeyInTree): void {
   if (widens(before, after)) requireCovered(caller, after);
@@ -19,8 +19,15 @@ function widens(before: KeyInTree, after: KeyInTree): boolean {
     !isWithinAddresses(before.key, after.key) ||
     !before.key.deniedIntegrations.every((name) => after.key.deniedIntegrations.includes(name)) ||
     (after.key.notBeforeMs ?? 0) < (before.key.notBeforeMs ?? 0) ||
-    (after.key.expiresAtMs ?? Number.POSITIVE_INFINITY) > (before.key.expiresAtMs ?? Number.POSITIVE_INFINITY)
+    isLonger(before.key.expiresAtMs, after.key.expiresAtMs) ||
+    isLonger(before.key.heartbeatTimeoutMs, after.key.heartbeatTimeoutMs) ||
+    (before.key.signing?.strictReplay === true && after.key.signing?.strictReplay !== true)
   );
+}
+
+/** Times without a value are endless. */
+function isLonger(before = Number.POSITIVE_INFINITY, after = Number.POSITIVE_INFINITY): boolean {
+  return after > before;
 }
 
 // Whether a list covers another is answered cautiously: of a list and itself it is not asked.
