@@ -1,5 +1,5 @@
 import { parseEncryptionKey, Sealer } from "@gatehouse/keys";
-import { LeakPolicy } from "@gatehouse/proto/identity";
+import { KeyKind, LeakPolicy } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_PLAN } from "../src/index.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
@@ -182,10 +182,16 @@ describe("a scope ceiling", () => {
 });
 
 describe("settings", () => {
-  it("of leaks are the account's own or those above it, and can be left to those above again", async () => {
+  it("of leaks are for master keys to set, and can be left to those above again", async () => {
     const { master } = await organization("Leaky");
     const child = await subaccount(master, { name: "child" });
-    const revoke = await child.own.accounts.updateSettings({ leakPolicy: LeakPolicy.REVOKE }, timely);
+    const set = (caller: Caller, leakPolicy: LeakPolicy) =>
+      caller.accounts.updateSettings({ account: child.id, leakPolicy }, timely);
+    const key = { account: child.id, name: "own master", kind: KeyKind.MASTER, roles: ["administrator"] };
+    const own = system.as((await master.keys.createKey(key, timely)).secret);
+    await set(own, LeakPolicy.DISABLE);
+    expect(await reasonOf(set(child.own, LeakPolicy.NOTIFY))).toBe("KEY_KIND_DENIED");
+    const revoke = await set(master, LeakPolicy.REVOKE);
     expect(revoke.account!.settings).toMatchObject({ leakPolicy: LeakPolicy.REVOKE, isolated: false });
     const request = { account: "child", updateMask: { paths: ["leak_policy"] } };
     const unsaid = await master.accounts.updateSettings(request, timely);

@@ -57,18 +57,32 @@ describe("a leaked key", () => {
     expect(await eventsOf(id)).toHaveLength(2);
   });
 
-  it("is dealt with as the nearest account above it says", async () => {
-    await policy(acmeId, "REVOKE");
-    const [own, below] = [await newKey(), await newKey(acme, { account: teamId })];
-    await policy(teamId, "NOTIFY");
-    const { reports } = await report(partner, own.secret, below.secret);
-    expect(reports.map(({ action }) => action)).toEqual([LeakAction.REVOKED, LeakAction.NOTIFIED]);
-    expect(await statusOf(own.id)).toBe(KeyStatus.REVOKED);
-    expect(await statusOf(below.id)).toBe(KeyStatus.ENABLED);
-    expect(await eventsOf(below.id)).toMatchObject([{ after: { leak: { policy: "NOTIFY" } } }]);
-    await policy(teamId, null);
-    expect((await report(partner, below.secret)).reports).toMatchObject([{ action: LeakAction.REVOKED }]);
+  it("is dealt with as the strictest of its accounts says", async () => {
+    const { DISABLED, REVOKED, NOTIFIED } = LeakAction;
+    const become = {
+      [DISABLED]: KeyStatus.DISABLED,
+      [REVOKED]: KeyStatus.REVOKED,
+      [NOTIFIED]: KeyStatus.ENABLED,
+    };
+    for (const [root, organization, team, action] of [
+      [null, "NOTIFY", null, NOTIFIED],
+      [null, "NOTIFY", "DISABLE", DISABLED],
+      [null, "DISABLE", "NOTIFY", DISABLED],
+      [null, "DISABLE", "REVOKE", REVOKED],
+      [null, "REVOKE", "NOTIFY", REVOKED],
+      ["REVOKE", "NOTIFY", "DISABLE", REVOKED],
+      ["NOTIFY", null, null, NOTIFIED],
+    ] as const) {
+      await system.sql.query("UPDATE account SET leak_policy = $1 WHERE parent_id IS NULL", [root]);
+      await policy(acmeId, organization);
+      await policy(teamId, team);
+      const { id, secret } = await newKey(acme, { account: teamId });
+      expect((await report(partner, secret)).reports).toMatchObject([{ keyId: id, action }]);
+      expect(await statusOf(id)).toBe(become[action]);
+    }
     await policy(acmeId, null);
+    await policy(teamId, null);
+    await system.sql.query("UPDATE account SET leak_policy = NULL WHERE parent_id IS NULL");
   });
 
   it("takes its sub-keys with it", async () => {

@@ -1,4 +1,5 @@
 import type { Principal } from "@gatehouse/access";
+import { denied } from "@gatehouse/service/failure";
 import { digestOf } from "../digest.ts";
 import type { Domain } from "../domain.ts";
 import { Fields } from "../fields.ts";
@@ -34,6 +35,7 @@ export function updateSettings(
     name,
     permit: (target) => {
       if (wanted.importPrefixes !== undefined) requireRoot(target);
+      if (wanted.leakPolicy !== undefined) requireMaster(actor);
       if (wanted.isolated !== undefined) requireStrictAncestor(actor, target, "isolate it");
     },
     become: ([before]) => {
@@ -64,6 +66,12 @@ function check(domain: Domain, request: UpdateSettingsRequest) {
     ...(changed.has("import_prefixes") && { importPrefixes }),
   };
   return { name, wanted };
+}
+
+// What finds a key leaked must not be for that key to disarm.
+function requireMaster({ view }: Principal): void {
+  if (view.key.kind === "MASTER") return;
+  throw denied("KEY_KIND_DENIED", "only a master key says what becomes of leaked keys");
 }
 
 function requireRoot([{ parentId }]: Chain): void {

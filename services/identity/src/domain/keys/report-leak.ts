@@ -27,6 +27,7 @@ const MAX_SECRET = 1000;
 const MAX_SOURCE = 500;
 /** Where no account of the key's chain says otherwise: it can be undone, and stops the thief. */
 const DEFAULT_POLICY: LeakPolicy = "DISABLE";
+const STRICTEST_FIRST: readonly LeakPolicy[] = ["REVOKE", "DISABLE", "NOTIFY"];
 
 /**
  * Deals with credentials that were found where they should not be, as the leak policies of their accounts say. The
@@ -109,9 +110,10 @@ async function policyFor(change: Change, view: KeyInTree, nowMs: number): Promis
   return "NOTIFY";
 }
 
-/** What the nearest account says that says anything. */
+/** The strictest of what the accounts say: a thief who sets one account's does not get away with it. */
 function policyOf(chain: Chain): LeakPolicy {
-  return chain.find(({ leakPolicy }) => leakPolicy !== undefined)?.leakPolicy ?? DEFAULT_POLICY;
+  const said = chain.flatMap(({ leakPolicy }) => leakPolicy ?? []);
+  return STRICTEST_FIRST.find((policy) => said.includes(policy)) ?? DEFAULT_POLICY;
 }
 
 /** Stops the key as its policy says and puts that on record, also where it was stopped already: the record tells its owner. */

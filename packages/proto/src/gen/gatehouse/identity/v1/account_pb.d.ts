@@ -168,8 +168,8 @@ export declare const AccountSchema: GenMessage<Account>;
  */
 export declare type AccountSettings = Message<"gatehouse.identity.v1.AccountSettings"> & {
   /**
-   * What happens to leaked keys of the account's subtree, where no account between sets its own. Unspecified: as the
-   * account above.
+   * What happens to leaked keys of the account's subtree. Of what an account and those above it say, the strictest
+   * counts: REVOKE, then DISABLE, then NOTIFY. Unspecified says nothing; DISABLE where none says anything.
    *
    * @generated from field: gatehouse.identity.v1.LeakPolicy leak_policy = 1;
    */
@@ -1221,7 +1221,7 @@ export declare type UpdateSettingsRequest = Message<"gatehouse.identity.v1.Updat
   account: string;
 
   /**
-   * What happens to leaked keys.
+   * What happens to leaked keys; with a master key.
    *
    * @generated from field: gatehouse.identity.v1.LeakPolicy leak_policy = 2;
    */
@@ -1397,7 +1397,7 @@ export enum LeakPolicy {
   UNSPECIFIED = 0,
 
   /**
-   * It is disabled. The default.
+   * It is disabled. The default, where no account says otherwise.
    *
    * @generated from enum value: LEAK_POLICY_DISABLE = 1;
    */
