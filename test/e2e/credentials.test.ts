@@ -48,6 +48,7 @@ describe.each(methods.map(nameOf))("%s", (method) => {
 
 test.each([
   ["authz.v1.AuthzService/Verify", (key: string) => ({ key })],
+  ["authz.v1.AuthzService/Heartbeat", (key: string) => ({ key })],
   ["authz.v1.AuthzService/BatchVerify", (key: string) => ({ requests: [{ key }] })],
 ])("%s is refused to a key without gatehouse.verify", async (method, body) => {
   const refused = await system().json(developer, method, body(developer));

@@ -10,6 +10,7 @@ const SOON_MS = 60_000;
 /** authz, metering, and what services ask of each other. */
 export const otherRequests: Requests = {
   [`${AUTHZ}/Verify`]: async (world) => ({ key: (await freshKey(world)).secret }),
+  [`${AUTHZ}/Heartbeat`]: async (world) => ({ key: (await freshKey(world)).secret }),
   [`${AUTHZ}/BatchVerify`]: async (world) => ({ requests: [{ key: (await freshKey(world)).secret }] }),
 
   [`${LIMITS}/SetLimit`]: ({ subaccount }) => ({ account: subaccount, ...QUOTA }),

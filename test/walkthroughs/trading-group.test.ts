@@ -1,6 +1,8 @@
 import { reasonOf } from "@gatehouse/client";
+import { DecisionCode } from "@gatehouse/proto/authz";
 import { KeyKind, PlanFeature } from "@gatehouse/proto/identity";
 import { beforeAll, describe, expect, it } from "vitest";
+import { until } from "../system/until.ts";
 import { useProvider } from "./provider.ts";
 
 const provider = useProvider();
@@ -116,6 +118,25 @@ describe("a trading group", () => {
       expect(await provider.decide(call, freshness)).toBe("VALID");
     }
     expect(await reason(master.accounts.createAccount({ name: "First", slug: "first" }))).toBe("SLUG_TAKEN");
+  });
+
+  it("a key that must beat is told of when it falls silent, and any message is a beat", async () => {
+    const { account, master } = await group("Beats");
+    const { key, secret } = await master.keys.createKey({
+      name: "market maker",
+      roles: ["developer"],
+      requireHeartbeat: true,
+      heartbeatTimeout: { seconds: 1n },
+    });
+    const beat = await provider.root().authz.heartbeat({ key: secret });
+    expect(beat).toMatchObject({ code: DecisionCode.VALID, keyId: key!.id, accountId: account.id });
+    await until("its last use shows", async () => {
+      const { key: now } = await master.keys.getKey({ key: key!.id });
+      return now!.lastUsedAt !== undefined;
+    });
+    // A backend that hears it cancels what the key has open.
+    const { organization_id } = await provider.told("key.silent", key!.id);
+    expect(organization_id).toBe(account.id);
   });
 
   it("there are as many accounts as the plan has, listed in pages", async () => {

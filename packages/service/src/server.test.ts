@@ -70,6 +70,7 @@ function verify(request: { key: string; resource: string }, call: Call<string>) 
 
 const authz = route<typeof AuthzService, string>(AuthzService, {
   verify,
+  heartbeat: () => ({}),
   batchVerify: (request) => ({ responses: request.requests.map(({ key }) => ({ keyId: key })) }),
 });
 

@@ -17,7 +17,11 @@ function start(
   verify: Handlers<typeof AuthzService, undefined>["verify"],
   graceMs: number,
 ): Promise<ServingService> {
-  const authz = route<typeof AuthzService, undefined>(AuthzService, { verify, batchVerify: () => ({}) });
+  const authz = route<typeof AuthzService, undefined>(AuthzService, {
+    verify,
+    batchVerify: () => ({}),
+    heartbeat: () => ({}),
+  });
   const feed = route<typeof FeedService, undefined>(FeedService, {
     getHead: () => ({}),
     listChanges: () => ({}),

@@ -1,6 +1,6 @@
 import { DeliveryPump, type Outcome, post, signatureOf } from "@gatehouse/events";
 import { SealError, type Sealer } from "@gatehouse/keys";
-import { type Bus, type Log, runLoop } from "@gatehouse/service";
+import { BUS_PAYLOAD_BYTES_MAX, type Bus, type Log, runLoop } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import { secretContext } from "./domain/events/webhook.ts";
 import { type ClaimedDelivery, DeliveryStore } from "./storage/delivery-store.ts";
@@ -89,6 +89,8 @@ export function deliverEvents({
 /** Tells the bus of events, after their commit: it hastens, and the webhooks are what is sure. */
 export function publishEvents(bus: Bus, events: readonly OutgoingEvent[]): void {
   for (const { type, organizationId, body } of events) {
+    // Larger than a bell may be; webhooks take it all the same.
+    if (Buffer.byteLength(body) > BUS_PAYLOAD_BYTES_MAX) continue;
     bus.publish(`gatehouse.event.${organizationId ?? "provider"}.${type}`, Buffer.from(body));
   }
 }

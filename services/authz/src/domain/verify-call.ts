@@ -13,6 +13,7 @@ export interface VerifyCall {
   readonly integration: string;
   /** Id or slug; empty for the key's own account. */
   readonly account: string;
+  /** None for a beat, which meets no limit. */
   readonly needs: readonly Need[];
   readonly atLeastAsFresh: readonly Freshness[];
   /** Where the call stands in its request, for messages: empty, or `requests[3].`. */

@@ -279,6 +279,24 @@ describe("an imported key", () => {
   });
 });
 
+describe("a beat", () => {
+  it("is use of a key that works now, and meets no limit and no scope", async () => {
+    const authz = tree();
+    const { id, presented } = authz.key("acc_sub", { scopes: [] });
+    const beat = { presented, resource: "", needs: [] };
+    const charged = authz.charged;
+    expect(await authz.code(beat)).toBe("VALID");
+    await authz.activity.flush();
+    expect([authz.charged, authz.reported.at(-1)?.has(id)]).toEqual([charged, true]);
+    authz.changeKey(id, { status: "DISABLED" });
+    authz.now.wallMs += 1000;
+    const reports = authz.reported.length;
+    expect(await authz.code(beat)).toBe("DISABLED");
+    await authz.activity.flush();
+    expect(authz.reported.length).toBe(reports);
+  });
+});
+
 describe("the order of the codes", () => {
   it("is that of the checks: what comes first is told", async () => {
     const authz = tree();

@@ -170,7 +170,10 @@ export class Verifier {
   }
 
   /** Undefined: what is cached may answer. */
-  #freshness({ atLeastAsFresh }: VerifyCall, refusal: Refusal | undefined): Wait | Refusal | undefined {
+  #freshness(
+    { atLeastAsFresh, needs }: VerifyCall,
+    refusal: Refusal | undefined,
+  ): Wait | Refusal | undefined {
     const { identityProof, identityGate, meteringProof, limitsStalenessMaxMs } = this.#options;
     switch (identityGate.check(identityProof.ageMs())) {
       case "prove":
@@ -178,7 +181,7 @@ export class Verifier {
       case "too-old":
         return undecidable;
     }
-    if (meteringProof.ageMs() > limitsStalenessMaxMs) return undecidable;
+    if (needs.length > 0 && meteringProof.ageMs() > limitsStalenessMaxMs) return undecidable;
     for (const token of atLeastAsFresh) {
       const proof = token.source === "identity" ? identityProof : meteringProof;
       const { position } = proof;
@@ -206,6 +209,10 @@ export class Verifier {
     refusal: Refusal | undefined,
   ): Decision | Wait {
     const { target, resource } = path;
+    if (call.needs.length === 0) {
+      this.#options.activity.used(entry, now.wallMs);
+      return this.#decision({ code: "VALID" }, resource, entry, target);
+    }
     const charged = this.#options.pool.charge(path, call.needs, now);
     switch (charged.kind) {
       case "charged": {

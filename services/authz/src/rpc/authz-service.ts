@@ -6,8 +6,8 @@ import type { MeterBook } from "../domain/meter-book.ts";
 import type { Verifier } from "../domain/verify.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
 import type { RequestMemory } from "./request-memory.ts";
-import { verifyCall } from "./verify-call.ts";
-import { verifyReply } from "./verify-reply.ts";
+import { beatCall, verifyCall } from "./verify-call.ts";
+import { beatReply, verifyReply } from "./verify-reply.ts";
 
 export interface AuthzHandlersOptions {
   readonly verifier: Verifier;
@@ -90,6 +90,12 @@ export function authzHandlers({
       const go = (known: Principal | undefined) =>
         Promise.all(calls.map((call, i) => settled(decide(requests[i]!, call, known))));
       return { responses: await withMeters(calls, go, principal) };
+    },
+
+    async heartbeat(request, { principal }) {
+      const call = beatCall(request, trustedProxies);
+      if (principal === undefined) return beatReply(verifier.undecided());
+      return beatReply(await verifier.verify(call, principal.view));
     },
   };
 }

@@ -1,6 +1,12 @@
+import { create } from "@bufbuild/protobuf";
 import { type AddressList, clientAddress, isAddress, METER_NAME } from "@gatehouse/access";
 import { decodeFreshness, type Freshness } from "@gatehouse/changefeed";
-import type { HttpCall, VerifyRequest } from "@gatehouse/proto/authz";
+import {
+  type HeartbeatRequest,
+  type HttpCall,
+  type VerifyRequest,
+  VerifyRequestSchema,
+} from "@gatehouse/proto/authz";
 import { isResource } from "@gatehouse/scopes";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { Need } from "../domain/lease-source.ts";
@@ -63,6 +69,15 @@ export function verifyCall(
   if (bad.length > 0) throw invalid(bad);
   const address = clientIp === "" ? undefined : clientAddress(clientIp, forwardedFor, trustedProxies);
   return { presented: key, resource, http, address, integration, account, needs, atLeastAsFresh, at };
+}
+
+const NO_NEEDS: readonly Need[] = [];
+
+/** Reads a beat: a call that wants nothing. Throws Failure INVALID_ARGUMENT naming every bad field. */
+export function beatCall(request: HeartbeatRequest, trustedProxies: AddressList | undefined): VerifyCall {
+  const { key, clientIp, forwardedFor, atLeastAsFresh } = request;
+  const call = create(VerifyRequestSchema, { key, clientIp, forwardedFor, atLeastAsFresh });
+  return { ...verifyCall(call, trustedProxies), needs: NO_NEEDS };
 }
 
 type NameField = (name: string, description: string) => void;

@@ -2,6 +2,7 @@ import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type BindingLimit as BindingLimitMessage,
   DecisionCode,
+  type HeartbeatResponse,
   type VerifyResponse,
 } from "@gatehouse/proto/authz";
 import { KeyKind } from "@gatehouse/proto/identity";
@@ -35,6 +36,20 @@ export function verifyReply(decision: Decision): VerifyResponse {
       Number.isFinite(retryAfterMs) && {
         retryAfter: durationFromMs(Math.ceil(retryAfterMs)),
       }),
+    freshness: decision.freshness,
+    staleness: durationFromMs(Math.round(decision.stalenessMs)),
+  };
+}
+
+/** What a beat answers. */
+export function beatReply(decision: Decision): HeartbeatResponse {
+  const { entry, target } = decision;
+  return {
+    $typeName: "gatehouse.authz.v1.HeartbeatResponse",
+    code: DecisionCode[decision.code],
+    reason: decision.reason,
+    keyId: entry?.key.id ?? "",
+    accountId: target?.[0]?.id ?? "",
     freshness: decision.freshness,
     staleness: durationFromMs(Math.round(decision.stalenessMs)),
   };

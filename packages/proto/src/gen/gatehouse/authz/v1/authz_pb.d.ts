@@ -388,6 +388,102 @@ export declare type BatchVerifyResponse = Message<"gatehouse.authz.v1.BatchVerif
 export declare const BatchVerifyResponseSchema: GenMessage<BatchVerifyResponse>;
 
 /**
+ * What Heartbeat takes.
+ *
+ * @generated from message gatehouse.authz.v1.HeartbeatRequest
+ */
+export declare type HeartbeatRequest = Message<"gatehouse.authz.v1.HeartbeatRequest"> & {
+  /**
+   * The presented key.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * Where the beat comes from, as in Verify.
+   *
+   * @generated from field: string client_ip = 2;
+   */
+  clientIp: string;
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: string forwarded_for = 3;
+   */
+  forwardedFor: string;
+
+  /**
+   * Up to 8 freshness tokens, as in Verify.
+   *
+   * @generated from field: repeated string at_least_as_fresh = 4;
+   */
+  atLeastAsFresh: string[];
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.HeartbeatRequest.
+ * Use `create(HeartbeatRequestSchema)` to create a new message.
+ */
+export declare const HeartbeatRequestSchema: GenMessage<HeartbeatRequest>;
+
+/**
+ * What Heartbeat answers.
+ *
+ * @generated from message gatehouse.authz.v1.HeartbeatResponse
+ */
+export declare type HeartbeatResponse = Message<"gatehouse.authz.v1.HeartbeatResponse"> & {
+  /**
+   * VALID where the beat was taken; else why the key does not work now.
+   *
+   * @generated from field: gatehouse.authz.v1.DecisionCode code = 1;
+   */
+  code: DecisionCode;
+
+  /**
+   * For people: what the code means here. Empty when VALID.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * The key. Empty when NOT_FOUND, as is the account.
+   *
+   * @generated from field: string key_id = 3;
+   */
+  keyId: string;
+
+  /**
+   * Its account.
+   *
+   * @generated from field: string account_id = 4;
+   */
+  accountId: string;
+
+  /**
+   * Where the state behind this answer stands.
+   *
+   * @generated from field: string freshness = 5;
+   */
+  freshness: string;
+
+  /**
+   * How old that state may be.
+   *
+   * @generated from field: google.protobuf.Duration staleness = 6;
+   */
+  staleness?: Duration | undefined;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.HeartbeatResponse.
+ * Use `create(HeartbeatResponseSchema)` to create a new message.
+ */
+export declare const HeartbeatResponseSchema: GenMessage<HeartbeatResponse>;
+
+/**
  * What was decided. The answer is gRPC OK whatever the code: a denial is not a failure of Verify.
  *
  * @generated from enum gatehouse.authz.v1.DecisionCode
@@ -557,6 +653,17 @@ export declare const AuthzService: GenService<{
     methodKind: "unary";
     input: typeof BatchVerifyRequestSchema;
     output: typeof BatchVerifyResponseSchema;
+  },
+  /**
+   * Takes a beat of a key: says whether it works now, and that it was used. No scope is looked at, no limit charged or
+   * checked. Any Verify that is VALID is a beat too.
+   *
+   * @generated from rpc gatehouse.authz.v1.AuthzService.Heartbeat
+   */
+  heartbeat: {
+    methodKind: "unary";
+    input: typeof HeartbeatRequestSchema;
+    output: typeof HeartbeatResponseSchema;
   },
 }>;
 
