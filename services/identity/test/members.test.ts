@@ -29,13 +29,19 @@ async function statusOf(caller: Caller, key: string): Promise<KeyStatus> {
 }
 
 describe("a member", () => {
-  it("is the same person in every account and organization, once in each", async () => {
+  it("is the same person in all accounts of an organization, once in each, and another elsewhere", async () => {
     const [here, there] = [await organization("here"), await organization("there")];
     const lab = await here.master.accounts.createAccount({ name: "lab" }, timely);
     const first = await join(here.master, "ann", ["auditor"]);
     const second = await join(there.master, "ann", ["developer"]);
     const third = await join(here.master, "ann", ["auditor"], { account: lab.account!.id });
-    expect(new Set([first.userId, second.userId, third.userId]).size).toBe(1);
+    const own = await join(system.root, "ann", ["auditor"]);
+    expect(third.userId).toBe(first.userId);
+    expect(new Set([first.userId, second.userId, own.userId]).size).toBe(3);
+    // The subject tells that it is she.
+    for (const caller of [here.master, there.master, system.root]) {
+      expect((await caller.members.listMembers({}, timely)).members).toMatchObject([{ subject: "ann" }]);
+    }
     expect((await join(here.master, "bob", ["auditor"])).userId).not.toBe(first.userId);
 
     const again = await here.master.members.invite({ email: "a@b", roles: ["auditor"] }, timely);
@@ -44,6 +50,15 @@ describe("a member", () => {
     expect(await reasonOf(accept("ann"))).toBe("ALREADY_MEMBER");
     // It was not used.
     expect(await reasonOf(accept("cem"))).toBe("OK");
+  });
+
+  it("has an id that does not tell whether another organization knows the person", async () => {
+    const [here, there] = [await organization("knows"), await organization("asks")];
+    await join(here.master, "known ann", ["auditor"]);
+    const before = (await there.master.keys.createKey({ name: "before" }, timely)).key!.id.slice(4);
+    const known = await join(there.master, "known ann", ["auditor"]);
+    const unknown = await join(there.master, "unknown bob", ["auditor"]);
+    for (const { userId } of [known, unknown]) expect(userId.slice(4) > before).toBe(true);
   });
 
   it("whose personal key is revoked stays a member, and joins again by a new invitation", async () => {

@@ -124,13 +124,14 @@ describe("two invitations", () => {
     ]);
   });
 
-  it("of two organizations make one person, when both are the first that is heard of them", async () => {
-    const [one, two] = [await organization(), await organization()];
+  it("of two accounts of an organization make one person, when both are the first that is heard of them", async () => {
+    const { master } = await organization();
+    const { account } = await master.accounts.createAccount({ name: "lab" }, timely);
     const subject = `new ${organizations}`;
     const { first, second } = await stage.overlap(
       ACCEPT,
-      async () => accept((await invited(one.master)).token, subject),
-      async () => accept((await invited(two.master)).token, subject),
+      async () => accept((await invited(master)).token, subject),
+      async () => accept((await invited(master, { account: account!.id })).token, subject),
     );
     expect([outcomeOf(first), outcomeOf(second)]).toEqual(["OK", "OK"]);
     const { rows } = await system.sql.query('SELECT FROM "user" WHERE subject = $1', [subject]);

@@ -1,6 +1,7 @@
 import type { Tx } from "@gatehouse/changefeed";
 import { mintId } from "@gatehouse/keys";
 import type { EntityManager } from "typeorm";
+import type { Account } from "../domain/accounts/account.ts";
 import type { Member } from "../domain/members/member.ts";
 import type { MemberReads, MemberWrites } from "../domain/members/member-store.ts";
 import type { Page } from "../domain/store.ts";
@@ -57,13 +58,13 @@ export class MemberWriter extends MemberReader implements MemberWrites {
   }
 
   // The update changes nothing; it makes the statement answer the row that is there.
-  async userOf(subject: string, at: Date): Promise<string> {
-    const [{ id }] = await this.manager.query<[{ id: string }]>(
-      `INSERT INTO "user" (id, subject, created_at) VALUES ($1, $2, $3)
-       ON CONFLICT (subject) DO UPDATE SET subject = EXCLUDED.subject RETURNING id`,
-      [mintId("usr"), subject, at],
+  async userOf({ id, organizationId = id }: Account, subject: string, at: Date): Promise<string> {
+    const [user] = await this.manager.query<[{ id: string }]>(
+      `INSERT INTO "user" (id, organization_id, subject, created_at) VALUES ($1, $2, $3, $4)
+       ON CONFLICT (organization_id, subject) DO UPDATE SET subject = EXCLUDED.subject RETURNING id`,
+      [mintId("usr"), organizationId, subject, at],
     );
-    return id;
+    return user.id;
   }
 
   async put(member: Member): Promise<void> {

@@ -140,9 +140,9 @@ function stillOffered(domain: Domain, inviter: Principal, owner: Chain, invitati
 }
 
 /** A membership whose personal keys are all revoked is no obstacle: it goes on, with what is offered now. */
-async function requireNoMember(change: Change, { id }: Account, subject: string, at: Date) {
-  const userId = await change.members.userOf(subject, at);
-  const earlier = await change.members.find(id, userId);
+async function requireNoMember(change: Change, account: Account, subject: string, at: Date) {
+  const userId = await change.members.userOf(account, subject, at);
+  const earlier = await change.members.find(account.id, userId);
   if (earlier !== undefined && earlier.keyIds.length > 0) {
     throw alreadyExists("ALREADY_MEMBER", "the person is a member of the account, and has a personal key");
   }

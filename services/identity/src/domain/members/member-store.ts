@@ -1,4 +1,4 @@
-import type { Chain } from "../accounts/account.ts";
+import type { Account, Chain } from "../accounts/account.ts";
 import type { Page } from "../store.ts";
 import type { Invitation, InvitationStatus } from "./invitation.ts";
 import type { Member } from "./member.ts";
@@ -36,8 +36,8 @@ export interface MemberReads {
 }
 
 export interface MemberWrites extends MemberReads {
-  /** The id of the person whom the subject names; one is made where there is none yet. */
-  userOf(subject: string, at: Date): Promise<string>;
+  /** The id of the person whom the subject names in the account's organization; one is made where there is none yet. */
+  userOf(account: Account, subject: string, at: Date): Promise<string>;
   /** Inserts the membership, or puts it in the place of the one of its account and user. Its keys are not its. */
   put(member: Member): Promise<void>;
   /** Changes the roles of the membership and of all its personal keys that are not revoked. */

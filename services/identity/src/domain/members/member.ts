@@ -1,6 +1,9 @@
 /** A person's access to one account. */
 export interface Member {
-  /** The person, the same in every account and organization. */
+  /**
+   * The person, the same in all accounts of an organization, and another in another organization: ids have their time
+   * in them, so one of everybody's would tell who is known elsewhere.
+   */
   readonly userId: string;
   readonly accountId: string;
   /** The address that was invited. */

@@ -7,10 +7,12 @@ export class MembersInvitations1763900030000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.query(`
       CREATE TABLE "user" (
-        id         text COLLATE "C" PRIMARY KEY,
-        subject    text COLLATE "C" NOT NULL,
-        created_at timestamptz NOT NULL,
-        CONSTRAINT user_subject_key UNIQUE (subject)
+        id              text COLLATE "C" PRIMARY KEY,
+        -- For the provider's own people: the root.
+        organization_id text COLLATE "C" NOT NULL REFERENCES account,
+        subject         text COLLATE "C" NOT NULL,
+        created_at      timestamptz NOT NULL,
+        CONSTRAINT user_subject_key UNIQUE (organization_id, subject)
       );
 
       CREATE TABLE membership (

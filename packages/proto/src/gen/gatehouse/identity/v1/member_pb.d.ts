@@ -90,7 +90,7 @@ export declare const InvitationSchema: GenMessage<Invitation>;
  */
 export declare type Member = Message<"gatehouse.identity.v1.Member"> & {
   /**
-   * The person: `usr_` and 20 characters, the same in every account.
+   * The person: `usr_` and 20 characters, the same in all accounts of an organization, and another in another one.
    *
    * @generated from field: string user_id = 1;
    */
@@ -350,7 +350,7 @@ export declare type AcceptInvitationRequest = Message<"gatehouse.identity.v1.Acc
 
   /**
    * Who the person is to the caller's identity provider, 1 to 200 characters; the same person has the same subject in
-   * every account. Required.
+   * every account and organization. Required.
    *
    * @generated from field: string subject = 2;
    */
