@@ -1,4 +1,3 @@
-import { parseEncryptionKey, Sealer } from "@gatehouse/keys";
 import { KeyKind, LeakPolicy } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_PLAN } from "../src/index.ts";
@@ -246,61 +245,5 @@ describe("settings", () => {
       { before: [], after: ["sk_live_", "pk-"] },
       { before: ["sk_live_", "pk-"], after: [] },
     ]);
-  });
-});
-
-describe("an upstream credential", () => {
-  const SECRET = "Bearer upstream-secret-0123456789";
-
-  it("is sealed for its account, shown to nobody, and taken away", async () => {
-    const { master, id } = await organization("Upstream");
-    const request = { header: "X-Upstream-Key", value: SECRET };
-    const { account } = await master.accounts.setUpstreamCredential(request, timely);
-    expect(account!.hasUpstreamCredential).toBe(true);
-    const [state] = (await system.feed.resolveAccounts({ names: [{ account: id }] }, timely)).accounts.filter(
-      (each) => each.id === id,
-    );
-    expect(state!.upstreamCredential).not.toBe("");
-    const sealer = new Sealer([parseEncryptionKey(system.environment.GATEHOUSE_ENCRYPTION_KEYS!)]);
-    expect(sealer.open(state!.upstreamCredential, id)).toBe(`x-upstream-key: ${SECRET}`);
-
-    // Again is another sealed text, and a change.
-    await master.accounts.setUpstreamCredential(request, timely);
-    const events = await system.sql.query("SELECT * FROM audit_event WHERE action = $1 AND target = $2", [
-      "gatehouse.accounts.set-upstream-credential",
-      id,
-    ]);
-    expect(events.rows).toHaveLength(2);
-    const everything = await system.sql.query(
-      "SELECT (SELECT json_agg(a) FROM audit_event a)::text || (SELECT json_agg(a) FROM account a)::text AS all",
-    );
-    expect(everything.rows[0].all).toContain("hasUpstreamCredential");
-    expect(everything.rows[0].all).not.toContain("upstream-secret");
-    expect(JSON.stringify(events.rows)).not.toContain(state!.upstreamCredential);
-
-    const gone = await master.accounts.setUpstreamCredential({}, timely);
-    expect(gone.account!.hasUpstreamCredential).toBe(false);
-    expect((await master.accounts.setUpstreamCredential({}, timely)).account).toEqual(gone.account);
-  });
-
-  it("is a header that a caller may set, with a value that a header can have", async () => {
-    const { master } = await organization("Headers");
-    const set = (header: string, value: string) =>
-      badFieldsOf(master.accounts.setUpstreamCredential({ header, value }, timely));
-    for (const header of ["Host", "content-length", "Connection", "Transfer-Encoding", "TE", "upgrade"]) {
-      expect(await set(header, "x"), header).toEqual(["header"]);
-    }
-    for (const header of ["", "a b", "a:b", "a\r\n", "é", "x".repeat(101)]) {
-      expect(await set(header, "x"), header).toEqual(["header"]);
-    }
-    for (const value of ["a\r\nb: c", " a", "a ", "\u00e9", "\u0000", "x".repeat(4097), "\u007f"]) {
-      expect(await set("x-key", value), value.slice(0, 10)).toEqual(["value"]);
-    }
-    const told = await master.accounts
-      .setUpstreamCredential({ header: "x-key", value: "very-secret\u0000" }, timely)
-      .catch((error) => error);
-    expect(`${told.message} ${JSON.stringify(told.violations)}`).not.toContain("very-secret");
-    expect(await set("x".repeat(100), "x".repeat(4096))).toEqual([]);
-    expect(await set("authorization", "Bearer a b  c")).toEqual([]);
   });
 });

@@ -80,7 +80,7 @@ const EVERYTHING: readonly Step[] = [
   step("AccountService/UpdateSettings", ({ root }) => ({ account: root, importPrefixes: ["old_"] })),
   step("AccountService/SetUpstreamCredential", ({ lab }) => ({
     account: lab,
-    header: "x-up",
+    header: "x-up-key",
     value: UPSTREAM,
   })),
 

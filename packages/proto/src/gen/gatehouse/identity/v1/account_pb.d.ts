@@ -1296,7 +1296,10 @@ export declare type SetUpstreamCredentialRequest = Message<"gatehouse.identity.v
   account: string;
 
   /**
-   * The name of the header, such as `authorization`. Required, unless the credential is taken away.
+   * The name of the header: `authorization`, `apikey`, or one that ends in `-key` or `-token`, such as `x-api-key`
+   * or `x-auth-token`. None that gateways, connections and retries set: `proxy-*`, `sec-*`, `idempotency-key`,
+   * `x-idempotency-key`, nor what begins with `x-` and `gatehouse`, `forwarded`, `envoy`, `original`, `user`, `account`
+   * or `auth-request`. Required, unless the credential is taken away.
    *
    * @generated from field: string header = 2;
    */
