@@ -52,3 +52,21 @@ describe("lifting what watches over a key", () => {
     }
   });
 });
+
+describe("a personal key", () => {
+  it("has sub-keys made and rotated by its holder only", async () => {
+    const { token } = await acme.members.invite(
+      { email: "dev@acme.example", roles: ["administrator"] },
+      timely,
+    );
+    const accept = { token, subject: "dev@idp" };
+    const { key: personal, secret } = await system.root.members.acceptInvitation(accept, timely);
+    const holder = system.as(secret);
+    const below = (by: Caller) =>
+      by.keys.createKey({ parentKey: personal!.id, name: `sub ${names++}` }, timely);
+    const sub = (await below(holder)).key!.id;
+    expect(await reasonOf(below(acme))).toBe("KEY_KIND_DENIED");
+    expect(await reasonOf(acme.keys.rotateKey({ key: sub }, timely))).toBe("KEY_KIND_DENIED");
+    expect(await reasonOf(holder.keys.rotateKey({ key: sub }, timely))).toBe("OK");
+  });
+});

@@ -20,6 +20,7 @@ import {
   deniedToSubKeys,
   requireTimes,
 } from "./key-fields.ts";
+import { requireNotAnothersPerson } from "./manage-key-rule.ts";
 import { type KeyWish, mintKey, mintSigningKey } from "./new-key.ts";
 import { type ShownKey, showKey } from "./show-key.ts";
 import { type AskedOfSigning, checkSigning } from "./signing.ts";
@@ -160,5 +161,6 @@ async function findPlace(
   }
   fields.check();
   if (parent.key.kind === "SUB") throw denied("KEY_KIND_DENIED", "a sub-key has no sub-keys");
+  requireNotAnothersPerson(actor, parent.key);
   return { chain, parent };
 }

@@ -9,12 +9,15 @@ export function requireMayManage(actor: Principal, key: Key): void {
   }
 }
 
-/** Throws Failure KEY_KIND_DENIED where anybody but its holder is about to get a new credential of a personal key. */
+/**
+ * Throws Failure KEY_KIND_DENIED where anybody but its holder is about to get a credential of a personal key, or of a
+ * sub-key of it: that acts in the person's name.
+ */
 export function requireNotAnothersPerson(actor: Principal, { id, userId }: Key): void {
   if (userId === undefined || id === actor.view.key.id) return;
   throw denied(
     "KEY_KIND_DENIED",
-    "a personal key is rotated with itself only; revoke it and invite the person again",
+    "only with a personal key itself does anybody get a credential of it or below it; invite the person again instead",
   );
 }
 

@@ -41,7 +41,7 @@ export function rotateKey(domain: Domain, actor: Principal, request: RotateKeyRe
     requireManager(actor);
     const target = await findKey(domain.store, actor, keyId);
     requireMayManage(actor, target.key);
-    requireNotAnothersPerson(actor, target.key);
+    requireNotAnothersPerson(actor, target.parent ?? target.key);
     const publicKey = requirePublicKey(target.key, request.publicKey);
     const { value, freshness } = await domain.store.change(async (change) => {
       const [own, ...above] = gatesOf(target);
