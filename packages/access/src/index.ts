@@ -29,7 +29,14 @@ export {
   type TermsNode,
   type VerificationKey,
 } from "./node.ts";
-export { authenticate, type Directory, type Principal, principalOf, secretMatches } from "./principal.ts";
+export {
+  authenticate,
+  type Directory,
+  isCredential,
+  type Principal,
+  principalOf,
+  secretMatches,
+} from "./principal.ts";
 export { isInSubtree, isProvider, isStrictAncestor, reaches } from "./reach.ts";
 export { builtInRoles, scopesOfRole } from "./role.ts";
 export { type KeyState, stateOf, stateOfChain } from "./state.ts";

@@ -40,6 +40,7 @@ describe("authenticating", () => {
     expect(principal.view).toBe(view);
     expect(principal.grant.allows("weather.read")).toBe(true);
     expect(principal.grant.allows("weather.write")).toBe(false);
+    expect(principal.presentedHash).toBe(minted.hash);
   });
 
   it("waits for a directory that has to ask, and refuses the same way", async () => {

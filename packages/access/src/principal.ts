@@ -22,6 +22,8 @@ export interface Directory {
 export interface Principal {
   readonly view: KeyView;
   readonly grant: Grant;
+  /** The hash of what was presented. Undefined where nothing was: where it is asked what a key would be let do. */
+  readonly presentedHash?: string | undefined;
 }
 
 /**
@@ -44,18 +46,26 @@ export function authenticate(
 }
 
 /** Is `presented` one of the credentials that are valid for the key now? */
-export function secretMatches({ key }: KeyView, presented: string, nowMs: number): boolean {
-  const hash = hashSecret(presented);
+export function secretMatches(view: KeyView, presented: string, nowMs: number): boolean {
+  return isCredential(view, hashSecret(presented), nowMs);
+}
+
+/** Is it the hash of one of the credentials that are valid for the key now? */
+export function isCredential({ key }: KeyView, hash: string, nowMs: number): boolean {
   if (key.secretHashes.some((valid) => hashesEqual(valid, hash))) return true;
   return key.retiringHashes.some(({ hash: valid, untilMs }) => nowMs < untilMs && hashesEqual(valid, hash));
 }
 
 /** The principal that a key is, undefined if it is gone. Throws Failure UNAUTHENTICATED where it does not work now. */
-export function principalOf(view: KeyView | undefined, nowMs: number): Principal {
+export function principalOf(
+  view: KeyView | undefined,
+  nowMs: number,
+  presentedHash?: string | undefined,
+): Principal {
   if (view === undefined) throw refused("NOT_FOUND");
   const state = stateOf(view, nowMs);
   if (state !== "VALID") throw refused(state);
-  return { view, grant: view.grant ?? effectiveGrant(view) };
+  return { view, grant: view.grant ?? effectiveGrant(view), presentedHash };
 }
 
 function admitLater(
@@ -69,8 +79,10 @@ function admitLater(
 }
 
 function admit(view: KeyView | undefined, presented: string, nowMs: number): Principal {
-  if (view === undefined || !secretMatches(view, presented, nowMs)) throw refused("NOT_FOUND");
-  return principalOf(view, nowMs);
+  if (view === undefined) throw refused("NOT_FOUND");
+  const hash = hashSecret(presented);
+  if (!isCredential(view, hash, nowMs)) throw refused("NOT_FOUND");
+  return principalOf(view, nowMs, hash);
 }
 
 function refused(state: Exclude<KeyState, "VALID">): Failure {

@@ -1,11 +1,18 @@
-import { type AccountNode, type KeyView, type Principal, principalOf, reaches } from "@gatehouse/access";
-import { denied, notFound } from "@gatehouse/service/failure";
+import {
+  type AccountNode,
+  isCredential,
+  type KeyView,
+  type Principal,
+  principalOf,
+  reaches,
+} from "@gatehouse/access";
+import { denied, notFound, unauthenticated } from "@gatehouse/service/failure";
 import type { Domain } from "../domain.ts";
 import type { Change } from "../store.ts";
 
 /** Sub-keys change nothing, whatever scopes they hold. The same for every target, so it tells nothing. */
 export function requireManager(actor: Principal): void {
-  if (actor.view.key.kind === "SUB") throw denied("KEY_KIND_DENIED", "a sub-key changes no accounts or keys");
+  if (actor.view.key.kind === "SUB") throw denied("KEY_KIND_DENIED", "a sub-key changes nothing");
 }
 
 /** What a change relies on besides its target: the acting key, its parent key and their accounts. */
@@ -21,11 +28,17 @@ export function gatesOf({ key, chain }: Pick<KeyView, "key" | "chain">): string[
 
 /**
  * The actor as it is behind the gate. It was alive when the call came in; what counts is that it is alive
- * while nothing can change it any more, else a key that is being revoked could still mint another.
- * Throws Failure UNAUTHENTICATED.
+ * while nothing can change it any more, else a key that is being revoked could still mint another. The same holds of
+ * the credential that it came in with: what is rotated away is as good as stolen. Throws Failure UNAUTHENTICATED.
  */
 export async function stillAlive(domain: Domain, change: Change, actor: Principal): Promise<Principal> {
-  return principalOf(await change.keys.find(actor.view.key.id), domain.nowMs());
+  const { presentedHash } = actor;
+  const nowMs = domain.nowMs();
+  const alive = principalOf(await change.keys.find(actor.view.key.id), nowMs, presentedHash);
+  if (presentedHash !== undefined && !isCredential(alive.view, presentedHash, nowMs)) {
+    throw unauthenticated("CREDENTIAL_INVALID");
+  }
+  return alive;
 }
 
 /**
