@@ -19,6 +19,26 @@ function imported(secret: string, rest: object = {}) {
   return { hash: sha256(secret).toString("hex"), prefix: "pk_", name: `import ${names++}`, ...rest };
 }
 
+async function rotatedAndRevoked(key: string): Promise<void> {
+  await acme.keys.rotateKey({ key, grace: { seconds: 3600n } }, timely);
+  await acme.keys.revokeKey({ key }, timely);
+}
+
+async function reportedAndRevoked(secret: string): Promise<void> {
+  const policy = "UPDATE account SET leak_policy = $2 WHERE id = $1";
+  await system.sql.query(policy, [acmeId, "REVOKE"]);
+  await acme.keys.reportLeak({ secrets: [secret] }, timely);
+  await system.sql.query(policy, [acmeId, null]);
+}
+
+/** All that a refused call answers. */
+function refusalOf(call: Promise<unknown>): Promise<unknown> {
+  return call.then(
+    () => "OK",
+    ({ code, reason, message, violations }) => ({ code, reason, message, violations }),
+  );
+}
+
 async function organization(name: string) {
   const { account, secret } = await root.accounts.createAccount({ name }, timely);
   return { id: account!.id, caller: system.as(secret) };
@@ -62,13 +82,24 @@ describe("an imported key", () => {
     expect(await reasonOf(reader.keys.createKey({ name: "x" }, timely))).toBe("SCOPE_DENIED");
   });
 
-  it("stops when it is revoked, and its credential is free again", async () => {
-    const secret = made();
-    const { keys } = await acme.keys.importKeys({ keys: [imported(secret)] }, timely);
-    await acme.keys.revokeKey({ key: keys[0]!.id }, timely);
+  it.each<[string, (key: string, secret: string) => Promise<unknown>]>([
+    ["revoked", (key) => acme.keys.revokeKey({ key }, timely)],
+    ["rotated away", (key) => acme.keys.rotateKey({ key }, timely)],
+    ["revoked after its rotation", (key) => rotatedAndRevoked(key)],
+    ["reported as leaked", (_, secret) => reportedAndRevoked(secret)],
+  ])("stops when it is %s, and nobody ever has its credential again", async (_, end) => {
+    const [secret, living] = [made(), made()];
+    const { keys } = await acme.keys.importKeys({ keys: [imported(secret), imported(living)] }, timely);
+    await end(keys[0]!.id, secret);
     expect(await reasonOf(system.as(secret).keys.whoAmI({}, timely))).toBe("CREDENTIAL_INVALID");
-    const again = await globex.keys.importKeys({ keys: [imported(secret)] }, timely);
-    expect((await system.as(secret).keys.whoAmI({}, timely)).key!.id).toBe(again.keys[0]!.id);
+    for (const caller of [globex, acme]) {
+      const again = (of: string) =>
+        caller.keys.importKeys({ keys: [imported(of, { name: "again" })] }, timely);
+      expect(await reasonOf(again(secret))).toBe("CREDENTIAL_TAKEN");
+      // What says the same of a living one does not tell the two apart.
+      expect(await refusalOf(again(secret))).toEqual(await refusalOf(again(living)));
+    }
+    expect(await reasonOf(system.as(secret).keys.whoAmI({}, timely))).toBe("CREDENTIAL_INVALID");
   });
 
   it("that is rotated away works in its grace, and is nobody else's meanwhile", async () => {

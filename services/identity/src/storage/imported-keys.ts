@@ -1,5 +1,5 @@
 import type { Tx } from "@gatehouse/changefeed";
-import { alreadyExists } from "@gatehouse/service/failure";
+import { alreadyExists, type Failure } from "@gatehouse/service/failure";
 import type { EntityManager } from "typeorm";
 import type { ImportedReads, ImportedWrites, Taken } from "../domain/keys/import-keys.ts";
 import type { Key } from "../domain/keys/key.ts";
@@ -18,6 +18,8 @@ const imported = `
   JOIN key k ON k.retiring_hashes @> jsonb_build_array(jsonb_build_object('hash', h.hash))
   WHERE k.retiring_hashes <> '[]' AND k.status <> 'REVOKED'
 `;
+
+const retired = "SELECT hash FROM retired_credential WHERE hash = ANY ($1)";
 
 /** Imported keys, by hash. */
 export class ImportedReader implements ImportedReads {
@@ -54,8 +56,20 @@ export class ImportedWriter extends ImportedReader implements ImportedWrites {
       "SELECT name FROM key WHERE account_id = $1 AND name = ANY ($2) AND status <> 'REVOKED'",
       [accountId, names],
     );
-    const credentials = await this.find(hashes);
-    return { names: new Set(rows.map(({ name }) => name)), hashes: new Set(credentials.keys()) };
+    // One statement: between two of them a key that has the hash could be revoked.
+    const credentials = await this.manager.query<{ hash: string }[]>(
+      `SELECT hash FROM (${imported}) AS living UNION ALL ${retired}`,
+      [hashes],
+    );
+    const hashesOf = new Set(credentials.map(({ hash }) => hash));
+    return { names: new Set(rows.map(({ name }) => name)), hashes: hashesOf };
+  }
+
+  async retire(hashes: readonly string[], at: Date): Promise<void> {
+    await this.manager.query(
+      "INSERT INTO retired_credential (hash, at) SELECT unnest($1::text[]), $2 ON CONFLICT DO NOTHING",
+      [hashes, at],
+    );
   }
 
   // One statement: five hundred would hold the account's gate for as many round trips.
@@ -63,6 +77,9 @@ export class ImportedWriter extends ImportedReader implements ImportedWrites {
     for (const { id } of keys) this.#tx.changed("key", id);
     try {
       await this.manager.insert(keyRows, keys.map(keyRow));
+      // Taken and given up again meanwhile. From here on the new rows keep others from taking it.
+      const hashes = keys.flatMap(({ secretHashes }) => secretHashes);
+      if ((await this.manager.query(retired, [hashes])).length > 0) throw credentialTaken();
     } catch (error) {
       // What `taken` saw free can have been taken since: by a rename, or by an import into another account.
       const constraint = violatedUnique(error);
@@ -70,9 +87,13 @@ export class ImportedWriter extends ImportedReader implements ImportedWrites {
         throw alreadyExists("NAME_TAKEN", "a living key of the account has one of the names");
       }
       if (constraint === "key_imported_key") {
-        throw alreadyExists("CREDENTIAL_TAKEN", "one of the credentials is that of a key already");
+        throw credentialTaken();
       }
       throw error;
     }
   }
+}
+
+function credentialTaken(): Failure {
+  return alreadyExists("CREDENTIAL_TAKEN", "one of the credentials is, or was, that of a key");
 }

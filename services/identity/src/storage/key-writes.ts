@@ -33,7 +33,11 @@ export class KeyWriter extends KeyReader implements KeyWrites {
 
   async revoke(keyId: string, at: Date): Promise<void> {
     const [rows] = await this.manager.query<[{ id: string }[], number]>(
-      `UPDATE key SET status = 'REVOKED', secret_hashes = '{}', retiring_hashes = '[]',
+      `WITH retired AS (
+         INSERT INTO retired_credential (hash, at)
+         SELECT unnest(secret_hashes), $2 FROM key WHERE id = $1 AND imported ON CONFLICT DO NOTHING
+       )
+       UPDATE key SET status = 'REVOKED', secret_hashes = '{}', retiring_hashes = '[]',
          signing = jsonb_set(signing, '{keys}', '[]'), updated_at = $2
        WHERE (id = $1 OR parent_key_id = $1) AND status <> 'REVOKED' RETURNING id`,
       [keyId, at],

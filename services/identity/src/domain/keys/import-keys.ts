@@ -49,10 +49,12 @@ export interface ImportedReads {
 }
 
 export interface ImportedWrites extends ImportedReads {
-  /** Which of the names are those of living keys of the account, and which hashes those of any key. */
+  /** Which of the names are those of living keys of the account, and which hashes are or were those of any key. */
   taken(accountId: string, names: readonly string[], hashes: readonly string[]): Promise<Taken>;
   /** Throws Failure NAME_TAKEN or CREDENTIAL_TAKEN. */
   insert(keys: readonly Key[]): Promise<void>;
+  /** Nobody imports them again: they were let go because somebody else may have them. Revoking a key does it too. */
+  retire(hashes: readonly string[], at: Date): Promise<void>;
 }
 
 export interface Taken {
@@ -206,7 +208,7 @@ async function requirePossible(
   refuse("NAME_TAKEN", "living keys of the account have the names", violationsOf("name", names, taken.names));
   // The same whoever has it: another organization's key is nobody's business.
   const credentials = violationsOf("hash", hashes, taken.hashes);
-  refuse("CREDENTIAL_TAKEN", "the credentials are those of keys already", credentials);
+  refuse("CREDENTIAL_TAKEN", "the credentials are, or were, those of keys", credentials);
 }
 
 function refuse(reason: "NAME_TAKEN" | "CREDENTIAL_TAKEN", message: string, violations: Violation[]): void {

@@ -57,6 +57,7 @@ export function rotateKey(domain: Domain, actor: Principal, request: RotateKeyRe
       const after = { ...before, key: { ...key, updatedAt: at } };
       requireFewInGrace(after.key);
       await change.keys.update(after.key);
+      if (before.key.imported) await change.imported.retire(before.key.secretHashes, at);
       const audit = { target: keyId, account: before.chain[0], before: auditedKey(before.key) };
       await change.audit(done(attempt, at, { ...audit, after: auditedKey(after.key) }));
       return { shown: await showKey(change, after, at.getTime()), secret };

@@ -6,6 +6,7 @@ import { MetersDefined1763900010000 } from "./1763900010000-meters-defined.ts";
 import { MembersInvitations1763900030000 } from "./1763900030000-members-invitations.ts";
 import { EventsWebhooks1763900050000 } from "./1763900050000-events-webhooks.ts";
 import { AccountsByType1763900060000 } from "./1763900060000-accounts-by-type.ts";
+import { EndedCredentials1763900070000 } from "./1763900070000-ended-credentials.ts";
 
 /** In the order in which they run. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -16,4 +17,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   MembersInvitations1763900030000,
   EventsWebhooks1763900050000,
   AccountsByType1763900060000,
+  EndedCredentials1763900070000,
 ];
