@@ -102,6 +102,11 @@ export interface AccountWrites extends AccountReads {
    * below, and where it is of one below the account. The gates of both are held, so no two find it free.
    */
   reserveSlug(space: string, slug: string, accountId: string): Promise<void>;
+  /**
+   * Takes an enabled type from all accounts strictly below one, and answers of how many. Decides nothing for followers,
+   * who are not told. The account's gate is held.
+   */
+  disableTypeBelow(accountId: string, type: string, at: Date): Promise<number>;
   /** Accounts below an organization, closed ones and what is below them not counted. */
   countBelow(organizationId: string): Promise<number>;
   /** `base`, or the first free of `base-2`, `base-3`…; undefined where none of `attempts` is free. */

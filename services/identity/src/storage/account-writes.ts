@@ -51,6 +51,19 @@ export class AccountWriter extends AccountReader implements AccountWrites {
     await this.manager.update(accountRows, { id: after.id }, Object.fromEntries(differing));
   }
 
+  // By the index on enabled types, whose condition it repeats.
+  async disableTypeBelow(accountId: string, type: string, at: Date): Promise<number> {
+    const [row] = await this.manager.query<[{ count: number }]>(
+      `WITH changed AS (
+         UPDATE account SET enabled_types = array_remove(enabled_types, $2), updated_at = $3
+         WHERE enabled_types @> ARRAY[$2] AND enabled_types <> '{}' AND path @> ARRAY[$1] AND id <> $1
+         RETURNING id)
+       SELECT count(*)::int AS count FROM changed`,
+      [accountId, type, at],
+    );
+    return row.count;
+  }
+
   async countBelow(organizationId: string): Promise<number> {
     const [row] = await this.manager.query<[{ count: number }]>(`SELECT (${ACCOUNTS_BELOW}) AS count`, [
       organizationId,

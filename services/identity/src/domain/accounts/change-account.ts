@@ -33,6 +33,11 @@ export interface AccountChange {
    * written. Whatever else it writes belongs to the same transaction.
    */
   readonly become: (target: Chain, change: Change, at: Date) => Account | Promise<Account>;
+  /** Runs after that: what it takes from accounts below as well. How many of them, by the name that is on record. */
+  readonly below?: {
+    readonly recordAs: string;
+    take(target: Chain, change: Change, at: Date): Promise<number>;
+  };
 }
 
 /** Makes a change of one account: found in reach, gated, audited, put on the change log. */
@@ -60,11 +65,13 @@ export function changeAccount(
       const [before] = chain;
       const at = new Date(domain.nowMs());
       const after = await wanted.become(chain, change, at);
-      if (after === before) return before;
+      const below = (await wanted.below?.take(chain, change, at)) ?? 0;
+      if (after === before && below === 0) return before;
       const account: Account = { ...after, updatedAt: at };
       await change.accounts.update(before, account);
-      const audit = { target: id, account, before: auditedAccount(before), after: auditedAccount(account) };
-      await change.audit(done(attempt, at, audit));
+      const alsoBelow = below === 0 ? {} : { [wanted.below!.recordAs]: below };
+      const shown = { before: auditedAccount(before), after: { ...auditedAccount(account), ...alsoBelow } };
+      await change.audit(done(attempt, at, { target: id, account, ...shown }));
       return account;
     });
     return { account: value, freshness };

@@ -5,6 +5,7 @@ import { typeGate } from "../rules/gates.ts";
 import type { Change } from "../store.ts";
 import type { Account, Chain } from "./account.ts";
 import {
+  type AccountChange,
   type ChangedAccount,
   changeAccount,
   requireAtMost,
@@ -41,7 +42,10 @@ export function enableType(
   });
 }
 
-/** Takes an enablement back. Accounts of the type that are there stay, and stay enabled. */
+/**
+ * Takes an enablement back, from the whole subtree: what was passed on does not outlive what it came from. Accounts of
+ * the type that are there stay.
+ */
 export function disableType(
   domain: Domain,
   actor: Principal,
@@ -56,11 +60,15 @@ export function disableType(
       await requireType(change, target, type);
       return account;
     },
+    // Whoever enables it for one of those below relies on this account, and so comes before or after.
+    below: {
+      recordAs: "enabledTypesBelow",
+      take: ([account], change, at) => change.accounts.disableTypeBelow(account.id, request.type, at),
+    },
   });
 }
 
-interface TypesChange {
-  readonly action: string;
+interface TypesChange extends Pick<AccountChange, "action" | "below"> {
   become(target: Chain, change: Change, type: string): Promise<Account>;
 }
 
@@ -68,17 +76,17 @@ function changeTypes(
   domain: Domain,
   actor: Principal,
   { account, type }: EnableTypeRequest,
-  { action, become }: TypesChange,
+  { become, ...change }: TypesChange,
 ): Promise<ChangedAccount> {
   const fields = new Fields();
   fields.reference("account", account, { required: true });
   fields.pattern("type", type, SLUG_PATTERN, SLUG_RULE);
   fields.check();
   return changeAccount(domain, actor, {
-    action,
+    ...change,
     name: account,
     permit: (target) => requireStrictAncestor(actor, target, "choose the account types below it"),
     reliesOn: [typeGate(type)],
-    become: (target, change) => become(target, change, type),
+    become: (target, within) => become(target, within, type),
   });
 }

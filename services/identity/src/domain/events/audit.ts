@@ -70,7 +70,7 @@ export async function recordRefusal(domain: Domain, attempt: Attempt, refusal: F
 }
 
 /** An account as the audit shows it. */
-export function auditedAccount(account: Account): unknown {
+export function auditedAccount(account: Account): object {
   const { slug, name, type, status, suspensionReason, plan, profile, labels, parentId } = account;
   const { scopeCeiling, enabledTypes, isolated, leakPolicy, terms, upstreamCredential } = account;
   const { formerSlugs, providerRules } = account;

@@ -1555,7 +1555,8 @@ export declare const AccountService: GenService<{
     output: typeof EnableTypeResponseSchema;
   },
   /**
-   * Takes an enablement back; from a strict ancestor. Accounts of the type that are there stay.
+   * Takes an enablement back, from every account below too; from a strict ancestor. Accounts of the type that are there
+   * stay.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.DisableType
    */
