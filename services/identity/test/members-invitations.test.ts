@@ -102,6 +102,36 @@ describe("an invitation", () => {
     expect((await accept(good)).status).toBe(200);
   });
 
+  it("ends when the key that made it is rotated without a grace, for then the thief may be who is invited", async () => {
+    const { master } = await organization("rotated");
+    const admin = await master.keys.createKey({ name: "admin", roles: ["administrator", "auditor"] }, timely);
+    const by = system.as(admin.secret);
+    const [first, second, others] = [
+      await by.members.invite(offer, timely),
+      await by.members.invite(offer, timely),
+      await master.members.invite(offer, timely),
+    ];
+    const accept = (token: string, who: string) =>
+      reasonOf(anyone.members.acceptInvitation({ token, subject: `idp|${who}` }, timely));
+    await master.keys.rotateKey({ key: admin.key!.id, grace: { seconds: 60n } }, timely);
+    expect(await accept(first.token, "graceful")).toBe("OK");
+    await master.keys.rotateKey({ key: admin.key!.id }, timely);
+    expect(await accept(second.token, "thief")).toBe("CREDENTIAL_INVALID");
+    expect(await accept(others.token, "other")).toBe("OK");
+
+    const { invitations } = await master.members.listInvitations({}, timely);
+    expect(invitations.map(({ status }) => status)).toEqual([
+      InvitationStatus.ACCEPTED,
+      InvitationStatus.REVOKED,
+      InvitationStatus.ACCEPTED,
+    ]);
+    const { rows } = await system.sql.query(
+      "SELECT after->'revokedInvitations' AS count FROM audit_event WHERE action LIKE '%.rotate' AND target = $1",
+      [admin.key!.id],
+    );
+    expect(rows).toEqual([{ count: null }, { count: 1 }]);
+  });
+
   it("stands only while the key that made it could still make it", async () => {
     const { master } = await organization("cut");
     const admin = await master.keys.createKey({ name: "admin", roles: ["administrator", "auditor"] }, timely);

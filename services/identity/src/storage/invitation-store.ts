@@ -55,6 +55,15 @@ export class InvitationWriter extends InvitationReader implements InvitationWrit
     );
   }
 
+  async revokeOf(keyId: string, at: Date): Promise<number> {
+    const { affected } = await this.manager.update(
+      invitationRows,
+      { invited_by: keyId, state: "PENDING" },
+      { state: "REVOKED", token_hash: "", updated_at: at },
+    );
+    return affected!;
+  }
+
   countPending(accountId: string, at: Date): Promise<number> {
     return this.manager.countBy(invitationRows, {
       account_id: accountId,

@@ -32,7 +32,8 @@ export const MAX_IN_GRACE = 5;
 
 /**
  * Gives a key a new credential. Its id stays, and with it its sub-keys, limits and history. What was valid before
- * works on for the grace; earlier ones keep the end that they were given, and without a grace all of them end now.
+ * works on for the grace; earlier ones keep the end that they were given, and without a grace all of them end now, and
+ * with them the invitations that wait: whoever had the credential may have invited themselves.
  */
 export function rotateKey(domain: Domain, actor: Principal, request: RotateKeyRequest): Promise<RotatedKey> {
   const { keyId, graceMs } = check(request);
@@ -59,7 +60,9 @@ export function rotateKey(domain: Domain, actor: Principal, request: RotateKeyRe
       await change.keys.update(after.key);
       if (before.key.imported) await change.imported.retire(before.key.secretHashes, at);
       const audit = { target: keyId, account: before.chain[0], before: auditedKey(before.key) };
-      await change.audit(done(attempt, at, { ...audit, after: auditedKey(after.key) }));
+      const ended = graceMs === 0 && { revokedInvitations: await change.invitations.revokeOf(keyId, at) };
+      const shownAfter = { ...(auditedKey(after.key) as object), ...ended };
+      await change.audit(done(attempt, at, { ...audit, after: shownAfter }));
       return { shown: await showKey(change, after, at.getTime()), secret };
     });
     return { ...value, freshness };

@@ -26,6 +26,8 @@ export interface InvitationWrites extends InvitationReads {
   insert(invitation: Invitation): Promise<void>;
   /** Makes it final and forgets the hash of its token. */
   settle(invitationId: string, state: "ACCEPTED" | "REVOKED", at: Date): Promise<void>;
+  /** Revokes all that a key made and that wait; answers how many. */
+  revokeOf(keyId: string, at: Date): Promise<number>;
   /** Those of an account that can be accepted at a time. */
   countPending(accountId: string, at: Date): Promise<number>;
 }
