@@ -222,6 +222,19 @@ describe("a report", () => {
     expect(text).not.toContain(imported);
   });
 
+  it("hides every credential in its source, also those that it does not report", async () => {
+    const { id, secret } = await newKey();
+    const other = await newKey(globex);
+    const imported = Array.from({ length: 25 }, () => `pk_${randomBytes(5).toString("hex")}`);
+    const source = `log: ${imported.join("&")} and ${other.secret}`;
+    await partner.keys.reportLeak({ secrets: [secret], source }, timely);
+    const [event] = await eventsOf(id);
+    for (const hidden of [...imported, other.secret.slice(28)]) {
+      expect(event.after.leak.source).not.toContain(hidden);
+    }
+    expect(event.after.leak.source).toMatch(/^log: (…&){24}… and /);
+  });
+
   it("is bounded", async () => {
     const bad = (request: object) => badFieldsOf(partner.keys.reportLeak(request, timely));
     expect(await bad({ secrets: [] })).toEqual(["secrets"]);

@@ -13,18 +13,19 @@ const MAX_IMPORTED = 20;
 
 /**
  * All that may be credentials in a text of bounded length, each once: own keys wherever they stand, glued to other
- * text too; imported ones as the whole text, and as each word from a registered prefix on.
+ * text too; imported ones as the whole text, and as each of `mostImported` words from a registered prefix on.
  */
 export function foundCredentials(
   text: string,
   format: KeyFormat,
   importPrefixes: readonly string[],
+  mostImported = MAX_IMPORTED,
 ): FoundCredential[] {
   const own = [...new Set(text.match(leakPattern(format.prefix)))].flatMap((presented) => {
     const keyId = format.authentic(presented) ? format.parse(presented)?.keyId : undefined;
     return keyId === undefined ? [] : [{ presented, keyId, hash: hashSecret(presented) }];
   });
-  const imported = [...wordsFrom(text, importPrefixes)].map((presented) => ({
+  const imported = [...wordsFrom(text, importPrefixes, mostImported)].map((presented) => ({
     presented,
     keyId: undefined,
     hash: hashSecret(presented),
@@ -33,13 +34,13 @@ export function foundCredentials(
 }
 
 /** The text itself, if it begins with a prefix, and every run of what keys are usually made of from a prefix on. */
-function wordsFrom(text: string, prefixes: readonly string[]): ReadonlySet<string> {
+function wordsFrom(text: string, prefixes: readonly string[], most: number): ReadonlySet<string> {
   const words = new Set<string>();
   const trimmed = text.trim();
   for (const prefix of prefixes) {
     if (trimmed.startsWith(prefix)) words.add(trimmed);
     for (let at = text.indexOf(prefix); at >= 0; at = text.indexOf(prefix, at + 1)) {
-      if (words.size >= MAX_IMPORTED) return words;
+      if (words.size >= most) return words;
       words.add(/^[A-Za-z0-9_-]*/.exec(text.slice(at))![0]);
     }
   }

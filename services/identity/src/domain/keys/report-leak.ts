@@ -45,8 +45,9 @@ export function reportLeak(
     const prefixes = providerRulesOf(actor.view.chain)?.importPrefixes ?? [];
     const found = secrets.map((text) => foundCredentials(text, domain.format, prefixes));
     const known = await keysOf(domain, actor, found.flat());
-    // Where they were found may quote them: the audit must not.
-    const where = withoutCredentials(source, secrets, found.flat(), domain.format.prefix);
+    // Where they were found may quote them, or others: the audit must not. Nobody looks any of these up.
+    const quoted = foundCredentials(source, domain.format, prefixes, source.length);
+    const where = withoutCredentials(source, secrets, [...found.flat(), ...quoted], domain.format.prefix);
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
         reliedOn: [...reliedOnBy(actor), ...[...known.values()].flatMap(gatesOf)],
