@@ -20,6 +20,7 @@ export interface AccountRow {
   name: string;
   status: AccountStatus;
   suspension_reason: string;
+  suspended_by: string;
   /** Of an organization. Accounts below it have its plan, which is kept once. */
   plan: string;
   profile: Profile;
@@ -58,6 +59,7 @@ export const accountRows = new EntitySchema<AccountRow>({
     name: { type: "text" },
     status: { type: "text" },
     suspension_reason: { type: "text" },
+    suspended_by: { type: "text" },
     plan: { type: "text" },
     profile: { type: "jsonb" },
     type: { type: "text" },
@@ -87,6 +89,7 @@ export function accountOf(row: AccountRow): Account {
     name: row.name,
     status: row.status,
     suspensionReason: row.suspension_reason,
+    suspendedBy: row.suspended_by,
     plan: isOrganization(row) ? row.plan : "",
     profile: row.profile,
     labels: row.labels,
@@ -123,6 +126,7 @@ export function accountRow(account: Account): AccountRow {
     name: account.name,
     status: account.status,
     suspension_reason: account.suspensionReason,
+    suspended_by: account.suspendedBy,
     plan: organization ? account.plan : "",
     profile: account.profile,
     labels: account.labels,

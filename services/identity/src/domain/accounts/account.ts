@@ -22,6 +22,8 @@ export interface Account extends AccountNode {
   readonly path: readonly string[];
   readonly name: string;
   readonly suspensionReason: string;
+  /** The account whose key suspended it; empty where it is not, or where that was not kept yet. */
+  readonly suspendedBy: string;
   readonly profile: Profile;
   /** The types that are enabled for its subtree, besides the open ones and those of the accounts above. */
   readonly enabledTypes: readonly string[];
@@ -36,6 +38,7 @@ export interface Account extends AccountNode {
 /** What a new account has of everything that is set later. */
 export const NOTHING_SET = {
   formerSlugs: [],
+  suspendedBy: "",
   type: "",
   scopeCeiling: [],
   enabledTypes: [],

@@ -2,9 +2,10 @@ import { isStrictAncestor, type Principal } from "@gatehouse/access";
 import { denied, failedPrecondition } from "@gatehouse/service/failure";
 import type { Domain } from "../domain.ts";
 import { Fields } from "../fields.ts";
+import type { Account } from "./account.ts";
 import { type ChangedAccount, changeAccount } from "./change-account.ts";
 
-/** Stops an account and its subtree. Suspending again changes the reason. */
+/** Stops an account and its subtree. Suspending again changes the reason, and from further up who may resume it. */
 export function suspendAccount(
   domain: Domain,
   actor: Principal,
@@ -56,11 +57,25 @@ function changeStatus(
       // In reach and not strictly below the caller: it is the caller's own account.
       if (!isStrictAncestor(actor.view, target)) throw ownAccount(status);
     },
-    become: ([before]) =>
-      before.status === status && before.suspensionReason === reason
-        ? before
-        : { ...before, status, suspensionReason: reason },
+    become: ([before]) => {
+      const by = actor.view.key.accountId;
+      const isSo = before.status === status && before.suspensionReason === reason;
+      if (isSo && (status === "ACTIVE" || !isAbove(by, before))) return before;
+      requireNotFromFurtherUp(by, before);
+      return { ...before, status, suspensionReason: reason, suspendedBy: status === "ACTIVE" ? "" : by };
+    },
   });
+}
+
+/** Is it an account strictly above the one that suspended this, or the first that is known to? */
+function isAbove(accountId: string, { path, suspendedBy }: Account): boolean {
+  return suspendedBy === "" || path.indexOf(accountId) < path.indexOf(suspendedBy);
+}
+
+// What the provider suspended, an organization does not set free.
+function requireNotFromFurtherUp(accountId: string, before: Account): void {
+  if (before.suspendedBy === accountId || isAbove(accountId, before)) return;
+  throw denied("OWN_CEILING", "an account further up suspended it, and only from there on up that changes");
 }
 
 function ownAccount(status: Transition["status"]) {

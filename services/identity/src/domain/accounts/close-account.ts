@@ -35,7 +35,9 @@ export function closeAccount(
       if (first !== undefined) throw holds(first, 1 + more.length);
     },
     become: ([before]) =>
-      before.status === "CLOSED" ? before : { ...before, status: "CLOSED", suspensionReason: "" },
+      before.status === "CLOSED"
+        ? before
+        : { ...before, status: "CLOSED", suspensionReason: "", suspendedBy: "" },
   });
 }
 

@@ -7,6 +7,7 @@ import { MembersInvitations1763900030000 } from "./1763900030000-members-invitat
 import { EventsWebhooks1763900050000 } from "./1763900050000-events-webhooks.ts";
 import { AccountsByType1763900060000 } from "./1763900060000-accounts-by-type.ts";
 import { EndedCredentials1763900070000 } from "./1763900070000-ended-credentials.ts";
+import { SuspendedBy1763900080000 } from "./1763900080000-suspended-by.ts";
 
 /** In the order in which they run. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -18,4 +19,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   EventsWebhooks1763900050000,
   AccountsByType1763900060000,
   EndedCredentials1763900070000,
+  SuspendedBy1763900080000,
 ];

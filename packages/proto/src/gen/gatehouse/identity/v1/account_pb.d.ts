@@ -1464,7 +1464,8 @@ export declare const AccountService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * Suspends an account and with it its whole subtree. Suspending again changes the reason.
+   * Suspends an account and with it its whole subtree; from a strict ancestor. Suspending again changes the reason: from
+   * the account that suspended it or one above that, which then holds the suspension.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.SuspendAccount
    */
@@ -1474,7 +1475,8 @@ export declare const AccountService: GenService<{
     output: typeof SuspendAccountResponseSchema;
   },
   /**
-   * Resumes a suspended account; a descendant's own suspension stays.
+   * Resumes a suspended account, from the account that suspended it or one above that; a descendant's own suspension
+   * stays.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.ResumeAccount
    */
