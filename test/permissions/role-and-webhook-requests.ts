@@ -32,12 +32,25 @@ export const roleAndWebhookRequests: Requests = {
     name: fresh(),
     url: URL,
   }),
+  [`${WEBHOOKS}/CreateWebhook:descendants`]: ({ subaccount, fresh }) => ({
+    account: subaccount,
+    name: fresh(),
+    url: URL,
+    descendants: true,
+  }),
   [`${WEBHOOKS}/GetWebhook`]: theWebhook,
   [`${WEBHOOKS}/ListWebhooks`]: ({ subaccount }) => ({ account: subaccount }),
   [`${WEBHOOKS}/UpdateWebhook`]: async (world) => ({ ...(await theWebhook(world)), paused: true }),
-  [`${WEBHOOKS}/DeleteWebhook`]: freshWebhook,
+  [`${WEBHOOKS}/UpdateWebhook:descendants`]: async (world) => ({
+    ...(await theWideWebhook(world)),
+    paused: true,
+  }),
+  [`${WEBHOOKS}/DeleteWebhook`]: (world) => freshWebhook(world),
+  [`${WEBHOOKS}/DeleteWebhook:descendants`]: (world) => freshWebhook(world, { descendants: true }),
   [`${WEBHOOKS}/ListDeliveries`]: theWebhook,
+  [`${WEBHOOKS}/ListDeliveries:descendants`]: theWideWebhook,
   [`${WEBHOOKS}/RedeliverEvents`]: theWebhook,
+  [`${WEBHOOKS}/RedeliverEvents:descendants`]: theWideWebhook,
 
   [`${AUDIT}/ListEvents`]: ({ subaccount }) => ({ account: subaccount }),
   [`${AUDIT}/ExportEvents`]: ({ subaccount }) => ({ account: subaccount }),
@@ -58,11 +71,16 @@ async function freshRole({ made, subaccount, fresh }: World) {
 }
 
 async function theWebhook({ once, subaccount }: World) {
-  const body = { account: subaccount, name: "the-webhook", url: URL };
+  const body = { account: subaccount, name: "the-webhook", url: URL, descendants: false };
   return { account: subaccount, webhook: (await once(`${WEBHOOKS}/CreateWebhook`, body)).webhook.name };
 }
 
-async function freshWebhook({ made, subaccount, fresh }: World) {
-  const body = { account: subaccount, name: fresh(), url: URL };
+async function theWideWebhook({ once, subaccount }: World) {
+  const body = { account: subaccount, name: "the-wide-webhook", url: URL, descendants: true };
+  return { account: subaccount, webhook: (await once(`${WEBHOOKS}/CreateWebhook`, body)).webhook.name };
+}
+
+async function freshWebhook({ made, subaccount, fresh }: World, { descendants = false } = {}) {
+  const body = { account: subaccount, name: fresh(), url: URL, descendants };
   return { account: subaccount, webhook: (await made(`${WEBHOOKS}/CreateWebhook`, body)).webhook.name };
 }

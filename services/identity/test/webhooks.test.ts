@@ -110,6 +110,42 @@ describe("events", () => {
     await system.root.webhooks.deleteWebhook({ webhook: "everybody" }, timely);
   });
 
+  it("of the accounts below are for master keys, as in the audit", async () => {
+    const { master } = await organization();
+    const scopes = ["gatehouse.webhooks.**", "gatehouse.audit.read"];
+    const made = await master.keys.createKey({ name: "narrow", scopes }, timely);
+    const narrow = system.as(made.secret);
+    const hook = (name: string) => ({ name, url: receiver.url, events: ["account.created", "key.disabled"] });
+    expect((await narrow.webhooks.createWebhook(hook("own"), timely)).webhook!.descendants).toBe(false);
+    expect((await master.webhooks.createWebhook(hook("all"), timely)).webhook!.descendants).toBe(true);
+    await master.webhooks.createWebhook({ ...hook("said"), descendants: false }, timely);
+    await master.accounts.createAccount({ name: "Lab" }, timely);
+    const typesAt = async (webhook: string) =>
+      (await deliveriesOf(master, webhook)).map(({ eventType }) => eventType);
+    expect([await typesAt("own"), await typesAt("said")]).toEqual([[], []]);
+    expect(await typesAt("all")).toEqual(["account.created"]);
+    await master.keys.disableKey({ key: made.key!.id }, timely);
+    await master.keys.enableKey({ key: made.key!.id }, timely);
+    for (const name of ["own", "said"]) expect(await typesAt(name)).toEqual(["key.disabled"]);
+
+    // Nor does it come by what a master key made.
+    const { webhooks } = narrow;
+    const denied = [
+      webhooks.createWebhook({ ...hook("mine"), descendants: true }, timely),
+      webhooks.updateWebhook({ webhook: "own", descendants: true }, timely),
+      webhooks.updateWebhook({ webhook: "all", url: "https://elsewhere.example/" }, timely),
+      webhooks.updateWebhook({ webhook: "all", descendants: false }, timely),
+      webhooks.redeliverEvents({ webhook: "all" }, timely),
+      webhooks.listDeliveries({ webhook: "all" }, timely),
+      webhooks.deleteWebhook({ webhook: "all" }, timely),
+    ].map(reasonOf);
+    expect(new Set(await Promise.all(denied))).toEqual(new Set(["KEY_KIND_DENIED"]));
+    expect(await reasonOf(webhooks.createWebhook(hook("all"), timely))).toBe("NAME_TAKEN");
+    const less = await master.webhooks.updateWebhook({ webhook: "all", descendants: false }, timely);
+    expect(less.webhook!.descendants).toBe(false);
+    expect(await reasonOf(webhooks.deleteWebhook({ webhook: "all" }, timely))).toBe("OK");
+  });
+
   it("of the accounts below stay from an account that is isolated from them", async () => {
     const { id, master } = await organization();
     await master.webhooks.createWebhook(
@@ -167,7 +203,7 @@ describe("deliveries", () => {
   });
 
   it("are given up where the receiver is gone, are listed then, and go out again when asked for", async () => {
-    const { master } = await organization();
+    const { id, keyId, master } = await organization();
     await master.webhooks.createWebhook({ name: "gone", url: receiver.url }, timely);
     receiver.status = 410;
     await master.keys.createKey({ name: "a" }, timely);
@@ -195,6 +231,17 @@ describe("deliveries", () => {
     const all = await master.webhooks.redeliverEvents({ webhook: "gone" }, timely);
     expect(all.redelivered).toBe(1);
     expect((await receiver.take(1))[0]!.body.id).toBe(dead[0]!.eventId);
+    // On record, each that brought something again.
+    expect((await master.webhooks.redeliverEvents({ webhook: "gone" }, timely)).redelivered).toBe(0);
+    const { events } = await master.audit.listEvents({ action: "gatehouse.webhooks.update" }, timely);
+    const row = {
+      actorKeyId: keyId,
+      accountId: id,
+      target: "gone",
+      outcome: "OK",
+      after: { redelivered: 1 },
+    };
+    expect(events).toMatchObject([row, row]);
   });
 
   it("wait while the webhook is paused, and go with it when it is deleted", async () => {

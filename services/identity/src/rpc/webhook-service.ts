@@ -22,8 +22,8 @@ import { neverStored } from "./never-stored.ts";
 
 export function webhookService(domain: Domain): Route<Principal> {
   return route<typeof WebhookService, Principal>(WebhookService, {
-    async createWebhook({ account, name, url, events }, call) {
-      const wanted = { account, name, url, events };
+    async createWebhook({ account, name, url, events, descendants }, call) {
+      const wanted = { account, name, url, events, descendants };
       const { webhook, secret, freshness } = await createWebhook(domain, call.principal, wanted);
       neverStored(call);
       return { webhook: webhookMessage(webhook), secret, freshness };
@@ -37,8 +37,10 @@ export function webhookService(domain: Domain): Route<Principal> {
       return { webhooks: (await listWebhooks(domain, call.principal, account)).map(webhookMessage) };
     },
 
-    async updateWebhook({ account, webhook: name, url, events, paused, updateMask }, call) {
-      const wanted = { account, webhook: name, url, events, paused, mask: updateMask?.paths ?? [] };
+    async updateWebhook({ updateMask, ...request }, call) {
+      const { account, webhook: name, url, events, paused, descendants } = request;
+      const mask = updateMask?.paths ?? [];
+      const wanted = { account, webhook: name, url, events, paused, descendants, mask };
       const { webhook, freshness } = await updateWebhook(domain, call.principal, wanted);
       return { webhook: webhookMessage(webhook), freshness };
     },
@@ -68,13 +70,14 @@ export function webhookService(domain: Domain): Route<Principal> {
 }
 
 function webhookMessage(webhook: Webhook): MessageInitShape<typeof WebhookSchema> {
-  const { name, accountId, url, events, paused, createdAt, updatedAt } = webhook;
+  const { name, accountId, url, events, paused, descendants, createdAt, updatedAt } = webhook;
   return {
     name,
     accountId,
     url,
     events: [...events],
     paused,
+    descendants,
     createdAt: timestampFromDate(createdAt),
     updatedAt: timestampFromDate(updatedAt),
   };

@@ -13,8 +13,8 @@ export interface OutgoingEvent {
 
 /**
  * Writes events of one account and time down for every webhook that is to get them, in the transaction of what they
- * tell of: for the webhooks of the accounts on the path that want their type. An account that is isolated from those
- * below it gets only its own.
+ * tell of: for the webhooks of the accounts on the path that want their type, and where it is an account below, want
+ * those too. An account that is isolated from those below it gets only its own.
  */
 export async function putOut(
   manager: EntityManager,
@@ -30,7 +30,7 @@ export async function putOut(
      JOIN unnest($1::text[], $2::text[], $3::text[]) AS e(id, type, body)
        ON w.events = '{}' OR w.events && ARRAY[e.type, split_part(e.type, '.', 1) || '.*',
          '*.' || split_part(e.type, '.', 2), '*.*', '*']
-     WHERE w.account_id = ANY ($5) AND (w.account_id = $6 OR NOT a.isolated)`,
+     WHERE w.account_id = ANY ($5) AND (w.account_id = $6 OR (w.descendants AND NOT a.isolated))`,
     [
       outgoing.map(({ id }) => id),
       outgoing.map(({ type }) => type),

@@ -9,6 +9,7 @@ export interface WebhookRow {
   url: string;
   events: string[];
   paused: boolean;
+  descendants: boolean;
   sealed_secret: string;
   created_at: Date;
   updated_at: Date;
@@ -23,6 +24,7 @@ export const webhookRows = new EntitySchema<WebhookRow>({
     url: { type: "text" },
     events: { type: "text", array: true },
     paused: { type: "boolean" },
+    descendants: { type: "boolean" },
     sealed_secret: { type: "text" },
     created_at: { type: "timestamptz" },
     updated_at: { type: "timestamptz" },
@@ -47,6 +49,7 @@ export function webhookOf(row: WebhookRow): Webhook {
     url: row.url,
     events: row.events,
     paused: row.paused,
+    descendants: row.descendants,
     sealedSecret: row.sealed_secret,
     createdAt: row.created_at,
     updatedAt: row.updated_at,
@@ -60,6 +63,7 @@ export function webhookRow(webhook: Webhook): Omit<WebhookRow, "id"> {
     url: webhook.url,
     events: [...webhook.events],
     paused: webhook.paused,
+    descendants: webhook.descendants,
     sealed_secret: webhook.sealedSecret,
     created_at: webhook.createdAt,
     updated_at: webhook.updatedAt,

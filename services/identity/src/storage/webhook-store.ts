@@ -52,8 +52,9 @@ export class WebhookWriter extends WebhookReader implements WebhookWrites {
   }
 
   async update(webhook: Webhook): Promise<void> {
-    const { account_id, name, url, events, paused, updated_at } = webhookRow(webhook);
-    await this.manager.update(webhookRows, { account_id, name }, { url, events, paused, updated_at });
+    const { account_id, name, url, events, paused, descendants, updated_at } = webhookRow(webhook);
+    const changed = { url, events, paused, descendants, updated_at };
+    await this.manager.update(webhookRows, { account_id, name }, changed);
   }
 
   async delete({ accountId, name }: Webhook): Promise<void> {

@@ -4,6 +4,7 @@ import { Fields } from "../fields.ts";
 import type { Listed } from "../list.ts";
 import { encodePageToken } from "../page-token.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
+import { requireReachOf } from "./descendants-rule.ts";
 import { DELIVERY_STATUSES, type Delivery } from "./webhook.ts";
 import { changeWebhook, requireWebhook } from "./webhooks.ts";
 
@@ -33,6 +34,7 @@ export async function listDeliveries(
   fields.check();
   const [{ id }] = await findAccount(domain.store, actor, account);
   const webhook = await requireWebhook(domain.store, id, name);
+  requireReachOf(actor, webhook);
   const found = await domain.store.webhooks.deliveries(webhook, status, { ...page, limit: page.limit + 1 });
   const items = found.slice(0, page.limit);
   const more = found.length > items.length;
@@ -57,6 +59,7 @@ export async function redeliverEvents(
   const wanted = { action: "gatehouse.webhooks.update", account, name };
   const { redelivered } = await changeWebhook(domain, actor, wanted, async (change, [{ id }], audit) => {
     const webhook = await requireWebhook(change, id, name);
+    requireReachOf(actor, webhook);
     const at = new Date(domain.nowMs());
     const redelivered = await change.webhooks.redeliver(webhook, eventIds, at, MAX_REDELIVERED);
     if (redelivered > 0) await audit(at, { after: { redelivered } });

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 
-/** A place that an account has events of its subtree sent to. */
+/** A place that an account has its events sent to. */
 export interface Webhook {
   readonly accountId: string;
   /** Unique in the account. */
@@ -10,6 +10,8 @@ export interface Webhook {
   readonly events: readonly string[];
   /** Deliveries wait. */
   readonly paused: boolean;
+  /** Events of the accounts below too; only master keys have to do with such a webhook. */
+  readonly descendants: boolean;
   /** What deliveries are signed with, sealed for `secretContext`. */
   readonly sealedSecret: string;
   readonly createdAt: Date;
@@ -48,7 +50,7 @@ export function secretContext({ accountId, name }: Pick<Webhook, "accountId" | "
 }
 
 /** A webhook as the audit shows it: of its address what is no secret, as a query often is. */
-export function auditedWebhook({ accountId, name, url, events, paused }: Webhook): unknown {
+export function auditedWebhook({ accountId, name, url, events, paused, descendants }: Webhook): unknown {
   const { origin, pathname } = new URL(url);
-  return { accountId, name, url: `${origin}${pathname}`, events, paused };
+  return { accountId, name, url: `${origin}${pathname}`, events, paused, descendants };
 }

@@ -8,6 +8,7 @@ import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import type { Change } from "../store.ts";
 import { audited, done } from "./audit.ts";
+import { requireReachOf } from "./descendants-rule.ts";
 import { auditedWebhook, MAX_WEBHOOKS, mintWebhookSecret, secretContext, type Webhook } from "./webhook.ts";
 import { webhookEvents, webhookUrl } from "./webhook-fields.ts";
 
@@ -20,7 +21,13 @@ export interface ChangedWebhook {
 export function createWebhook(
   domain: Domain,
   actor: Principal,
-  request: { account: string; name: string; url: string; events: readonly string[] },
+  request: {
+    account: string;
+    name: string;
+    url: string;
+    events: readonly string[];
+    descendants: boolean | undefined;
+  },
 ): Promise<ChangedWebhook & { secret: string }> {
   const fields = new Fields();
   const account = fields.reference("account", request.account);
@@ -28,11 +35,13 @@ export function createWebhook(
   const url = webhookUrl(fields, request.url, { insecure: domain.insecureWebhooks });
   const events = webhookEvents(fields, request.events);
   fields.check();
+  const { descendants = actor.view.key.kind === "MASTER" } = request;
   const wanted = { action: "gatehouse.webhooks.create", account, name };
   return changeWebhook(domain, actor, wanted, async (change, chain, audit) => {
+    requireReachOf(actor, { descendants });
     const accountId = chain[0].id;
     const existing = await change.webhooks.find(accountId, name);
-    if (existing !== undefined) return { webhook: same(existing, url, events), secret: "" };
+    if (existing !== undefined) return { webhook: same(existing, { url, events, descendants }), secret: "" };
     if (stateOfChain(chain) !== "VALID") {
       throw failedPrecondition("ACCOUNT_INACTIVE", "the account, or one above it, is not active");
     }
@@ -45,6 +54,7 @@ export function createWebhook(
       url,
       events,
       paused: false,
+      descendants,
       sealedSecret: domain.sealer.seal(secret, secretContext({ accountId, name })),
       createdAt: at,
       updatedAt: at,
@@ -65,6 +75,7 @@ export function updateWebhook(
     url: string;
     events: readonly string[];
     paused: boolean;
+    descendants: boolean | undefined;
     mask: readonly string[];
   },
 ): Promise<ChangedWebhook> {
@@ -75,14 +86,16 @@ export function updateWebhook(
     ...(request.url === "" ? [] : ["url"]),
     ...(request.events.length === 0 ? [] : ["events"]),
     ...(request.paused ? ["paused"] : []),
+    ...(request.descendants === undefined ? [] : ["descendants"]),
   ];
-  const changed = fields.mask(request.mask, ["url", "events", "paused"], given);
+  const changed = fields.mask(request.mask, ["url", "events", "paused", "descendants"], given);
   const wanted: Partial<Webhook> = {
     ...(changed.has("url") && {
       url: webhookUrl(fields, request.url, { insecure: domain.insecureWebhooks }),
     }),
     ...(changed.has("events") && { events: webhookEvents(fields, request.events) }),
     ...(changed.has("paused") && { paused: request.paused }),
+    ...(changed.has("descendants") && { descendants: request.descendants === true }),
   };
   fields.check();
   const what = { action: "gatehouse.webhooks.update", account, name };
@@ -90,6 +103,7 @@ export function updateWebhook(
     const before = await requireWebhook(change, id, name);
     const at = new Date(domain.nowMs());
     const webhook: Webhook = { ...before, ...wanted, updatedAt: at };
+    for (const each of [before, webhook]) requireReachOf(actor, each);
     if (shapeOf(webhook) === shapeOf(before)) return { webhook: before };
     await change.webhooks.update(webhook);
     await audit(at, { before: auditedWebhook(before), after: auditedWebhook(webhook) });
@@ -107,6 +121,7 @@ export function deleteWebhook(
   const wanted = { action: "gatehouse.webhooks.delete", account, name };
   return changeWebhook(domain, actor, wanted, async (change, [{ id }], audit) => {
     const webhook = await requireWebhook(change, id, name);
+    requireReachOf(actor, webhook);
     await change.webhooks.delete(webhook);
     await audit(new Date(domain.nowMs()), { before: auditedWebhook(webhook), after: null });
     return {};
@@ -180,13 +195,13 @@ function nameOf(request: { account: string; webhook: string }) {
   return { account, name };
 }
 
-function same(existing: Webhook, url: string, events: readonly string[]): Webhook {
-  if (shapeOf({ ...existing, url, events }) === shapeOf(existing)) return existing;
-  throw alreadyExists("NAME_TAKEN", "a webhook of that name has another url or other events");
+function same(existing: Webhook, wanted: Pick<Webhook, "url" | "events" | "descendants">): Webhook {
+  if (shapeOf({ ...existing, ...wanted }) === shapeOf(existing)) return existing;
+  throw alreadyExists("NAME_TAKEN", "a webhook of that name has another url or gets other events");
 }
 
-function shapeOf({ url, events, paused }: Webhook): string {
-  return JSON.stringify([url, events, paused]);
+function shapeOf({ url, events, paused, descendants }: Webhook): string {
+  return JSON.stringify([url, events, paused, descendants]);
 }
 
 function tooMany(accountId: string): Failure {

@@ -31,6 +31,7 @@ const webhooksUp = `
     url           text NOT NULL,
     events        text[] NOT NULL,
     paused        boolean NOT NULL,
+    descendants   boolean NOT NULL,
     sealed_secret text NOT NULL,
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,

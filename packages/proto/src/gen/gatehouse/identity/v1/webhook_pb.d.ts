@@ -67,6 +67,13 @@ export declare type Webhook = Message<"gatehouse.identity.v1.Webhook"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 7;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * Whether it gets events of the accounts below too.
+   *
+   * @generated from field: bool descendants = 8;
+   */
+  descendants: boolean;
 };
 
 /**
@@ -108,6 +115,13 @@ export declare type CreateWebhookRequest = Message<"gatehouse.identity.v1.Create
    * @generated from field: repeated string events = 4;
    */
   events: string[];
+
+  /**
+   * Events of the accounts below too; with a master key. Default: with a master key true, with another false.
+   *
+   * @generated from field: optional bool descendants = 5;
+   */
+  descendants?: boolean | undefined;
 };
 
 /**
@@ -280,11 +294,18 @@ export declare type UpdateWebhookRequest = Message<"gatehouse.identity.v1.Update
   paused: boolean;
 
   /**
-   * Which of the fields above to change. Default: those that are given.
+   * Which of the other fields to change. Default: those that are given.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 6;
    */
   updateMask?: FieldMask | undefined;
+
+  /**
+   * Events of the accounts below too; with a master key.
+   *
+   * @generated from field: optional bool descendants = 7;
+   */
+  descendants?: boolean | undefined;
 };
 
 /**
@@ -599,7 +620,7 @@ export enum DeliveryStatus {
 export declare const DeliveryStatusSchema: GenEnum<DeliveryStatus>;
 
 /**
- * The places that an account has events of its subtree sent to: signed, at least once, in no promised order.
+ * The places that an account has its events sent to: signed, at least once, in no promised order.
  * docs/events.md has the types, what they say, and how to check a signature.
  *
  * @generated from service gatehouse.identity.v1.WebhookService
@@ -636,7 +657,7 @@ export declare const WebhookService: GenService<{
     output: typeof ListWebhooksResponseSchema;
   },
   /**
-   * Changes a webhook.
+   * Changes a webhook. What gets events of the accounts below is changed and deleted with a master key.
    *
    * @generated from rpc gatehouse.identity.v1.WebhookService.UpdateWebhook
    */
@@ -656,7 +677,8 @@ export declare const WebhookService: GenService<{
     output: typeof DeleteWebhookResponseSchema;
   },
   /**
-   * Lists what was sent to a webhook, or is still to be sent, in the last 30 days.
+   * Lists what was sent to a webhook, or is still to be sent, in the last 30 days. Of one that gets events of the
+   * accounts below, with a master key.
    *
    * @generated from rpc gatehouse.identity.v1.WebhookService.ListDeliveries
    */
