@@ -4,6 +4,7 @@ import { newEncryptionKey, newPepper, parseEncryptionKey, Sealer } from "@gateho
 import { KeyService, SigningAlgorithm } from "@gatehouse/proto/identity";
 import { createLog, grpcClient, serve } from "@gatehouse/service";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { secretContext } from "../src/domain/events/webhook.ts";
 import { createIdentity, readIdentityConfig } from "../src/index.ts";
 import { reasonOf, type System, startSystem, timely } from "./system.ts";
 
@@ -16,7 +17,7 @@ const taggedByOld = queries.find((query) => query.includes("retiring_hashes"))!;
 
 let system: System;
 /** What was made under the first secrets. */
-let old: { key: string; unused: string; hmacId: string; hmacSecret: string; accountId: string };
+let old: Record<"key" | "unused" | "hmacId" | "hmacSecret" | "accountId" | "webhookSecret", string>;
 let rotated: Record<"GATEHOUSE_PEPPERS" | "GATEHOUSE_ENCRYPTION_KEYS", string>;
 const newKeys = { pepper: newPepper("2"), encryption: newEncryptionKey("2") };
 const started: { close(): unknown }[] = [];
@@ -64,7 +65,7 @@ beforeAll(async () => {
     { account: account!.id, header: "authorization", value: "Bearer upstream" },
     timely,
   );
-  await root.webhooks.createWebhook(
+  const webhook = await root.webhooks.createWebhook(
     { name: "hook", url: "https://hooks.example.com/x", events: ["key.leaked"] },
     timely,
   );
@@ -74,6 +75,7 @@ beforeAll(async () => {
     hmacId: hmac.key!.id,
     hmacSecret: hmac.secret,
     accountId: account!.id,
+    webhookSecret: webhook.secret,
   };
   rotated = {
     GATEHOUSE_PEPPERS: `${newKeys.pepper},${environment.GATEHOUSE_PEPPERS}`,
@@ -105,6 +107,9 @@ describe("rotating the encryption key", () => {
       old.accountId,
     ]);
     expect(sealer.open(rows[0].upstream_credential, old.accountId)).toContain("Bearer upstream");
+    const { rows: hooks } = await system.sql.query("SELECT * FROM webhook");
+    const { account_id: accountId, name, sealed_secret: sealed } = hooks[0];
+    expect(sealer.open(sealed, secretContext({ accountId, name }))).toBe(old.webhookSecret);
     const { as } = await start({ GATEHOUSE_ENCRYPTION_KEYS: newKeys.encryption });
     expect(await reasonOf(as(old.key).whoAmI({}, timely))).toBe("OK");
   });
