@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
+import { KeyFormat, parsePepper } from "@gatehouse/keys";
 import { KeyKind, KeyStatus, LeakAction } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
@@ -13,9 +14,12 @@ let teamId: string;
 let partner: Caller;
 let globex: Caller;
 let names = 0;
+/** How far the clock of identity is ahead. */
+let aheadMs = 0;
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 beforeAll(async () => {
-  system = await startSystem();
+  system = await startSystem({ nowMs: () => Date.now() + aheadMs });
   root = system.root;
   await system.sql.query("UPDATE account SET import_prefixes = '{pk_}' WHERE parent_id IS NULL");
   const made = await root.accounts.createAccount({ name: "Acme" }, timely);
@@ -45,7 +49,7 @@ const eventsOf = async (id: string) =>
   ).rows;
 
 describe("a leaked key", () => {
-  it("is disabled where nobody says otherwise, and told of each time", async () => {
+  it("is disabled where nobody says otherwise, and told of", async () => {
     const { id, secret } = await newKey();
     const { reports } = await report(partner, secret);
     expect(reports).toMatchObject([{ keyId: id, action: LeakAction.DISABLED }]);
@@ -54,7 +58,27 @@ describe("a leaked key", () => {
     expect((await report(partner, secret)).reports).toMatchObject([
       { keyId: id, action: LeakAction.DISABLED },
     ]);
-    expect(await eventsOf(id)).toHaveLength(2);
+    expect(await eventsOf(id)).toHaveLength(1);
+  });
+
+  it("is told of once a day where nothing else is done about it, and each time that it is stopped", async () => {
+    const { id, secret } = await newKey();
+    const reported = async (...policies: (string | null)[]) => {
+      for (const value of policies) {
+        await policy(acmeId, value);
+        await report(partner, secret);
+      }
+      return (await eventsOf(id)).map(({ after }) => after.leak.policy);
+    };
+    expect(await reported("NOTIFY", "NOTIFY")).toEqual(["NOTIFY"]);
+    expect(await reported(null, null, "NOTIFY")).toEqual(["NOTIFY", "DISABLE"]);
+    aheadMs = DAY_MS;
+    expect(await reported(null, null)).toEqual(["NOTIFY", "DISABLE", "DISABLE"]);
+    await acme.keys.enableKey({ key: id }, timely);
+    expect(await reported(null)).toHaveLength(4);
+    expect(await reported("REVOKE")).toHaveLength(5);
+    await policy(acmeId, null);
+    aheadMs = 0;
   });
 
   it("is dealt with as the strictest of its accounts says", async () => {
@@ -162,7 +186,7 @@ describe("a leaked key", () => {
     const { id, secret } = await newKey();
     const both = await Promise.all([report(partner, secret), report(partner, secret)]);
     expect(both.map(({ reports }) => reports[0]!.keyId)).toEqual([id, id]);
-    expect(await eventsOf(id)).toHaveLength(2);
+    expect(await eventsOf(id)).toHaveLength(1);
   });
 });
 
@@ -233,6 +257,30 @@ describe("a report", () => {
       expect(event.after.leak.source).not.toContain(hidden);
     }
     expect(event.after.leak.source).toMatch(/^log: (…&){24}… and /);
+  });
+
+  it("is of so many keys that it holds nobody up, whether they are there or not", async () => {
+    const format = new KeyFormat({ peppers: [parsePepper(system.environment.GATEHOUSE_PEPPERS!)] });
+    const minted = Array.from({ length: 101 }, () => format.mint("ACCOUNT").presented);
+    const strings = (secrets: readonly string[]) =>
+      Array.from({ length: 11 }, (_, at) => secrets.slice(at * 10, (at + 1) * 10).join("\n"));
+    expect(await badFieldsOf(report(partner, ...strings(minted)))).toEqual(["secrets"]);
+    expect(await reasonOf(report(partner, ...strings(minted).slice(0, -1)))).toBe("OK");
+  });
+
+  it("of imported keys is bounded like that too, and tells nothing of foreign ones", async () => {
+    const secrets = Array.from({ length: 101 }, () => `pk_${randomBytes(8).toString("hex")}`);
+    const keys = secrets.map((secret) => ({
+      hash: createHash("sha256").update(secret).digest("hex"),
+      prefix: "pk_",
+      name: `imported ${names++}`,
+    }));
+    const imported = await root.keys.importKeys({ keys }, timely);
+    const strings = [`${secrets[0]} ${secrets[1]}`, ...secrets.slice(2)];
+    expect(await badFieldsOf(report(root, ...strings))).toEqual(["secrets"]);
+    expect(await statusOf(imported.keys[0]!.id)).toBe(KeyStatus.ENABLED);
+    const { reports } = await report(partner, ...strings);
+    expect(reports.every(({ keyId }) => keyId === "")).toBe(true);
   });
 
   it("is bounded", async () => {

@@ -136,6 +136,8 @@ export interface KeyWrites extends KeyReads {
   setStatus(keyId: string, status: "ENABLED" | "DISABLED", at: Date): Promise<void>;
   /** Revokes the key with its sub-keys and forgets what their credentials are checked with. */
   revoke(keyId: string, at: Date): Promise<void>;
+  /** Notes that its owner is told of its leak; false where that was so after `since`, and then nothing is noted. */
+  tellLeaked(keyId: string, at: Date, since: Date): Promise<boolean>;
   /** Writes all of a key that can change. Throws Failure NAME_TAKEN. */
   update(key: Key): Promise<void>;
   /** The keys of an account that are not revoked. */

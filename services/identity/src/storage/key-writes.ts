@@ -6,7 +6,7 @@ import { violatedUnique } from "./constraint.ts";
 import { KeyReader } from "./key-reads.ts";
 import { keyRow, keyRows } from "./key-row.ts";
 
-/** Keys in a change. Every write here puts itself on the change log. */
+/** Keys in a change. Every write here that followers care about puts itself on the change log. */
 export class KeyWriter extends KeyReader implements KeyWrites {
   readonly #tx: Tx;
 
@@ -43,6 +43,15 @@ export class KeyWriter extends KeyReader implements KeyWrites {
       [keyId, at],
     );
     for (const { id } of rows) this.#tx.changed("key", id);
+  }
+
+  // No follower knows of it, so it is not on the change log.
+  async tellLeaked(keyId: string, at: Date, since: Date): Promise<boolean> {
+    const [, affected] = await this.manager.query<[unknown, number]>(
+      "UPDATE key SET leak_told_at = $2 WHERE id = $1 AND (leak_told_at IS NULL OR leak_told_at <= $3)",
+      [keyId, at, since],
+    );
+    return affected > 0;
   }
 
   async countLiving(accountId: string): Promise<{ keys: number; subKeys: number }> {

@@ -1,5 +1,6 @@
 import { isInSubtree, type Principal, providerRulesOf, secretMatches } from "@gatehouse/access";
 import { redact } from "@gatehouse/keys";
+import { type Failure, invalid } from "@gatehouse/service/failure";
 import type { Chain, LeakPolicy } from "../accounts/account.ts";
 import type { Domain } from "../domain.ts";
 import { type Attempt, audited, auditedKey, done } from "../events/audit.ts";
@@ -24,6 +25,10 @@ export interface LeakReport {
 
 const MAX_SECRETS = 100;
 const MAX_SECRET = 1000;
+/** One transaction holds up the calls of all of them. */
+const MAX_KEYS = 100;
+/** A key that leaked is told of once in this time while nothing else is to be done about it. */
+const TOLD_AGAIN_MS = 24 * 60 * 60 * 1000;
 const MAX_SOURCE = 500;
 /** Where no account of the key's chain says otherwise: it can be undone, and stops the thief. */
 const DEFAULT_POLICY: LeakPolicy = "DISABLE";
@@ -93,7 +98,9 @@ async function keysOf(
   actor: Principal,
   credentials: readonly FoundCredential[],
 ): Promise<ReadonlyMap<string, KeyInTree>> {
-  const own = credentials.flatMap(({ keyId }) => keyId ?? []);
+  const own = new Set(credentials.flatMap(({ keyId }) => keyId ?? []));
+  // Before anything is looked up, and then of what is found: neither tells of keys that are foreign.
+  if (own.size > MAX_KEYS) throw tooMany();
   const hashes = credentials.filter(({ keyId }) => keyId === undefined).map(({ hash }) => hash);
   const imported = hashes.length === 0 ? [] : (await domain.store.imported.find(hashes)).values();
   const known = new Map<string, KeyInTree>();
@@ -101,7 +108,13 @@ async function keysOf(
     const found = await domain.store.keys.find(keyId);
     if (found !== undefined && isInSubtree(actor.view, found.chain)) known.set(keyId, found);
   }
+  if (known.size > MAX_KEYS) throw tooMany();
   return known;
+}
+
+function tooMany(): Failure {
+  const description = `must have credentials of at most ${MAX_KEYS} keys: report them in parts`;
+  return invalid([{ field: "secrets", description }]);
 }
 
 /** What is to be done about the key. Of the provider's only manager it is told, and no more. */
@@ -117,7 +130,10 @@ function policyOf(chain: Chain): LeakPolicy {
   return STRICTEST_FIRST.find((policy) => said.includes(policy)) ?? DEFAULT_POLICY;
 }
 
-/** Stops the key as its policy says and puts that on record, also where it was stopped already: the record tells its owner. */
+/**
+ * Stops the key as its policy says and puts that on record. Where nothing is to be stopped the record is to tell its
+ * owner, and does so once a day: a leaked credential is reported by whoever finds it, over and over.
+ */
 async function deal(
   domain: Domain,
   change: Change,
@@ -128,8 +144,11 @@ async function deal(
   const { key, chain } = view;
   const at = new Date(domain.nowMs());
   const policy = await policyFor(change, view, at.getTime());
+  const stops = policy === "REVOKE" || (policy === "DISABLE" && key.status !== "DISABLED");
+  const tells = await change.keys.tellLeaked(key.id, at, new Date(at.getTime() - TOLD_AGAIN_MS));
+  if (!stops && !tells) return policy;
   if (policy === "REVOKE") await change.keys.revoke(key.id, at);
-  if (policy === "DISABLE" && key.status !== "DISABLED") await change.keys.setStatus(key.id, "DISABLED", at);
+  else if (stops) await change.keys.setStatus(key.id, "DISABLED", at);
   const { key: after } = (await change.keys.find(key.id))!;
   await change.audit(
     done(attempt, at, {
