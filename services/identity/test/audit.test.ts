@@ -122,6 +122,7 @@ describe("the audit", () => {
        FROM generate_series(1, 25000) n`,
       [new Date(nowMs), keyId, id],
     );
+    nowMs += 25_000;
     const pages: number[] = [];
     for (let pageToken = ""; ; ) {
       const wanted = { action: "gatehouse.keys.create", pageToken };

@@ -4,6 +4,7 @@ import { Fields, MAX_PAGE_SIZE } from "../fields.ts";
 import type { Listed } from "../list.ts";
 import { withinBytes } from "../page-size.ts";
 import { encodePageToken } from "../page-token.ts";
+import { stillPermitted } from "../rules/actor.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import type { AuditEvent } from "./audit.ts";
 import type { AuditFilter, AuditPlace } from "./audit-store.ts";
@@ -46,14 +47,27 @@ export async function listEvents(
   return { items, nextPageToken: last === undefined ? "" : encodePageToken(asked, last.id) };
 }
 
-/** The same as parts of a stream, oldest first: each is read once the one before it has been taken. */
+/**
+ * The same as parts of a stream, oldest first: each is read once the one before it has been taken, up to what there was
+ * when it began. A reader may take hours, so that it may still read is looked at before each page: a key that is
+ * revoked meanwhile, or loses the scope or the reach, reads no further. Throws Failure as any call of that key.
+ */
 export async function* exportEvents(
   domain: Domain,
   actor: Principal,
   asked: EventFilter,
 ): AsyncGenerator<readonly AuditEvent[]> {
-  const filter = await filterOf(domain, actor, check(new Fields(), asked));
+  const wanted = check(new Fields(), asked);
+  // What happens at this very millisecond is part of it.
+  const end = new Date(domain.nowMs() + 1);
+  const until = wanted.until === undefined || wanted.until > end ? end : wanted.until;
+  const chain = await findAccount(domain.store, actor, wanted.account);
+  // By id: what the name stands for may change.
+  const bounded = { ...wanted, account: chain[0].id, until };
   for (let after: AuditPlace | undefined; ; ) {
+    const attempt = { actor, action: "gatehouse.audit.read" };
+    const alive = await stillPermitted(domain, domain.store, attempt, { chain });
+    const filter = await filterOf(domain, alive, bounded);
     const page = { after, limit: MAX_PAGE_SIZE, newestFirst: false };
     const { events, next } = await domain.store.auditEvents.list(filter, page);
     for (let rest = events; rest.length > 0; ) {

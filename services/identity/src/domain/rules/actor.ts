@@ -8,7 +8,7 @@ import {
 } from "@gatehouse/access";
 import { denied, notFound, unauthenticated } from "@gatehouse/service/failure";
 import type { Domain } from "../domain.ts";
-import type { Change } from "../store.ts";
+import type { Reads } from "../store.ts";
 
 /** Sub-keys change nothing, whatever scopes they hold. The same for every target, so it tells nothing. */
 export function requireManager(actor: Principal): void {
@@ -31,10 +31,14 @@ export function gatesOf({ key, chain }: Pick<KeyView, "key" | "chain">): string[
  * while nothing can change it any more, else a key that is being revoked could still mint another. The same holds of
  * the credential that it came in with: what is rotated away is as good as stolen. Throws Failure UNAUTHENTICATED.
  */
-export async function stillAlive(domain: Domain, change: Change, actor: Principal): Promise<Principal> {
+export async function stillAlive(
+  domain: Domain,
+  reads: Pick<Reads, "keys">,
+  actor: Principal,
+): Promise<Principal> {
   const { presentedHash } = actor;
   const nowMs = domain.nowMs();
-  const alive = principalOf(await change.keys.find(actor.view.key.id), nowMs, presentedHash);
+  const alive = principalOf(await reads.keys.find(actor.view.key.id), nowMs, presentedHash);
   if (presentedHash !== undefined && !isCredential(alive.view, presentedHash, nowMs)) {
     throw unauthenticated("CREDENTIAL_INVALID");
   }
@@ -48,11 +52,11 @@ export async function stillAlive(domain: Domain, change: Change, actor: Principa
  */
 export async function stillPermitted(
   domain: Domain,
-  change: Change,
+  reads: Pick<Reads, "keys">,
   { actor, action }: { readonly actor: Principal; readonly action: string },
   { chain, what = "account" }: { readonly chain: readonly AccountNode[]; readonly what?: string },
 ): Promise<Principal> {
-  const alive = await stillAlive(domain, change, actor);
+  const alive = await stillAlive(domain, reads, actor);
   if (!alive.grant.allows(action)) throw denied("SCOPE_DENIED", `the key does not hold the scope ${action}`);
   if (!reaches(alive.view, chain)) throw notFound(what);
   return alive;

@@ -313,7 +313,8 @@ export declare const AuditService: GenService<{
     output: typeof ListEventsResponseSchema;
   },
   /**
-   * Streams what concerns an account, oldest first, of any length.
+   * Streams what concerns an account, oldest first, of any length, up to when the call came in. It ends as soon as the
+   * key may no longer read it.
    *
    * @generated from rpc gatehouse.identity.v1.AuditService.ExportEvents
    */
