@@ -303,6 +303,18 @@ describe("an import", () => {
     expect(await badFieldsOf(acme.keys.importKeys({ keys: many }, timely))).toEqual(["keys"]);
   });
 
+  it("is refused where it would take too long to see that all keys are covered", async () => {
+    const denies = Array.from({ length: 130 }, (_, at) => `!gatehouse.y${at}.**`);
+    const wide = { name: `wide ${names++}`, scopes: ["gatehouse.**", ...denies] };
+    const importer = system.as((await acme.keys.createKey(wide, timely)).secret);
+    const keys = Array.from({ length: 20 }, (_, key) => {
+      const allows = Array.from({ length: 20 }, (_, at) => `gatehouse.*.x${at}.z${key}.**`);
+      return imported(made(), { scopes: [...allows, ...denies] });
+    });
+    expect(await reasonOf(importer.keys.importKeys({ keys }, timely))).toBe("GRANT_EXCEEDS_HOLDER");
+    expect(await reasonOf(importer.keys.importKeys({ keys: keys.slice(0, 2) }, timely))).toBe("OK");
+  });
+
   it("takes five hundred at once", async () => {
     const { caller } = await organization("Many");
     await system.sql.query(

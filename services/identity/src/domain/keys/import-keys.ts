@@ -7,7 +7,7 @@ import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
-import { requireCovered } from "../rules/grant-rule.ts";
+import { requireAllCovered } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
 import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "../rules/plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "../rules/replay-rule.ts";
@@ -104,7 +104,7 @@ export function importKeys(
       await requirePossible(change, owner, wanted.keys, nowMs);
       const at = new Date(nowMs);
       const keys = wanted.keys.map((wish) => imported(wish, accountId, at));
-      for (const key of keys) requireCovered(creator, { key, parent: undefined, chain: owner });
+      requireAllCovered(creator, keys, owner);
       await change.imported.insert(keys);
       const keyIds = keys.map(({ id }) => id);
       await remember(change, create, { accountId, keyId: keyIds[0]!, keyIds }, at);
