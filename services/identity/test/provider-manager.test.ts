@@ -84,6 +84,36 @@ describe("the provider's last manager", () => {
     }
   });
 
+  it("keeps what it holds by a role of the provider's", async () => {
+    const role = `boss-${names++}`;
+    await root.roles.createRole({ name: role, scopes: ["gatehouse.**"] }, timely);
+    const boss = await master({ roles: [role] });
+    const narrow = (await master({ scopes: ["gatehouse.roles.*", "gatehouse.keys.*"] })).as;
+    await narrow.keys.revokeKey({ key: rootKeyId }, timely);
+    const update = () => reasonOf(narrow.roles.updateRole({ role, scopes: ["x.y"] }, timely));
+    const remove = () => reasonOf(narrow.roles.deleteRole({ role }, timely));
+    expect([await update(), await remove()]).toEqual(["SELF_LOCKOUT", "SELF_LOCKOUT"]);
+    expect(await reasonOf(boss.as.roles.updateRole({ role, title: "The boss" }, timely))).toBe("OK");
+    await boss.as.keys.createKey({ kind: KeyKind.MASTER, name: `key ${names++}`, scopes: ["**"] }, timely);
+    expect([await update(), await remove()]).toEqual(["OK", "OK"]);
+  });
+
+  it("may be a person's, who then stays and keeps the roles", async () => {
+    const roles = ["administrator", "fund-manager"];
+    const offer = { email: "boss@provider.example", roles, keyKind: KeyKind.MASTER };
+    const { token } = await root.members.invite(offer, timely);
+    const { member } = await root.members.acceptInvitation({ token, subject: "boss@idp" }, timely);
+    const narrow = (await master({ scopes: ["gatehouse.members.*", "gatehouse.keys.*"] })).as;
+    await narrow.keys.revokeKey({ key: rootKeyId }, timely);
+    const user = member!.userId;
+    const update = () =>
+      reasonOf(narrow.members.updateMemberRoles({ user, roles: ["administrator"] }, timely));
+    const remove = () => reasonOf(narrow.members.removeMember({ user }, timely));
+    expect([await update(), await remove()]).toEqual(["SELF_LOCKOUT", "SELF_LOCKOUT"]);
+    await system.sql.query("UPDATE key SET expires_at = '2099-01-01' WHERE user_id = $1", [user]);
+    expect([await update(), await remove()]).toEqual(["OK", "OK"]);
+  });
+
   it("is missed by nobody who has chosen to have none", async () => {
     await system.sql.query("UPDATE key SET expires_at = '2099-01-01' WHERE id = $1", [rootKeyId]);
     const narrow = await master({ scopes: ["gatehouse.keys.*"] });

@@ -10,6 +10,7 @@ import { Fields } from "../fields.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { definitionsGate } from "../rules/gates.ts";
+import { keepingManager } from "../rules/provider-manager-rule.ts";
 import type { Definition, DefinitionBodies, DefinitionKind } from "./definition.ts";
 import type { Kind } from "./kind.ts";
 
@@ -169,11 +170,12 @@ function change<K extends DefinitionKind>(
       await kind.rule?.(change, { actor: alive, owner, name, before: before?.body, after: body, all });
       const at = new Date(domain.nowMs());
       const definition = body && definitionOf(kind, { accountId, name, body, before, at });
-      if (definition === undefined) await change.definitions.delete(kind.kind, accountId, name);
-      else {
+      // Whoever changes what decides calls holds the account itself: none of its keys changes meanwhile.
+      await keepingManager(change, owner[0], at.getTime(), async () => {
+        if (definition === undefined) return change.definitions.delete(kind.kind, accountId, name);
         requireRoom(kind, [...all.filter((other) => other !== before), definition]);
-        await change.definitions.put(definition);
-      }
+        return change.definitions.put(definition);
+      });
       const audit = {
         target: before?.id || definition?.id || name,
         account: owner[0],

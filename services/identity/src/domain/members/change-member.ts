@@ -6,6 +6,7 @@ import type { Attempt } from "../events/audit.ts";
 import type { Key } from "../keys/key.ts";
 import { requireMayManage } from "../keys/manage-key-rule.ts";
 import { reliedOnBy, stillPermitted } from "../rules/actor.ts";
+import { keepingManager, managerGates } from "../rules/provider-manager-rule.ts";
 import type { Change, Committed } from "../store.ts";
 import { membersGate } from "./invitation.ts";
 import type { Member } from "./member.ts";
@@ -38,14 +39,15 @@ export async function changeMember<T>(
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
         reliedOn: [...reliedOnBy(attempt.actor), ...account.path],
-        changed: [membersGate(account.id), ...known.keyIds],
+        changed: [membersGate(account.id), ...managerGates(account), ...known.keyIds],
       });
       const caller = await stillPermitted(domain, change, attempt, { chain });
       const member = await change.members.find(account.id, userId);
       if (member === undefined) throw notFound("member");
       if (!member.keyIds.every((keyId) => known.keyIds.includes(keyId))) return undefined;
       const keys = await personalKeys(change, member);
-      return { made: await work(change, { caller, member, keys }) };
+      const found = { caller, member, keys };
+      return { made: await keepingManager(change, account, domain.nowMs(), () => work(change, found)) };
     });
     if (value !== undefined) return { value: value.made, freshness };
   }
