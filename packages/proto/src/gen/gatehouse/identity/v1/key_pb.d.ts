@@ -1304,7 +1304,7 @@ export declare const ImportKeysResponseSchema: GenMessage<ImportKeysResponse>;
  */
 export declare type ReportLeakRequest = Message<"gatehouse.identity.v1.ReportLeakRequest"> & {
   /**
-   * 1 to 100 strings as they were found, each up to 1000 characters.
+   * 1 to 100 strings as they were found, each up to 1000 characters, with credentials of at most 100 keys.
    *
    * @generated from field: repeated string secrets = 1;
    */
@@ -1593,7 +1593,7 @@ export declare const KeyService: GenService<{
     output: typeof DisableKeyResponseSchema;
   },
   /**
-   * Enables a disabled key.
+   * Enables a disabled key. The caller must hold what CreateKey would ask for.
    *
    * @generated from rpc gatehouse.identity.v1.KeyService.EnableKey
    */
@@ -1626,6 +1626,7 @@ export declare const KeyService: GenService<{
   /**
    * Gives a key a new secret. The one before works on for `grace`, by default not at all. Who rotates another key than
    * its own gets its credential, and must hold what CreateKey would ask for. An imported key becomes an ordinary one.
+   * Without a grace the pending invitations that the key made end too.
    *
    * @generated from rpc gatehouse.identity.v1.KeyService.RotateKey
    */
@@ -1635,7 +1636,8 @@ export declare const KeyService: GenService<{
     output: typeof RotateKeyResponseSchema;
   },
   /**
-   * Takes over keys made elsewhere, by their hashes: all of them, or none.
+   * Takes over keys made elsewhere, by their hashes: all of them, or none. One that was revoked or rotated away is never
+   * taken over again.
    *
    * @generated from rpc gatehouse.identity.v1.KeyService.ImportKeys
    */
@@ -1646,7 +1648,7 @@ export declare const KeyService: GenService<{
   },
   /**
    * Reports credentials that were found where they should not be. Those of keys in the caller's subtree are dealt with
-   * as their accounts' leak policy says, and their owners told.
+   * as their accounts' leak policy says, and their owners told: once a day where nothing else is done about a key.
    *
    * @generated from rpc gatehouse.identity.v1.KeyService.ReportLeak
    */
