@@ -25,6 +25,10 @@ export const roleAndWebhookRequests: Requests = {
     ...(await freshRole(world)),
     scopes: ["gatehouse.credits.**"],
   }),
+  [`${ROLES}/UpdateRole:of-a-master-key`]: async (world) => ({
+    ...(await theMastersRole(world)),
+    title: world.fresh(),
+  }),
   [`${ROLES}/DeleteRole`]: freshRole,
 
   [`${WEBHOOKS}/CreateWebhook`]: ({ subaccount, fresh }) => ({
@@ -63,6 +67,14 @@ async function theRole({ once, subaccount }: World) {
     scopes: READING,
   });
   return { account: subaccount, role: role.name };
+}
+
+async function theMastersRole({ once, subaccount }: World) {
+  const name = "masters";
+  await once(`${ROLES}/CreateRole`, { account: subaccount, name, scopes: READING });
+  const key = { account: subaccount, name, roles: [name], kind: "KEY_KIND_MASTER" };
+  await once("identity.v1.KeyService/CreateKey", key);
+  return { account: subaccount, role: name };
 }
 
 async function freshRole({ made, subaccount, fresh }: World) {

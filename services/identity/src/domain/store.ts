@@ -140,6 +140,8 @@ export interface KeyWrites extends KeyReads {
   tellLeaked(keyId: string, at: Date, since: Date): Promise<boolean>;
   /** Writes all of a key that can change. Throws Failure NAME_TAKEN. */
   update(key: Key): Promise<void>;
+  /** Does a master key of the account, or of one below it, that is not revoked have the role? */
+  isMastersRole(accountId: string, role: string): Promise<boolean>;
   /** The keys of an account that are not revoked. */
   countLiving(accountId: string): Promise<{ keys: number; subKeys: number }>;
   /** The enabled keys of an account. */

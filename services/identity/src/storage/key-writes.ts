@@ -54,6 +54,17 @@ export class KeyWriter extends KeyReader implements KeyWrites {
     return affected > 0;
   }
 
+  // The first conditions are those of the index.
+  async isMastersRole(accountId: string, role: string): Promise<boolean> {
+    const [row] = await this.manager.query<[{ held: boolean }]>(
+      `SELECT EXISTS (SELECT FROM key k JOIN account a ON a.id = k.account_id
+         WHERE k.kind = 'MASTER' AND k.status <> 'REVOKED' AND k.roles @> ARRAY[$2]
+           AND a.path @> ARRAY[$1]) AS held`,
+      [accountId, role],
+    );
+    return row.held;
+  }
+
   async countLiving(accountId: string): Promise<{ keys: number; subKeys: number }> {
     return this.#count(accountId, "<> 'REVOKED'");
   }

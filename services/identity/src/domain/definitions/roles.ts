@@ -1,5 +1,5 @@
 import { builtInRoles, type Principal, scopesOfRole } from "@gatehouse/access";
-import { notFound } from "@gatehouse/service/failure";
+import { denied, notFound } from "@gatehouse/service/failure";
 import type { Chain } from "../accounts/account.ts";
 import { SLUG_PATTERN } from "../accounts/slug.ts";
 import type { Domain } from "../domain.ts";
@@ -7,6 +7,7 @@ import { Fields } from "../fields.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { requireCoveredScopes } from "../rules/grant-rule.ts";
 import { requireFeature } from "../rules/plan-rule.ts";
+import type { Change } from "../store.ts";
 import { reference } from "./define.ts";
 import type { Definition } from "./definition.ts";
 import { type Kind, title } from "./kind.ts";
@@ -32,6 +33,7 @@ export const ROLES: Kind<"role"> = {
   mostBytes: 64 * 1024,
   decidesCalls: true,
   async rule(change, { actor, owner, name, after }) {
+    await requireMayManageHolders(change, actor, owner, name);
     if (after !== undefined) await requireFeature(change, owner, "SCOPING");
     // Without a role of its own, what an account above means by the name counts.
     const scopes = after?.scopes ?? scopesOfRole(name, owner.slice(1));
@@ -67,6 +69,15 @@ export async function listRoles(
   const account = fields.reference("account", request.account);
   fields.check();
   return rolesOf(domain, await findAccount(domain.store, actor, account));
+}
+
+/**
+ * Throws Failure KEY_KIND_DENIED where anything but a master key is about to change what a master key may do, by what
+ * its role stands for. A new role takes the place of one of that name above it for the keys below.
+ */
+async function requireMayManageHolders(change: Change, actor: Principal, [{ id }]: Chain, name: string) {
+  if (actor.view.key.kind === "MASTER" || !(await change.keys.isMastersRole(id, name))) return;
+  throw denied("KEY_KIND_DENIED", "only a master key changes a role that a master key has");
 }
 
 /** Those of the accounts above too: keys can be given them, so they are no secret. The nearest of a name counts. */

@@ -8,6 +8,7 @@ import { EventsWebhooks1763900050000 } from "./1763900050000-events-webhooks.ts"
 import { AccountsByType1763900060000 } from "./1763900060000-accounts-by-type.ts";
 import { EndedCredentials1763900070000 } from "./1763900070000-ended-credentials.ts";
 import { SuspendedBy1763900080000 } from "./1763900080000-suspended-by.ts";
+import { RolesOfMasters1763900095000 } from "./1763900095000-roles-of-masters.ts";
 
 /** In the order in which they run. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -20,4 +21,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   AccountsByType1763900060000,
   EndedCredentials1763900070000,
   SuspendedBy1763900080000,
+  RolesOfMasters1763900095000,
 ];
