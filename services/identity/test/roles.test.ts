@@ -60,11 +60,10 @@ describe("roles", () => {
     const boss = await master.keys.createKey(wanted, timely);
     const below = await keyOf(master, { name: "below", scopes, account: childId });
     const own = await keyOf(master, { name: "own", scopes });
-    const all = (caller: Caller) =>
-      Promise.all([
-        reasonOf(caller.roles.updateRole({ role: "boss", scopes: ["weather.read"] }, timely)),
-        reasonOf(caller.roles.deleteRole({ role: "boss" }, timely)),
-      ]);
+    const all = async ({ roles }: Caller) => [
+      await reasonOf(roles.updateRole({ role: "boss", scopes: ["weather.read"] }, timely)),
+      await reasonOf(roles.deleteRole({ role: "boss" }, timely)),
+    ];
     expect(await all(own)).toEqual(["KEY_KIND_DENIED", "KEY_KIND_DENIED"]);
     // A nearer one of that name would be what it stands for on keys below.
     const nearer = { name: "boss", scopes: ["weather.read"] };
