@@ -18,6 +18,11 @@ const MAX_MASK = 50;
 /** The last millisecond that fits a Timestamp. */
 const LAST_MS = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 
+/** Embeddings, overrides and isolates: they make a line read other than it is written. */
+const BIDI_CONTROL = /[\u202a-\u202e\u2066-\u2069\u200e\u200f\u061c]/;
+/** Letters, marks, numbers, punctuation and symbols, but for those that are drawn as nothing. */
+const VISIBLE = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{M}\p{N}\p{P}\p{S}]/u;
+
 /** Reads the fields of one request and collects what is wrong with them, so that all of it is said at once. */
 export class Fields {
   readonly #violations: Violation[] = [];
@@ -31,13 +36,20 @@ export class Fields {
     this.#violations.push({ field, description });
   }
 
-  /** Text of so many characters (code points), without control characters or halves of surrogate pairs. */
+  /**
+   * Text of so many characters (code points), without control characters, halves of surrogate pairs, or what makes a
+   * name look like another. Right-to-left scripts are letters like all others.
+   */
   text(field: string, value: string, { min = 0, max }: { min?: number; max: number }): string {
     if (value === "" && min > 0) this.wrong(field, "is required");
     // The first comparison spares counting the characters of a megabyte.
     else if (value.length > 2 * max || [...value].length > max)
       this.wrong(field, `must have at most ${max} characters`);
     else if (/[\p{Cc}\p{Cs}\u2028\u2029]/u.test(value)) this.wrong(field, "must not have control characters");
+    else if (BIDI_CONTROL.test(value))
+      this.wrong(field, "must not have characters that turn the text around");
+    else if (value !== "" && !VISIBLE.test(value))
+      this.wrong(field, "must have a character that can be seen");
     else if (value !== value.trim()) this.wrong(field, "must not begin or end with a space");
     return value;
   }
