@@ -203,24 +203,3 @@ describe("a replayed CreateKey", () => {
     expect(await master.keys.createKey(said, timely)).toMatchObject({ replayed: true });
   });
 });
-
-describe("a replayed CreateAccount", () => {
-  it("tells an account isolated from the new one nothing of it, and an account key what it made", async () => {
-    const { id, master } = await organization();
-    const isolate = (isolated: boolean) => {
-      const updateMask = { paths: ["isolated"] };
-      return system.root.accounts.updateSettings({ account: id, isolated, updateMask }, timely);
-    };
-    const maker = { name: "maker", scopes: ["gatehouse.accounts.create"] };
-    const own = system.as((await master.keys.createKey(maker, timely)).secret);
-    for (const caller of [master, own]) {
-      const request = { name: "lab", idempotencyKey: caller === own ? "own" : "lab" };
-      const { account } = await caller.accounts.createAccount(request, timely);
-      const again = () => caller.accounts.createAccount(request, timely);
-      await isolate(true);
-      expect(await reasonOf(again())).toBe("NOT_FOUND");
-      await isolate(false);
-      expect(await again()).toMatchObject({ replayed: true, account: { id: account!.id } });
-    }
-  });
-});

@@ -1,6 +1,6 @@
-import { builtInRoles, isInSubtree, type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
+import { builtInRoles, type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
-import { denied, failedPrecondition, notFound } from "@gatehouse/service/failure";
+import { denied, failedPrecondition } from "@gatehouse/service/failure";
 import { DEFAULT_PLAN_NAME } from "../definitions/plan.ts";
 import type { Domain } from "../domain.ts";
 import { audited, auditedAccount, auditedKey, done } from "../events/audit.ts";
@@ -69,7 +69,7 @@ export function createAccount(
       });
       const creator = await stillPermitted(domain, change, attempt, { chain: parent });
       const earlier = await replayed(change, create, domain.nowMs());
-      if (earlier !== undefined) return recall(change, creator, earlier);
+      if (earlier !== undefined) return recall(change, earlier);
 
       const below = (await change.accounts.find(parent[0].id))!;
       requireActive(below);
@@ -177,14 +177,8 @@ function firstKeyOf(creator: Principal, account: Omit<Account, "slug">, wanted: 
   return { accountId: account.id, kind, name: wanted.name, roles, scopes: wanted.scopes };
 }
 
-async function recall(
-  change: Change,
-  creator: Principal,
-  { accountId, keyId }: { accountId: string; keyId: string },
-) {
+async function recall(change: Change, { accountId, keyId }: { accountId: string; keyId: string }) {
   const { key, chain } = (await change.keys.find(keyId))!;
-  // It answers what became of it, so not across isolation. An account key is answered what it made and cannot reach.
-  if (!isInSubtree(creator.view, chain)) throw notFound("account");
   const account = chain.find(({ id }) => id === accountId)!;
   return { account, key, secret: "", replayed: true };
 }
