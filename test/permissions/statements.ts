@@ -4,8 +4,12 @@ import pg from "pg";
 
 /** Statements that turn up while nobody calls: the services' own loops. */
 const IDLE_MS = 3000;
-/** A statement of a call is in each of so many runs of it; what a loop did meanwhile is not. */
+/** A statement of a call is in each of so many runs of it; what a loop did meanwhile is nearly never. */
 const RUNS = 3;
+/** What a loop did in each of those runs is not in all of so many. */
+const MOST_RUNS = 12;
+
+type Call = () => Promise<unknown>;
 
 /** What a database was asked, as its own log says. */
 export class StatementLog implements AsyncDisposable {
@@ -33,27 +37,31 @@ export class StatementLog implements AsyncDisposable {
     return log;
   }
 
-  /** The statements that each run of a call makes, in no order. */
-  async of(call: () => Promise<unknown>): Promise<string[]> {
-    let common: string[] | undefined;
-    for (let run = 0; run < RUNS; run++) {
-      const made = await this.#during(call);
-      common = common === undefined ? made : inBoth(common, made);
+  /**
+   * The statements that each run of two calls makes, in no order. The calls take turns, for longer where they differ:
+   * a difference that is theirs is there in every run, one that a loop made goes.
+   */
+  async ofBoth(left: Call, right: Call): Promise<[string[], string[]]> {
+    let common: [string[], string[]] = [await this.#during(left), await this.#during(right)];
+    for (let run = 1; run < RUNS || (run < MOST_RUNS && !same(common)); run++) {
+      common = [inBoth(common[0], await this.#during(left)), inBoth(common[1], await this.#during(right))];
     }
-    return common!.filter((statement) => !this.#idle.has(statement)).sort();
+    return common;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#sql.end();
   }
 
-  async #during(act: () => Promise<unknown>): Promise<string[]> {
+  async #during(act: Call): Promise<string[]> {
     await using file = await open(this.#path);
     const { size } = await file.stat();
     await act();
     const after = (await file.stat()).size;
     const { buffer } = await file.read(Buffer.alloc(after - size), 0, after - size, size);
-    return statementsIn(buffer.toString());
+    return statementsIn(buffer.toString())
+      .filter((statement) => !this.#idle.has(statement))
+      .sort();
   }
 }
 
@@ -63,6 +71,10 @@ function statementsIn(log: string): string[] {
     .split(/\n(?!\t)/)
     .flatMap((entry) => /LOG: {2}(?:execute [^:]*|statement): ([\s\S]*)/.exec(entry)?.[1] ?? [])
     .map((statement) => statement.replace(/\s+/g, " ").trim());
+}
+
+function same([left, right]: readonly [readonly string[], readonly string[]]): boolean {
+  return left.join("\n") === right.join("\n");
 }
 
 function inBoth(left: readonly string[], right: readonly string[]): string[] {
