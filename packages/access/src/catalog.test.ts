@@ -22,7 +22,7 @@ const shop = api(
   endpoint("*", "/files/{path=**}"),
   endpoint("GET", "/files/public"),
 );
-const { resourceOf } = compileCatalog([shop]);
+const { endpointOf } = compileCatalog([shop]);
 
 describe("the catalog", () => {
   it.each([
@@ -43,7 +43,7 @@ describe("the catalog", () => {
     ["GET", "/files/public", "GET /files/public"],
     ["PUT", "/files/public", "* /files/{path=**}"],
   ])("takes %s %s for %s", (method, path, resource) => {
-    expect(resourceOf(method, path)).toBe(resource);
+    expect(endpointOf(method, path)).toMatchObject({ name: resource, resource });
   });
 
   it.each([
@@ -77,7 +77,7 @@ describe("the catalog", () => {
     ["GET", "/files/%"],
     ["GET", "/__proto__"],
   ])("takes %s %s for nothing", (method, path) => {
-    expect(resourceOf(method, path)).toBeUndefined();
+    expect(endpointOf(method, path)).toBeUndefined();
   });
 
   it("names templates that are none, and those that match the same calls", () => {
@@ -110,11 +110,11 @@ describe("the catalog", () => {
     const catalog = new Catalog();
     catalog.put(api("old", endpoint("GET", "/things/{id}", "things.read")));
     catalog.put(api("new", endpoint("GET", "/things/{name}", "things.show")));
-    expect(catalog.resourceOf("GET", "/things/1")).toBeUndefined();
+    expect(catalog.endpointOf("GET", "/things/1")).toBeUndefined();
     catalog.delete("old");
-    expect(catalog.resourceOf("GET", "/things/1")).toBe("things.show");
+    expect(catalog.endpointOf("GET", "/things/1")?.resource).toBe("things.show");
     catalog.put(api("new"));
-    expect(catalog.resourceOf("GET", "/things/1")).toBeUndefined();
+    expect(catalog.endpointOf("GET", "/things/1")).toBeUndefined();
   });
 
   it("agrees with trying every template, however it came to be what it is", () => {
@@ -136,7 +136,7 @@ describe("the catalog", () => {
           catalog.put(api(name, ...list));
           now.set(name, api(name, ...list));
         }
-        expect(catalog.resourceOf("GET", `/${segments.join("/")}`)).toBe(
+        expect(catalog.endpointOf("GET", `/${segments.join("/")}`)?.resource).toBe(
           mostSpecific(
             [...now.values()].flatMap(({ endpoints }) => endpoints),
             segments,

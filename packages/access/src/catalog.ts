@@ -1,5 +1,5 @@
 /**
- * Which resource an HTTP call takes, by the catalog's path templates.
+ * Which endpoint an HTTP call is to, and so which resource it takes, by the catalog's path templates.
  *
  * A template is literal segments, `{name}` for one segment, and a final `{name=**}` for the rest or nothing. Of several
  * that match a path the most specific wins: at the first segment in which they differ a literal before `{name}` before
@@ -43,12 +43,12 @@ export const HTTP_METHOD = /^[A-Z][A-Z0-9_-]{0,31}$/;
  * The catalog compiled, and what is wrong in it. Of endpoints in conflict the later is named, so give what is new last.
  */
 export function compileCatalog(apis: readonly ApiNode[]): {
-  readonly resourceOf: (method: string, path: string) => string | undefined;
+  readonly endpointOf: (method: string, path: string) => EndpointTemplate | undefined;
   readonly conflicts: readonly CatalogConflict[];
 } {
   const catalog = new Catalog();
   for (const api of apis) catalog.put(api);
-  return { resourceOf: (method, path) => catalog.resourceOf(method, path), conflicts: conflictsIn(apis) };
+  return { endpointOf: (method, path) => catalog.endpointOf(method, path), conflicts: conflictsIn(apis) };
 }
 
 /** A compiled catalog whose APIs come and go; each costs what it has endpoints. */
@@ -78,13 +78,16 @@ export class Catalog {
     this.#root = new Branch();
   }
 
-  /** Undefined where nothing matches, or endpoints of different resources do so equally well. */
-  resourceOf(method: string, path: string): string | undefined {
+  /**
+   * Undefined where nothing matches, or endpoints of different resources do so equally well. Of those of one resource,
+   * which are there together only while the catalog changes, the first.
+   */
+  endpointOf(method: string, path: string): EndpointTemplate | undefined {
     const segments = pathSegments(path);
     const found = segments && search(this.#root, segments, 0, method);
     if (found === undefined) return undefined;
-    const { resource } = found[0]!;
-    return found.every((endpoint) => endpoint.resource === resource) ? resource : undefined;
+    const first = found[0]!;
+    return found.every(({ resource }) => resource === first.resource) ? first : undefined;
   }
 }
 

@@ -9,6 +9,7 @@ export {
   templateProblem,
 } from "./catalog.ts";
 export { addressOfCall, clientAddress, isAddress } from "./client-address.ts";
+export { isEndpointAllowed } from "./endpoint.ts";
 export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
 export { isIntegrationAllowed } from "./integration.ts";
 export { METER_NAME } from "./meter.ts";

@@ -1,8 +1,8 @@
-import { type ApiNode, Catalog } from "@gatehouse/access";
+import { type ApiNode, Catalog, type EndpointTemplate } from "@gatehouse/access";
 import type { Position } from "@gatehouse/changefeed";
 import { FollowedList, type ListedItems } from "./followed-list.ts";
 
-/** The provider's catalog: which resource an HTTP call takes. */
+/** The provider's catalog: which endpoint an HTTP call is to. */
 export class CatalogBook {
   readonly #catalog = new Catalog();
   readonly #list: FollowedList<ApiNode>;
@@ -26,8 +26,8 @@ export class CatalogBook {
   }
 
   /** Undefined where nothing matches. */
-  resourceOf(method: string, path: string): string | undefined {
-    return this.#catalog.resourceOf(method, path);
+  endpointOf(method: string, path: string): EndpointTemplate | undefined {
+    return this.#catalog.endpointOf(method, path);
   }
 
   apply(revision: number, name: string, api: ApiNode | undefined): void {

@@ -212,6 +212,31 @@ describe("an HTTP call", () => {
     expect(await authz.code({ ...all, ...get("/orders") })).toBe("SCOPE_DENIED");
     expect(authz.denials).toContainEqual(["SCOPE_DENIED", "orders.read"]);
   });
+
+  it("is held to the endpoints of the key and of its parent key, also among those of one resource", async () => {
+    const authz = tree();
+    authz.apis.set("shop", shop("/orders", "/orders/{id}"));
+    const held = (name: string) => ({ endpoints: [{ name, resource: "orders.read" }] });
+    const free = authz.key("acc_sub");
+    const listing = authz.key("acc_sub", held("/orders"));
+    const subOfListing = authz.key("acc_sub", { kind: "SUB", parentKeyId: listing.id });
+    const listingBelowFree = authz.key("acc_sub", { kind: "SUB", parentKeyId: free.id, ...held("/orders") });
+    const nothing = authz.key("acc_sub", { kind: "SUB", parentKeyId: listing.id, ...held("/orders/{id}") });
+    const codes = async ({ presented }: { presented: string }) => {
+      const got: string[] = [];
+      for (const path of ["/orders", "/orders/7", "/orders?a=1"]) {
+        got.push(await authz.code({ presented, http: { method: "GET", path } }));
+      }
+      return got;
+    };
+    expect(await codes(free)).toEqual(["VALID", "VALID", "VALID"]);
+    for (const key of [listing, subOfListing, listingBelowFree]) {
+      // The second follows a call whose path through the charges is at hand.
+      expect(await codes(key)).toEqual(["VALID", "SCOPE_DENIED", "VALID"]);
+      expect(await authz.code({ ...key, resource: "orders.read" })).toBe("VALID");
+    }
+    expect(await codes(nothing)).toEqual(["SCOPE_DENIED", "SCOPE_DENIED", "SCOPE_DENIED"]);
+  });
 });
 
 describe("an imported key", () => {

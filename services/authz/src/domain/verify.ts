@@ -1,5 +1,6 @@
 import {
   isAddressAllowed,
+  isEndpointAllowed,
   isInSubtree,
   isIntegrationAllowed,
   type KeyView,
@@ -140,8 +141,8 @@ export class Verifier {
       if (refusal !== undefined) return this.#decision(refusal, "", entry);
       return () => this.#readOr(catalog.fill());
     }
-    const matched = http === undefined || catalog.resourceOf(http.method, http.path);
-    const resource = typeof matched === "string" ? matched : call.resource;
+    const endpoint = http && catalog.endpointOf(http.method, http.path);
+    const resource = endpoint === undefined ? call.resource : endpoint.resource;
     if (termsRequired(entry.accounts, resource || undefined) !== undefined) {
       return this.#decision({ code: "TERMS_REQUIRED" }, resource, entry);
     }
@@ -163,7 +164,9 @@ export class Verifier {
       return this.#decision({ code: "INTEGRATION_DENIED" }, resource, entry, target);
     }
     const path = pathOf(entry, target, resource);
-    if (matched === undefined || !path.isAllowed) {
+    const isCallable =
+      http === undefined || (endpoint !== undefined && isEndpointAllowed(entry.view, endpoint.name));
+    if (!isCallable || !path.isAllowed) {
       return this.#decision({ code: "SCOPE_DENIED" }, resource, entry, target);
     }
     return this.#charge(call, now, entry, path, refusal);

@@ -145,8 +145,9 @@ export declare type HttpCall = Message<"gatehouse.authz.v1.HttpCall"> & {
 
   /**
    * The path, with or without its query, still percent-encoded; up to 8192 characters, beginning with `/`. What matches
-   * no endpoint is SCOPE_DENIED, and so is a path that servers read in different ways: with empty segments (so also one
-   * that ends with a slash), `.` or `..`, path parameters, or encoded separators.
+   * no endpoint, or one that the key is not held to where it is held to some, is SCOPE_DENIED, and so is a path that
+   * servers read in different ways: with empty segments (so also one that ends with a slash), `.` or `..`, path
+   * parameters, or encoded separators.
    *
    * @generated from field: string path = 2;
    */

@@ -119,8 +119,10 @@ export declare type Key = Message<"gatehouse.identity.v1.Key"> & {
   updatedAt?: Timestamp | undefined;
 
   /**
-   * The endpoints that it may call, and no others; none for all that its scopes allow. One that is gone from the catalog
-   * stays, without a title, and admits to the resource that it stood for.
+   * The endpoints that it may call, and no others; none for all that its scopes allow. A call that says its `http` is
+   * held to the endpoint that the catalog takes it for; one that says its `resource` alone is held to the endpoints'
+   * resources, which endpoints may share. One that is gone from the catalog stays, without a title, and admits to the
+   * resource that it stood for.
    *
    * @generated from field: repeated gatehouse.identity.v1.KeyEndpoint endpoints = 15;
    */
