@@ -77,6 +77,27 @@ describe("plans", () => {
     expect((await master.keys.listKeys({}, timely)).keys).toHaveLength(2);
   });
 
+  it("without SCOPING have none on an account's first key either, but for what it is given by default", async () => {
+    const { plans, accounts } = system.root;
+    await plans.createPlan({ name: "unscoped" }, timely);
+    const { secret } = await accounts.createAccount({ name: "Unscoped", plan: "unscoped" }, timely);
+    const master = system.as(secret);
+    await system.root.roles.createRole({ name: "clerk", scopes: ["orders.**"] }, timely);
+    const scoped = [{ scopes: ["orders.read"] }, { roles: ["clerk"] }];
+    for (const [index, firstKey] of scoped.entries()) {
+      const named = { name: `scoped ${index}`, firstKey };
+      expect(await reasonOf(master.accounts.createAccount(named, timely))).toBe("PLAN_FEATURE");
+      const organization = accounts.createAccount({ ...named, plan: "unscoped" }, timely);
+      expect(await reasonOf(organization)).toBe("PLAN_FEATURE");
+      expect(await reasonOf(master.keys.createKey({ name: "scoped", ...firstKey }, timely))).toBe(
+        "PLAN_FEATURE",
+      );
+    }
+    const plain = { name: "plain", firstKey: { roles: ["auditor"] } };
+    expect(await reasonOf(master.accounts.createAccount(plain, timely))).toBe("OK");
+    expect(await reasonOf(master.accounts.createAccount({ name: "silent" }, timely))).toBe("OK");
+  });
+
   it("that an organization has are not deleted, nor is `default`", async () => {
     const { plans, accounts } = system.root;
     await plans.createPlan({ name: "gone" }, timely);

@@ -11,6 +11,7 @@ import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { planGate, typeGate } from "../rules/gates.ts";
 import { coveredRoles, requireCovered, requireRoles } from "../rules/grant-rule.ts";
+import { requireFeatures } from "../rules/plan-feature-rule.ts";
 import { accountsGate, requireRoomForAccount } from "../rules/plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "../rules/replay-rule.ts";
 import type { Change } from "../store.ts";
@@ -80,6 +81,7 @@ export function createAccount(
       const chain: Chain = [{ ...unnamed, slug: "" }, ...below];
       await requirePlan(change, chain);
       requireRoles(chain, "first_key.roles", key.roles);
+      await requireFeatures(change, chain, wanted.firstKey);
       requireCovered(creator, { key, parent: undefined, chain });
       await remember(change, create, { accountId: unnamed.id, keyId: key.id }, at);
 
