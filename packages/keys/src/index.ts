@@ -15,7 +15,13 @@ export {
   type TransactionId,
   type UserId,
 } from "./id.ts";
-export { KeyFormat, type KeyFormatOptions, type MintedKey, type ParsedKey } from "./key-format.ts";
+export {
+  KeyFormat,
+  type KeyFormatOptions,
+  type MintedKey,
+  type ParsedKey,
+  TAGGED_LENGTH,
+} from "./key-format.ts";
 export { KeyFormatError } from "./key-format-error.ts";
 export { DEFAULT_PREFIX, type KeyKind } from "./key-text.ts";
 export { leakPattern, maskKey, redact } from "./leaked-key.ts";

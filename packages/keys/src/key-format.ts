@@ -75,10 +75,8 @@ export class KeyFormat {
   /** Mints a key, or with a `keyId` a new secret for that key. */
   mint(kind: KeyKind, keyId: KeyId = mintId("key")): MintedKey {
     if (!isId("key", keyId)) throw new KeyFormatError("a key id is key_ and 20 base62 characters");
-    const { version, secret } = this.#current;
     const id = keyId.slice(KEY_ID_START.length);
-    const body = `${this.#start}${wireOfKind(kind)}_${id}${randomBase62(SECRET_LENGTH)}${version}`;
-    const presented = body + tagOf(secret, body);
+    const presented = this.tagged(`${this.#start}${wireOfKind(kind)}_${id}${randomBase62(SECRET_LENGTH)}`);
     return { keyId, presented, hash: hashSecret(presented) };
   }
 
@@ -92,11 +90,21 @@ export class KeyFormat {
 
   /** Whether the tag is right under the pepper it names; false for malformed keys and unknown versions. */
   authentic(presented: string): boolean {
-    if (this.#kindOf(presented) === undefined) return false;
-    const secret = this.#secrets.get(presented.charAt(this.#versionAt));
-    if (secret === undefined) return false;
-    const tagAt = this.#versionAt + 1;
-    return tagsEqual(tagOf(secret, presented.slice(0, tagAt)), presented.slice(tagAt));
+    return this.#kindOf(presented) !== undefined && this.isTagged(presented);
+  }
+
+  /** The text with the pepper version and the tag behind it. What else is tagged begins as no key does. */
+  tagged(text: string): string {
+    const { version, secret } = this.#current;
+    const body = text + version;
+    return body + tagOf(secret, body);
+  }
+
+  /** Whether it is what `tagged` answered. The caller has bounded it. */
+  isTagged(text: string): boolean {
+    const tagAt = text.length - TAG_LENGTH;
+    const secret = this.#secrets.get(text.charAt(tagAt - 1));
+    return secret !== undefined && tagsEqual(tagOf(secret, text.slice(0, tagAt)), text.slice(tagAt));
   }
 
   #kindOf(presented: string): KeyKind | undefined {
@@ -106,6 +114,9 @@ export class KeyFormat {
     return kindOfWire(presented.slice(this.#start.length, this.#idAt - 1));
   }
 }
+
+/** Characters that `tagged` adds: the pepper version and the tag. */
+export const TAGGED_LENGTH = 9;
 
 const SECRET_LENGTH = 43;
 const TAG_LENGTH = 8;

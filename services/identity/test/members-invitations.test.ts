@@ -32,7 +32,7 @@ describe("an invitation", () => {
   it("makes the person who holds its token a member with a personal key, once", async () => {
     const { account, master } = await organization("joined");
     const { invitation, token } = await master.members.invite(offer, timely);
-    expect(token).toMatch(/^gth_inv_[0-9A-Za-z]{20}[0-9a-f]{64}$/);
+    expect(token).toMatch(/^gth_inv_[0-9A-Za-z]{20}[0-9a-f]{64}[0-9A-Za-z]{9}$/);
     expect(invitation).toMatchObject({
       ...offer,
       accountId: account!.id,
@@ -78,7 +78,7 @@ describe("an invitation", () => {
     const answers = [
       await accept("x"),
       await accept("x".repeat(1_000_000)),
-      await accept(`gth_inv_${"0".repeat(20)}${"0".repeat(64)}`),
+      await accept(`gth_inv_${"0".repeat(20)}${"0".repeat(73)}`),
       await accept(good.slice(0, -1) + (good.endsWith("0") ? "1" : "0")),
       await accept(revoked.token),
       await accept(used),

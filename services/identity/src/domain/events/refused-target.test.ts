@@ -31,7 +31,7 @@ describe("what a refused attempt named is not kept", () => {
 
   test.each([
     ["a key's secret", format.mint("ACCOUNT").presented],
-    ["an invitation's token", mintToken("gth", mintId("inv")).token],
+    ["an invitation's token", mintToken(format, mintId("inv")).token],
     ["a webhook's secret", mintWebhookSecret()],
     ["a digest", "ab".repeat(32)],
     ["what begins like an id", `${mintId("key")}x`],

@@ -101,7 +101,7 @@ async function findOffered(
   token: string,
 ): Promise<{ invitation: Invitation; account: Account }> {
   const { store, format, nowMs } = domain;
-  const invitationId = invitationIdOf(format.prefix, token);
+  const invitationId = invitationIdOf(format, token);
   const found = invitationId && (await store.invitations.find(invitationId));
   if (!found || !tokenMatches(found.invitation, token)) throw noGood();
   if (statusOf(found.invitation, nowMs()) !== "PENDING") throw noGood();

@@ -1,6 +1,13 @@
 import { randomBytes } from "node:crypto";
 import type { KeyKind } from "@gatehouse/access";
-import { hashesEqual, hashSecret, type InvitationId, isId } from "@gatehouse/keys";
+import {
+  hashesEqual,
+  hashSecret,
+  type InvitationId,
+  isId,
+  type KeyFormat,
+  TAGGED_LENGTH,
+} from "@gatehouse/keys";
 import type { Account } from "../accounts/account.ts";
 
 /** Settled is final: an invitation is accepted or taken back once. */
@@ -41,22 +48,23 @@ export function membersGate(accountId: Account["id"]): string {
 }
 
 /**
- * `gth_inv_`, the 20 characters of the invitation's id, and 256 random bits in hexadecimal. The id finds the
- * invitation by its primary key, so what is compared is one hash, in constant time.
+ * `gth_inv_`, the 20 characters of the invitation's id, 256 random bits in hexadecimal, and a tag as keys have: anybody
+ * may present one, so a forged one must not cost a look-up. The id finds the invitation by its primary key, so what is
+ * compared is one hash, in constant time.
  */
-export function mintToken(prefix: string, id: InvitationId): { token: string; tokenHash: string } {
+export function mintToken(format: KeyFormat, id: InvitationId): { token: string; tokenHash: string } {
   const secret = randomBytes(SECRET_BYTES).toString("hex");
-  const token = `${prefix}_${id}${secret}`;
+  const token = format.tagged(`${format.prefix}_${id}${secret}`);
   return { token, tokenHash: hashSecret(token) };
 }
 
-/** The id in a token; undefined for what has not the shape of one, however long it is. */
-export function invitationIdOf(prefix: string, token: string): InvitationId | undefined {
-  const idAt = prefix.length + 1;
-  if (token.length !== idAt + ID_LENGTH + 2 * SECRET_BYTES || !token.startsWith(`${prefix}_`))
-    return undefined;
+/** The id in a token; undefined for what was not minted here, however long it is. */
+export function invitationIdOf(format: KeyFormat, token: string): InvitationId | undefined {
+  const idAt = format.prefix.length + 1;
+  const length = idAt + ID_LENGTH + 2 * SECRET_BYTES + TAGGED_LENGTH;
+  if (token.length !== length || !token.startsWith(`${format.prefix}_`)) return undefined;
   const id = token.slice(idAt, idAt + ID_LENGTH);
-  return isId("inv", id) ? id : undefined;
+  return isId("inv", id) && format.isTagged(token) ? id : undefined;
 }
 
 /** Is it the token of the invitation? */

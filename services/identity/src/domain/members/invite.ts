@@ -62,7 +62,7 @@ export function invite(domain: Domain, actor: Principal, request: InviteRequest)
       const at = new Date(domain.nowMs());
       await requireRoomForInvitation(change, accountId, at);
       const id = mintId("inv");
-      const { token, tokenHash } = mintToken(domain.format.prefix, id);
+      const { token, tokenHash } = mintToken(domain.format, id);
       const invitation: Invitation = {
         id,
         accountId,
