@@ -18,6 +18,7 @@ import {
 import { status } from "@grpc/grpc-js";
 import { plainAddress } from "./call.ts";
 import { answerable, connectError } from "./error-wire.ts";
+import { Failure } from "./failure.ts";
 import { guardedStream, guardedUnary, type OpenCall, type Route } from "./handlers.ts";
 import { sendJson } from "./http-json.ts";
 import { dressParseError, recordRequest } from "./http-parse-error.ts";
@@ -25,6 +26,7 @@ import { REQUEST_BYTES_MAX } from "./limits.ts";
 import type { TransportOptions } from "./transport.ts";
 
 const peerKey = createContextKey<string | undefined>(undefined);
+const responseKey = createContextKey<ServerResponse | undefined>(undefined);
 
 /** Serves one HTTP request if its path is an RPC's, and says whether it was. Never throws. */
 export type RpcListener = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -70,7 +72,9 @@ export function rpcListener<P>(options: TransportOptions<P>, stopping: AbortSign
 async function serveRpc(handler: UniversalHandler, request: IncomingMessage, response: ServerResponse) {
   // Any answer may hold a secret or somebody's usage; none is for a cache.
   response.setHeader("cache-control", "no-store");
-  const values = createContextValues().set(peerKey, plainAddress(request.socket.remoteAddress));
+  const values = createContextValues()
+    .set(peerKey, plainAddress(request.socket.remoteAddress))
+    .set(responseKey, response);
   const came = universalRequestFromNodeRequest(request, response, undefined, values);
   const { request: recorded, sent } = recordRequest(came, handler.method.input);
   const reply = await handler(recorded);
@@ -138,7 +142,9 @@ function serverStream<P>(route: Route<P>, method: DescMethod, options: Transport
       }
       code = status.OK;
     } catch (error) {
-      const failure = answerable(error, options.report);
+      // To write to a caller who hung up fails, too: that is no fault of ours, and nobody is left to tell.
+      const hungUp = context.values.get(responseKey)?.destroyed === true;
+      const failure = hungUp ? cancelled : answerable(error, options.report);
       code = status[failure.code];
       throw connectError(failure);
     } finally {
@@ -146,6 +152,12 @@ function serverStream<P>(route: Route<P>, method: DescMethod, options: Transport
     }
   };
 }
+
+const cancelled = new Failure({
+  code: "CANCELLED",
+  reason: "SOURCE_UNAVAILABLE",
+  message: "the caller hung up",
+});
 
 function connectCall(context: HandlerContext, draining: AbortSignal): OpenCall {
   const timeoutMs = context.timeoutMs();

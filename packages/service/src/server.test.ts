@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { connect as connectSocket } from "node:net";
+import { setImmediate } from "node:timers/promises";
 import { gzipSync } from "node:zlib";
 import { create, createFileRegistry, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
@@ -57,7 +58,7 @@ function verify(request: { key: string; resource: string }, call: Call<string>) 
     case "later":
       return {
         whenReady: (callback: (error: unknown, value?: typeof reply) => void) =>
-          setImmediate(callback, null, reply),
+          void setImmediate().then(() => callback(null, reply)),
       };
     case "hang":
       return new Promise<typeof reply>((resolve) =>
@@ -85,6 +86,11 @@ const feed = route<typeof FeedService, string>(FeedService, {
   recordActivity: () => ({}),
   claimNonce: () => ({}),
   async *snapshot(_request, call) {
+    // Its own reads, between the pages, do not hear of it when the caller hangs up.
+    for (let revision = 1n; call.principal === "flood" && revision <= 500n; revision++) {
+      yield { position: { incarnation: "x".repeat(100_000), revision } };
+      await setImmediate();
+    }
     for (let revision = 1n; revision <= 3n; revision++) {
       yield { position: { incarnation: call.principal, revision } };
     }
@@ -179,6 +185,32 @@ describe("the same handler answers on both transports", () => {
       for await (const part of stream) seen.push(part.position!.revision);
     }).rejects.toMatchObject({ code: Code.OutOfRange });
     expect(seen).toEqual([1n, 2n, 3n]);
+  });
+
+  it("when a stream's caller hangs up: the call is cancelled, which is no fault", async () => {
+    const cancelled = async () => {
+      const metrics = await (await fetch(`http://${server.httpAddress}/metrics`)).text();
+      return /^gatehouse_rpc_requests_total\{method="[^"]*Snapshot",code="CANCELLED".* (\d+)/m.exec(
+        metrics,
+      )?.[1];
+    };
+    const logged = lines.length;
+    for (let hungUp = 1; hungUp <= 3; hungUp++) {
+      const hangUp = new AbortController();
+      const response = await fetch(
+        `http://${server.httpAddress}/gatehouse.identity.v1.FeedService/Snapshot`,
+        {
+          method: "POST",
+          headers: { authorization: "flood", "content-type": "application/connect+json" },
+          body: enveloped("{}"),
+          signal: hangUp.signal,
+        },
+      );
+      expect((await response.body!.getReader().read()).done).toBe(false);
+      hangUp.abort();
+      await expect.poll(cancelled, { timeout: 5000 }).toBe(String(hungUp));
+    }
+    expect(lines.slice(logged)).toEqual([]);
   });
 
   it("and a synchronous reply leaves in the same turn", () => {
@@ -384,6 +416,13 @@ describe("the plain HTTP endpoints", () => {
     expect([lost.status, lost.headers.get("content-type")]).toEqual([404, "application/json"]);
   });
 });
+
+/** A message as Connect's streams carry it: a byte of flags, its length, itself. */
+function enveloped(json: string): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(Buffer.byteLength(json), 1);
+  return Buffer.concat([head, Buffer.from(json)]);
+}
 
 function rawGrpc(bytes: Buffer): Promise<unknown> {
   const raw = new Client(server.grpcAddress, credentials.createInsecure());
