@@ -81,18 +81,24 @@ async function serveRpc(handler: UniversalHandler, request: IncomingMessage, res
   const refusal = PROTOCOL_REFUSALS[reply.status];
   if (refusal !== undefined && reply.body === undefined) {
     response.setHeader("allow", "POST");
-    sendJson(response, reply.status, refusal);
+    const message = handler.method.methodKind === "unary" ? refusal.unary : refusal.stream;
+    sendJson(response, reply.status, { code: refusal.code, message });
     return;
   }
   await universalResponseToNodeResponse(await dressParseError(reply, sent), response);
 }
 
 /** What Connect answers with a bare status. */
-const PROTOCOL_REFUSALS: Readonly<Record<number, { code: string; message: string }>> = {
-  405: { code: "unimplemented", message: "an RPC is called with POST and a JSON object as its body" },
+const PROTOCOL_REFUSALS: Readonly<Record<number, { code: string; unary: string; stream: string }>> = {
+  405: {
+    code: "unimplemented",
+    unary: "an RPC is called with POST and a JSON object as its body",
+    stream: "an RPC is called with POST",
+  },
   415: {
     code: "invalid_argument",
-    message: "send a JSON object with the header content-type: application/json",
+    unary: "send a JSON object with the header content-type: application/json",
+    stream: "this RPC streams: call it with content-type: application/connect+json, by gRPC-Web or by gRPC",
   },
 };
 

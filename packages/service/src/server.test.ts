@@ -381,6 +381,12 @@ describe("a request that cannot be understood", () => {
     const untyped = await fetch(url, { method: "POST", body: new Uint8Array([123, 125]) });
     expect(untyped.status).toBe(415);
     expect(await untyped.json()).toMatchObject({ message: expect.stringContaining("application/json") });
+    const stream = await post("/gatehouse.identity.v1.FeedService/Snapshot", {});
+    expect(stream.status).toBe(415);
+    expect(await stream.json()).toMatchObject({
+      message:
+        "this RPC streams: call it with content-type: application/connect+json, by gRPC-Web or by gRPC",
+    });
   });
 
   it("is refused, and the process lives, when the Host header makes no URL", async () => {
