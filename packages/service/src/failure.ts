@@ -61,6 +61,7 @@ export const REASONS = [
   "IN_USE",
   "ALREADY_MEMBER",
   "CREDENTIAL_TAKEN",
+  "REQUEST_TOO_LARGE",
 ] as const;
 
 /** Why a call failed; clients branch on it. */

@@ -1,5 +1,5 @@
 import type { DescMessage, JsonValue } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
+import { Code, type ConnectError } from "@connectrpc/connect";
 import type { UniversalServerRequest, UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
 import { compressionBrotli, compressionGzip } from "@connectrpc/connect-node";
@@ -54,7 +54,7 @@ export async function dressParseError(
   const header = new Headers(reply.header);
   header.delete("content-encoding");
   header.set("content-length", String(body.byteLength));
-  return { ...reply, status: error ? codeToHttpStatus(error.code) : reply.status, header, body: once(body) };
+  return { ...reply, status: error ? statusOf(error) : reply.status, header, body: once(body) };
 }
 
 interface ErrorBody {
@@ -69,8 +69,8 @@ async function parseError(
   sent: SentRequest,
 ): Promise<ConnectError | undefined> {
   if (code === "resource_exhausted") {
-    // No reason of ours fits: no field is wrong, and to come again does not help. gRPC answers without one, too.
-    return new ConnectError(`the request is larger than ${REQUEST_BYTES_MAX} bytes`, Code.ResourceExhausted);
+    const message = `the request is larger than ${REQUEST_BYTES_MAX} bytes`;
+    return connectError(new Failure({ code: "RESOURCE_EXHAUSTED", reason: "REQUEST_TOO_LARGE", message }));
   }
   if (code === "internal" && message.startsWith("parse binary")) {
     return connectError(malformed(`the body is not a message of ${sent.input.typeName}`));
@@ -95,6 +95,11 @@ async function bodyFailure(message: string, { input, encoding, chunks }: SentReq
   return twice === undefined
     ? malformed(message)
     : invalid([{ field: twice.slice(0, 100), description: "is set twice" }]);
+}
+
+// Not 429, as Connect has it: to come again later does not help.
+function statusOf({ code }: ConnectError): number {
+  return code === Code.ResourceExhausted ? 413 : codeToHttpStatus(code);
 }
 
 function malformed(message: string): Failure {

@@ -340,10 +340,19 @@ describe("a request that cannot be understood", () => {
     await expect(client.verify({ resource }, { timeoutMs })).rejects.toMatchObject({
       code: "RESOURCE_EXHAUSTED",
     });
-    const refused = await post(VERIFY, { resource });
-    expect(refused.status).toBe(429);
-    const message = "the request is larger than 4194304 bytes";
-    expect(await refused.json()).toEqual({ code: "resource_exhausted", message });
+    const packed = await fetch(`http://${server.httpAddress}${VERIFY}`, {
+      method: "POST",
+      headers: { ...headers, "content-type": "application/json", "content-encoding": "gzip" },
+      body: gzipSync(JSON.stringify({ resource })),
+    });
+    for (const refused of [await post(VERIFY, { resource }), packed]) {
+      expect(refused.status).toBe(413);
+      expect(await refused.json()).toMatchObject({
+        code: "resource_exhausted",
+        message: "the request is larger than 4194304 bytes",
+        details: [{ type: "google.rpc.ErrorInfo", debug: { reason: "REQUEST_TOO_LARGE" } }],
+      });
+    }
   });
 
   it.each(["", "{", "[]", "7", "null", '"text"'])(

@@ -130,7 +130,7 @@ export enum ErrorReason {
   SLUG_TAKEN = 15,
 
   /**
-   * ALREADY_EXISTS: a living key of the account has the name.
+   * ALREADY_EXISTS: something else of its kind has the name: a living key of the account, a role, a plan, a webhook.
    *
    * @generated from enum value: ERROR_REASON_NAME_TAKEN = 16;
    */
@@ -144,7 +144,8 @@ export enum ErrorReason {
   PLAN_DEPTH = 17,
 
   /**
-   * RESOURCE_EXHAUSTED: the plan's number of accounts, keys or sub-keys is used up.
+   * RESOURCE_EXHAUSTED: the plan's number of accounts, keys or sub-keys is used up, or a bound that is the same in
+   * every plan, such as that of roles; QuotaFailure says which.
    *
    * @generated from enum value: ERROR_REASON_PLAN_LIMIT = 18;
    */
@@ -277,7 +278,8 @@ export enum ErrorReason {
   ACCOUNT_HOLDS = 36,
 
   /**
-   * FAILED_PRECONDITION: something still refers to it.
+   * FAILED_PRECONDITION: something still refers to it, or it is always there; or too many earlier credentials of the
+   * key are in their grace.
    *
    * @generated from enum value: ERROR_REASON_IN_USE = 37;
    */
@@ -296,6 +298,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_CREDENTIAL_TAKEN = 39;
    */
   CREDENTIAL_TAKEN = 39,
+
+  /**
+   * RESOURCE_EXHAUSTED, over HTTP with status 413: the request is larger than the service takes. Split it.
+   *
+   * @generated from enum value: ERROR_REASON_REQUEST_TOO_LARGE = 40;
+   */
+  REQUEST_TOO_LARGE = 40,
 }
 
 /**
