@@ -19,6 +19,10 @@ export const ERROR_DOMAIN = "gatehouse";
 const VIOLATIONS_BYTES_MAX = 2500;
 const MESSAGE_CHARACTERS_MAX = 500;
 
+// RFC 6750, section 3.1: without an error where no credential came.
+const CHALLENGE = 'Bearer realm="gatehouse"';
+const CHALLENGE_INVALID = `${CHALLENGE}, error="invalid_token"`;
+
 /** Where faults are told to the operator; the caller only gets the incident's id. */
 export type ReportFault = (incident: string, error: unknown) => void;
 
@@ -42,6 +46,9 @@ export function connectError(failure: Failure): ConnectError {
   const headers: Record<string, string> = {};
   if (failure.retryAfterMs !== undefined) {
     headers["retry-after"] = String(Math.ceil(failure.retryAfterMs / 1000));
+  }
+  if (failure.code === "UNAUTHENTICATED") {
+    headers["www-authenticate"] = failure.reason === "CREDENTIAL_MISSING" ? CHALLENGE : CHALLENGE_INVALID;
   }
   const details = detailsOf(failure).map(({ desc, value }) => ({ desc, value: value as never }));
   return new ConnectError(bounded(failure.message), status[failure.code] as number, headers, details);

@@ -32,6 +32,9 @@ const guard: Guard<string> = () => (call) => {
   if (credential === undefined) {
     throw unauthenticated("CREDENTIAL_MISSING");
   }
+  if (credential === "revoked") {
+    throw unauthenticated("CREDENTIAL_INVALID");
+  }
   return credential === "slow" ? Promise.resolve("slow") : credential;
 };
 
@@ -232,7 +235,16 @@ describe("the guard", () => {
     await expect(Array.fromAsync(strangeFeed.snapshot({}))).rejects.toMatchObject(refused);
     stranger.close();
     strangeFeed.close();
-    expect((await post(VERIFY, {}, {})).status).toBe(401);
+    const challenge = async (more: Record<string, string>) => {
+      const { status, headers } = await post(VERIFY, {}, more);
+      return [status, headers.get("www-authenticate")];
+    };
+    expect(await challenge({})).toEqual([401, 'Bearer realm="gatehouse"']);
+    expect(await challenge({ authorization: "revoked" })).toEqual([
+      401,
+      'Bearer realm="gatehouse", error="invalid_token"',
+    ]);
+    expect(await challenge(headers)).toEqual([200, null]);
     const transport = createConnectTransport({ baseUrl: `http://${server.httpAddress}`, httpVersion: "1.1" });
     const stream = createClient(FeedService, transport).snapshot({});
     await expect(Array.fromAsync(stream)).rejects.toMatchObject({ code: Code.Unauthenticated });
