@@ -81,7 +81,8 @@ export function createAccount(
       const chain: Chain = [{ ...unnamed, slug: "" }, ...below];
       await requirePlan(change, chain);
       requireRoles(chain, "first_key.roles", key.roles);
-      await requireFeatures(change, chain, wanted.firstKey);
+      const { roles, scopes } = wanted.firstKey;
+      await requireFeatures(change, chain, { roles, scopes });
       requireCovered(creator, { key, parent: undefined, chain });
       await remember(change, create, { accountId: unnamed.id, keyId: key.id }, at);
 
