@@ -164,7 +164,7 @@ it("every RPC that changes something has a row in the run that does everything",
   expect(all.filter((rpc) => !done.has(rpc))).toEqual([]);
 });
 
-it("each call of the run leaves an event of its own, without a secret, and is told of", async () => {
+it("each call of the run answers how fresh it is, and leaves an event of its own, told and without a secret", async () => {
   const actions = mutations();
   const { rows: roots } = await system.sql.query("SELECT id FROM account WHERE parent_id IS NULL");
   const found: Found = { root: roots[0].id };
@@ -180,6 +180,7 @@ it("each call of the run leaves an event of its own, without a secret, and is to
     expect(answer, rpc).toMatchObject({ status: 200 });
     const { secret, token } = JSON.parse(answer.body) as { secret?: string; token?: string };
     for (const each of [secret, token]) if (each) secrets.add(each);
+    expect(JSON.parse(answer.body), rpc).toHaveProperty("freshness", expect.stringMatching(/./));
     Object.assign(found, keep?.(JSON.parse(answer.body)));
     const events = (await lastEvents()).filter(({ id }) => !before.some((each) => each.id === id));
     const own = events.filter(({ action, outcome }) => action === actions.get(rpc) && outcome === "OK");

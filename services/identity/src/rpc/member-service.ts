@@ -25,7 +25,7 @@ import { shownKeyMessage } from "./shown-key-message.ts";
 export function memberService(domain: Domain): Route<Principal> {
   return route<typeof MemberService, Principal>(MemberService, {
     async invite({ account, email, roles, keyKind, validFor }, call) {
-      const { invitation, token } = await invite(domain, call.principal, {
+      const { invitation, token, freshness } = await invite(domain, call.principal, {
         account,
         email,
         roles,
@@ -33,7 +33,7 @@ export function memberService(domain: Domain): Route<Principal> {
         validForMs: durationMs(validFor),
       });
       neverStored(call);
-      return { invitation: invitationMessage(invitation, domain.nowMs()), token };
+      return { invitation: invitationMessage(invitation, domain.nowMs()), token, freshness };
     },
 
     async listInvitations({ account, status, pageSize, pageToken }, call) {
@@ -49,7 +49,10 @@ export function memberService(domain: Domain): Route<Principal> {
 
     async revokeInvitation({ invitation }, call) {
       const revoked = await revokeInvitation(domain, call.principal, invitation);
-      return { invitation: invitationMessage(revoked, domain.nowMs()) };
+      return {
+        invitation: invitationMessage(revoked.invitation, domain.nowMs()),
+        freshness: revoked.freshness,
+      };
     },
 
     async acceptInvitation({ token, subject, keyName }, call) {

@@ -64,7 +64,7 @@ export function webhookService(domain: Domain): Route<Principal> {
 
     async redeliverEvents({ account, webhook, eventIds }, call) {
       const wanted = { account, webhook, eventIds };
-      return { redelivered: await redeliverEvents(domain, call.principal, wanted) };
+      return redeliverEvents(domain, call.principal, wanted);
     },
   });
 }

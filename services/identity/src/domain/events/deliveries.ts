@@ -46,7 +46,7 @@ export async function redeliverEvents(
   domain: Domain,
   actor: Principal,
   request: { account: string; webhook: string; eventIds: readonly string[] },
-): Promise<number> {
+): Promise<{ redelivered: number; freshness: string }> {
   const fields = new Fields();
   const account = fields.reference("account", request.account);
   const name = fields.reference("webhook", request.webhook, { required: true })!;
@@ -57,7 +57,7 @@ export async function redeliverEvents(
   }
   fields.check();
   const wanted = { action: "gatehouse.webhooks.update", account, name };
-  const { redelivered } = await changeWebhook(domain, actor, wanted, async (change, [{ id }], audit) => {
+  return changeWebhook(domain, actor, wanted, async (change, [{ id }], audit) => {
     const webhook = await requireWebhook(change, id, name);
     requireReachOf(actor, webhook);
     const at = new Date(domain.nowMs());
@@ -65,5 +65,4 @@ export async function redeliverEvents(
     if (redelivered > 0) await audit(at, { after: { redelivered } });
     return { redelivered };
   });
-  return redelivered;
 }

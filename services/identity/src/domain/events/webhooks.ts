@@ -74,7 +74,7 @@ export function updateWebhook(
     webhook: string;
     url: string;
     events: readonly string[];
-    paused: boolean;
+    paused: boolean | undefined;
     descendants: boolean | undefined;
     mask: readonly string[];
   },
@@ -85,7 +85,7 @@ export function updateWebhook(
   const given = [
     ...(request.url === "" ? [] : ["url"]),
     ...(request.events.length === 0 ? [] : ["events"]),
-    ...(request.paused ? ["paused"] : []),
+    ...(request.paused === undefined ? [] : ["paused"]),
     ...(request.descendants === undefined ? [] : ["descendants"]),
   ];
   const changed = fields.mask(request.mask, ["url", "events", "paused", "descendants"], given);
@@ -94,7 +94,7 @@ export function updateWebhook(
       url: webhookUrl(fields, request.url, { insecure: domain.insecureWebhooks }),
     }),
     ...(changed.has("events") && { events: webhookEvents(fields, request.events) }),
-    ...(changed.has("paused") && { paused: request.paused }),
+    ...(changed.has("paused") && { paused: request.paused === true }),
     ...(changed.has("descendants") && { descendants: request.descendants === true }),
   };
   fields.check();

@@ -26,6 +26,7 @@ export interface Invited {
   readonly invitation: Invitation;
   /** The only copy. */
   readonly token: string;
+  readonly freshness: string;
 }
 
 /** Far more than any team has open, and few enough that nobody fills a disk with offers. */
@@ -49,7 +50,7 @@ export function invite(domain: Domain, actor: Principal, request: InviteRequest)
     }
     const chain = await findAccount(domain.store, actor, wanted.account);
     const [{ id: accountId, path }] = chain;
-    const { value } = await domain.store.change(async (change) => {
+    const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({ reliedOn: [...reliedOnBy(actor), ...path], changed: [membersGate(accountId)] });
       const inviter = await stillPermitted(domain, change, attempt, { chain });
       const owner = (await change.accounts.find(accountId))!;
@@ -81,7 +82,7 @@ export function invite(domain: Domain, actor: Principal, request: InviteRequest)
       await change.audit(done(attempt, at, { target: id, account: owner[0], after }));
       return { invitation, token };
     });
-    return value;
+    return { ...value, freshness };
   });
 }
 

@@ -13,7 +13,7 @@ export function revokeInvitation(
   domain: Domain,
   actor: Principal,
   invitationId: string,
-): Promise<Invitation> {
+): Promise<{ invitation: Invitation; freshness: string }> {
   const fields = new Fields();
   fields.reference("invitation", invitationId, { required: true });
   fields.check();
@@ -25,7 +25,7 @@ export function revokeInvitation(
     if (offered.keyKind === "MASTER" && actor.view.key.kind !== "MASTER") {
       throw denied("KEY_KIND_DENIED", "only a master key takes back a master key");
     }
-    const { value } = await domain.store.change(async (change) => {
+    const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
         reliedOn: [...reliedOnBy(actor), ...account.path],
         changed: [membersGate(account.id)],
@@ -41,7 +41,7 @@ export function revokeInvitation(
       await change.audit(done(attempt, at, { target: invitationId, account, ...audit }));
       return after;
     });
-    return value;
+    return { invitation: value, freshness };
   });
 }
 

@@ -219,6 +219,13 @@ export declare type InviteResponse = Message<"gatehouse.identity.v1.InviteRespon
    * @generated from field: string token = 2;
    */
   token: string;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 3;
+   */
+  freshness: string;
 };
 
 /**
@@ -327,6 +334,13 @@ export declare type RevokeInvitationResponse = Message<"gatehouse.identity.v1.Re
    * @generated from field: gatehouse.identity.v1.Invitation invitation = 1;
    */
   invitation?: Invitation | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
 };
 
 /**

@@ -280,7 +280,7 @@ export declare type UpdateWebhookRequest = Message<"gatehouse.identity.v1.Update
   url: string;
 
   /**
-   * The events that it gets; replaces all.
+   * The events that it gets; replaces all; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated string events = 4;
    */
@@ -289,9 +289,9 @@ export declare type UpdateWebhookRequest = Message<"gatehouse.identity.v1.Update
   /**
    * Whether deliveries are held back. They wait, up to 30 days, and go out when it goes on.
    *
-   * @generated from field: bool paused = 5;
+   * @generated from field: optional bool paused = 5;
    */
-  paused: boolean;
+  paused?: boolean | undefined;
 
   /**
    * Which of the other fields to change. Default: those that are given.
@@ -571,6 +571,13 @@ export declare type RedeliverEventsResponse = Message<"gatehouse.identity.v1.Red
    * @generated from field: int32 redelivered = 1;
    */
   redelivered: number;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
 };
 
 /**
