@@ -161,7 +161,7 @@ describe("renaming an account", () => {
   it("is refused for bad names, the provider's slug and more than 20 slugs", async () => {
     const { id, master } = await organization("Many");
     const rename = (request: object) => master.accounts.renameAccount({ account: id, ...request }, timely);
-    expect(await badFieldsOf(rename({}))).toEqual(["name"]);
+    expect(await badFieldsOf(rename({}))).toEqual(["name", "slug"]);
     expect(await badFieldsOf(rename({ name: "x".repeat(101), slug: "Not Kebab" }))).toEqual(["name", "slug"]);
     const root = (request: object) =>
       system.root.accounts.renameAccount({ account: "provider", ...request }, timely);

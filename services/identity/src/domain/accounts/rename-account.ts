@@ -44,7 +44,10 @@ function check({ account, name, slug }: RenameAccountRequest): void {
   fields.reference("account", account, { required: true });
   fields.text("name", name, { max: 100 });
   if (slug !== "") fields.pattern("slug", slug, SLUG_PATTERN, SLUG_RULE);
-  if (name === "" && slug === "") fields.wrong("name", "or slug is required");
+  if (name === "" && slug === "") {
+    fields.wrong("name", "is required, unless a slug is given");
+    fields.wrong("slug", "is required, unless a name is given");
+  }
   fields.check();
 }
 
