@@ -186,6 +186,10 @@ describe("roles", () => {
     const outcomes = [...(await crowd(0)), ...(await crowd(28))];
     expect(outcomes.filter((outcome) => outcome === "OK")).toHaveLength(50);
     expect(outcomes.filter((outcome) => outcome === "PLAN_LIMIT")).toHaveLength(6);
+    const { id: subject } = (await master.accounts.getAccount({}, timely)).account!;
+    await expect(master.roles.createRole({ name: "late", scopes: ["a"] }, timely)).rejects.toMatchObject({
+      quota: [{ subject: `account:${subject}`, description: "an account has at most 50 roles" }],
+    });
     const segment = "x".repeat(60);
     const scopes = Array.from({ length: 200 }, (_, n) => `${segment}.${segment}.${segment}.${segment}.${n}`);
     const large = (name: string) =>

@@ -17,7 +17,7 @@ import type { Domain } from "../domain/domain.ts";
 export interface WireForm<K extends DefinitionKind, Field extends string, Wire, Message> {
   /** The field of the answers that has it. */
   readonly field: Field;
-  /** What CreateX and UpdateX say of a body. */
+  /** What CreateX and UpdateX say of a body. Its fields are called as they are in the messages. */
   readonly bodyOf: (wire: Wire) => DefinitionBodies[K];
   readonly messageOf: (definition: Definition<K>) => Message;
 }
@@ -54,12 +54,21 @@ export function definitionRpcs<K extends DefinitionKind, Field extends string, W
     },
     async update(named: NamedDefinition, request: Wire & WithMask, { principal }: ByKey) {
       const mask = request.updateMask?.paths ?? [];
-      const wanted = { ...named, body: bodyOf(request), mask };
+      const wanted = { ...named, body: bodyOf(request), given: saidIn(request), mask };
       return answer(await updateDefinition(domain, kind, principal, wanted));
     },
     delete: (named: NamedDefinition, { principal }: ByKey) =>
       deleteDefinition(domain, kind, principal, named),
   };
+}
+
+/** The fields of a message that say something: texts and lists that are not empty, and all that is present. */
+function saidIn(message: object): ReadonlySet<string> {
+  const fields = Object.entries(message);
+  const said = fields.filter(
+    ([, value]) => value !== undefined && (value as { length?: number }).length !== 0,
+  );
+  return new Set(said.map(([name]) => name));
 }
 
 /** What the messages of most definitions have. */

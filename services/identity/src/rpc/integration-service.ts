@@ -18,8 +18,12 @@ export function integrationService(domain: Domain): Route<Principal> {
   });
 }
 
-function bodyOf(request: DefinitionBodies["integration"]): DefinitionBodies["integration"] {
-  const { title, deniedToSubKeys } = request;
+interface WireIntegration {
+  readonly title: string;
+  readonly deniedToSubKeys?: boolean | undefined;
+}
+
+function bodyOf({ title, deniedToSubKeys = false }: WireIntegration): DefinitionBodies["integration"] {
   return { title, deniedToSubKeys };
 }
 

@@ -33,20 +33,20 @@ function withDefaults(request: CreatePlanRequest): WirePlan {
 
 interface WirePlan {
   readonly title: string;
-  readonly depth: number;
-  readonly accounts: bigint;
-  readonly keysPerAccount: bigint;
-  readonly subKeysPerAccount: bigint;
+  readonly depth?: number | undefined;
+  readonly accounts?: bigint | undefined;
+  readonly keysPerAccount?: bigint | undefined;
+  readonly subKeysPerAccount?: bigint | undefined;
   readonly features: readonly PlanFeature[];
 }
 
 function bodyOf(plan: WirePlan): Plan {
   return {
     title: plan.title,
-    depth: plan.depth,
-    accounts: Number(plan.accounts),
-    keysPerAccount: Number(plan.keysPerAccount),
-    subKeysPerAccount: Number(plan.subKeysPerAccount),
+    depth: plan.depth ?? 0,
+    accounts: Number(plan.accounts ?? 0),
+    keysPerAccount: Number(plan.keysPerAccount ?? 0),
+    subKeysPerAccount: Number(plan.subKeysPerAccount ?? 0),
     // Whether each is one is the domain's to say.
     features: plan.features.map((feature) => PlanFeature[feature] ?? "UNKNOWN") as Plan["features"],
   };

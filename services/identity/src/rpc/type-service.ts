@@ -18,8 +18,9 @@ export function typeService(domain: Domain): Route<Principal> {
   });
 }
 
-function bodyOf(request: DefinitionBodies["type"]): DefinitionBodies["type"] {
-  const { title, open, scopeCeiling } = request;
+type WireType = Omit<DefinitionBodies["type"], "open"> & { readonly open?: boolean | undefined };
+
+function bodyOf({ title, open = false, scopeCeiling }: WireType): DefinitionBodies["type"] {
   return { title, open, scopeCeiling };
 }
 

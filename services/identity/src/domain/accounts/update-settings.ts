@@ -11,7 +11,7 @@ import { checkImportPrefixes } from "./import-prefixes.ts";
 export interface UpdateSettingsRequest {
   readonly account: string;
   readonly leakPolicy: string | undefined;
-  readonly isolated: boolean;
+  readonly isolated: boolean | undefined;
   readonly importPrefixes: readonly string[];
   readonly updateMask: readonly string[];
 }
@@ -54,7 +54,7 @@ function check(domain: Domain, request: UpdateSettingsRequest) {
   const leakPolicy = fields.choice("leak_policy", request.leakPolicy, LEAK_POLICIES);
   const given = [
     ...(request.leakPolicy === undefined ? [] : ["leak_policy"]),
-    ...(isolated ? ["isolated"] : []),
+    ...(isolated === undefined ? [] : ["isolated"]),
     ...(importPrefixes.length === 0 ? [] : ["import_prefixes"]),
   ];
   const changed = fields.mask(request.updateMask, KNOWN, given);
@@ -62,7 +62,7 @@ function check(domain: Domain, request: UpdateSettingsRequest) {
   fields.check();
   const wanted: Wanted = {
     ...(changed.has("leak_policy") && { leakPolicy: { is: leakPolicy } }),
-    ...(changed.has("isolated") && { isolated }),
+    ...(changed.has("isolated") && { isolated: isolated === true }),
     ...(changed.has("import_prefixes") && { importPrefixes }),
   };
   return { name, wanted };

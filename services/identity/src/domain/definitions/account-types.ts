@@ -6,6 +6,7 @@ import { type Kind, title } from "./kind.ts";
 export const TYPES: Kind<"type"> = {
   kind: "type",
   what: "type",
+  many: "account types",
   scopes: "gatehouse.types",
   fields: {
     title,

@@ -18,6 +18,7 @@ const NAME_RULE = "1 to 63 of a-z, 0-9, ., - and _";
 export const APIS: Kind<"api"> = {
   kind: "api",
   what: "api",
+  many: "APIs",
   scopes: "gatehouse.catalog",
   fields: {
     title,

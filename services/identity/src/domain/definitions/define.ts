@@ -1,7 +1,8 @@
 import type { Principal } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
-import { alreadyExists, Failure, failedPrecondition, notFound } from "@gatehouse/service/failure";
-import type { Chain } from "../accounts/account.ts";
+import { alreadyExists, failedPrecondition, notFound } from "@gatehouse/service/failure";
+import type { Account, Chain } from "../accounts/account.ts";
+import { requireAtMost } from "../accounts/change-account.ts";
 import { SLUG_PATTERN, SLUG_RULE } from "../accounts/slug.ts";
 import { digestOf } from "../digest.ts";
 import type { Domain } from "../domain.ts";
@@ -57,13 +58,18 @@ export async function updateDefinition<K extends DefinitionKind>(
   domain: Domain,
   kind: Kind<K>,
   actor: Principal,
-  request: NamedDefinition & { readonly body: DefinitionBodies[K]; readonly mask: readonly string[] },
+  request: NamedDefinition & {
+    readonly body: DefinitionBodies[K];
+    /** What of the body the caller said; the rest is as where a mask names what is not said. */
+    readonly given: ReadonlySet<string>;
+    readonly mask: readonly string[];
+  },
 ): Promise<Defined<K>> {
   const { body } = request;
   const fields = new Fields();
   const account = reference(fields, kind, request);
   const names = namesOf(kind);
-  const given = names.filter((name) => isGiven(body[name])).map(protoName);
+  const given = names.filter((name) => request.given.has(String(name))).map(protoName);
   const asked = fields.mask(request.mask, names.map(protoName), given);
   const patch = checked(
     kind,
@@ -173,7 +179,7 @@ function change<K extends DefinitionKind>(
       // Whoever changes what decides calls holds the account itself: none of its keys changes meanwhile.
       await keepingManager(change, owner[0], at.getTime(), async () => {
         if (definition === undefined) return change.definitions.delete(kind.kind, accountId, name);
-        requireRoom(kind, [...all.filter((other) => other !== before), definition]);
+        requireRoom(kind, owner[0], [...all.filter((other) => other !== before), definition]);
         return change.definitions.put(definition);
       });
       const audit = {
@@ -213,16 +219,14 @@ function requireOpen(owner: Chain): void {
   throw failedPrecondition("FINAL_STATE", "the account, or one above it, is closed");
 }
 
-function requireRoom<K extends DefinitionKind>(kind: Kind<K>, all: readonly Definition<K>[]): void {
-  if (all.length > kind.most) throw full(`an account has at most ${kind.most} of kind ${kind.what}`);
-  if (kind.mostBytes === undefined) return;
+function requireRoom<K extends DefinitionKind>(
+  { many, most, mostBytes = Number.POSITIVE_INFINITY }: Kind<K>,
+  owner: Account,
+  all: readonly Definition<K>[],
+): void {
+  requireAtMost(all.length, most, owner, many);
   const bytes = all.reduce((sum, { body }) => sum + Buffer.byteLength(JSON.stringify(body)), 0);
-  if (bytes <= kind.mostBytes) return;
-  throw full(`all that an account has of kind ${kind.what} has at most ${kind.mostBytes} bytes of JSON`);
-}
-
-function full(message: string): Failure {
-  return new Failure({ code: "RESOURCE_EXHAUSTED", reason: "PLAN_LIMIT", message });
+  requireAtMost(bytes, mostBytes, owner, `bytes of JSON in all its ${many}`);
 }
 
 function existing<K extends DefinitionKind>(
@@ -251,12 +255,6 @@ function namesOf<K extends DefinitionKind>(kind: Kind<K>): (keyof DefinitionBodi
 /** `scopeCeiling` → `scope_ceiling` */
 function protoName(name: PropertyKey): string {
   return String(name).replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
-/** As a message says it: a field that has its default is not given. */
-function isGiven(value: unknown): boolean {
-  if (Array.isArray(value)) return value.length > 0;
-  return value !== "" && value !== 0 && value !== false;
 }
 
 function sameBody(left: object, right: object): boolean {

@@ -9,6 +9,8 @@ export interface Kind<K extends DefinitionKind> {
   readonly kind: K;
   /** What people call one, such as `plan`: also the field that names one. */
   readonly what: string;
+  /** What people call several, such as `plans`. */
+  readonly many: string;
   /** What its scopes begin with, such as `gatehouse.plans`. */
   readonly scopes: string;
   /** The field of the name, in all requests, where it is not `name` and `what`. */

@@ -7,6 +7,7 @@ import { REQUESTS } from "./meter.ts";
 export const METERS: Kind<"meter"> = {
   kind: "meter",
   what: "meter",
+  many: "meters",
   scopes: "gatehouse.meters",
   naming: { pattern: METER_NAME, rule: "1 to 63 of a-z, 0-9 and _, the first a letter" },
   fields: { title, unit: (fields, field, value) => fields.text(field, value, { max: 30 }) },

@@ -11,6 +11,7 @@ const MAX_DEPTH = 10;
 export const PLANS: Kind<"plan"> = {
   kind: "plan",
   what: "plan",
+  many: "plans",
   scopes: "gatehouse.plans",
   idPrefix: "pln",
   fields: {

@@ -19,6 +19,7 @@ import { type Kind, title } from "./kind.ts";
 export const ROLES: Kind<"role"> = {
   kind: "role",
   what: "role",
+  many: "roles",
   scopes: "gatehouse.roles",
   idPrefix: "rol",
   naming: { pattern: customName(), rule: "kebab-case, 1 to 63 characters, and no built-in role" },

@@ -6,6 +6,7 @@ const MAX_GATES = 50;
 export const TERMS: Kind<"terms"> = {
   kind: "terms",
   what: "terms",
+  many: "documents with terms",
   scopes: "gatehouse.terms",
   nameField: "document",
   fields: {

@@ -16,7 +16,7 @@ export interface AskedOfKey {
   readonly deniedIntegrations: readonly string[];
   readonly notBeforeMs: number | undefined;
   readonly expiresAtMs: number | undefined;
-  readonly requireHeartbeat: boolean;
+  readonly requireHeartbeat: boolean | undefined;
   readonly heartbeatTimeoutMs: number | undefined;
 }
 

@@ -20,7 +20,7 @@ import { requireMayWiden } from "./widening-rule.ts";
 /** As the caller sent it; empty where it said nothing. */
 export interface UpdateKeyRequest extends AskedOfKey {
   readonly key: string;
-  readonly strictReplay: boolean;
+  readonly strictReplay: boolean | undefined;
   readonly updateMask: readonly string[];
 }
 
@@ -109,9 +109,9 @@ function given(request: UpdateKeyRequest): string[] {
     denied_integrations: deniedIntegrations.length > 0,
     not_before: request.notBeforeMs !== undefined,
     expires_at: request.expiresAtMs !== undefined,
-    require_heartbeat: request.requireHeartbeat,
+    require_heartbeat: request.requireHeartbeat !== undefined,
     heartbeat_timeout: request.heartbeatTimeoutMs !== undefined,
-    strict_replay: request.strictReplay,
+    strict_replay: request.strictReplay !== undefined,
   };
   return FIELDS.filter((field) => said[field]);
 }
@@ -155,7 +155,7 @@ function heartbeat(key: Key, asked: UpdateKeyRequest, changed: Changed): number 
   return required ? (timeoutMs ?? DEFAULT_HEARTBEAT_MS) : undefined;
 }
 
-function signing({ signing: now }: Key, { strictReplay }: UpdateKeyRequest, changed: Changed) {
+function signing({ signing: now }: Key, { strictReplay = false }: UpdateKeyRequest, changed: Changed) {
   if (!changed.has("strict_replay")) return now;
   if (now === undefined && strictReplay) throw wrong("strict_replay", "is for signing keys only");
   return now && { ...now, strictReplay };

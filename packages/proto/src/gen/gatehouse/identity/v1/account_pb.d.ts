@@ -727,14 +727,14 @@ export declare type UpdateAccountRequest = Message<"gatehouse.identity.v1.Update
   plan: string;
 
   /**
-   * Who stands behind the account; replaces the whole profile.
+   * Who stands behind the account; replaces the whole profile, and empties it where an empty one is given.
    *
    * @generated from field: gatehouse.identity.v1.Profile profile = 3;
    */
   profile?: Profile | undefined;
 
   /**
-   * Replaces all labels.
+   * Replaces all labels; to empty it, name it in `update_mask`.
    *
    * @generated from field: map<string, string> labels = 4;
    */
@@ -1221,7 +1221,8 @@ export declare type UpdateSettingsRequest = Message<"gatehouse.identity.v1.Updat
   account: string;
 
   /**
-   * What happens to leaked keys; with a master key.
+   * What happens to leaked keys; with a master key. For what the account above says, name it in `update_mask` and leave
+   * it out.
    *
    * @generated from field: gatehouse.identity.v1.LeakPolicy leak_policy = 2;
    */
@@ -1230,12 +1231,12 @@ export declare type UpdateSettingsRequest = Message<"gatehouse.identity.v1.Updat
   /**
    * Whether the account's keys reach only the account itself; from a strict ancestor.
    *
-   * @generated from field: bool isolated = 3;
+   * @generated from field: optional bool isolated = 3;
    */
-  isolated: boolean;
+  isolated?: boolean | undefined;
 
   /**
-   * For the provider's account: replaces all import prefixes.
+   * For the provider's account: replaces all import prefixes; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated string import_prefixes = 4;
    */
@@ -1517,7 +1518,8 @@ export declare const AccountService: GenService<{
     output: typeof CloseAccountResponseSchema;
   },
   /**
-   * Accepts a version of the provider's terms, once for the whole organization: with a key of the organization itself.
+   * Accepts a version of the provider's terms, once for the whole organization: with a key of the organization itself,
+   * or a master key of the provider.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.AcceptTerms
    */

@@ -316,14 +316,14 @@ export declare type UpdateApiRequest = Message<"gatehouse.identity.v1.UpdateApiR
   title: string;
 
   /**
-   * Replaces all endpoints. An endpoint that stays keeps its resource.
+   * Replaces all endpoints; to empty it, name it in `update_mask`. An endpoint that stays keeps its resource.
    *
    * @generated from field: repeated gatehouse.identity.v1.Endpoint endpoints = 3;
    */
   endpoints: Endpoint[];
 
   /**
-   * Replaces all features.
+   * Replaces all features; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated gatehouse.identity.v1.ApiFeature features = 4;
    */

@@ -219,9 +219,9 @@ export declare type UpdateIntegrationRequest = Message<"gatehouse.identity.v1.Up
   /**
    * Whether a new sub-key that says nothing else is barred from it. Sub-keys that are there stay as they are.
    *
-   * @generated from field: bool denied_to_sub_keys = 3;
+   * @generated from field: optional bool denied_to_sub_keys = 3;
    */
-  deniedToSubKeys: boolean;
+  deniedToSubKeys?: boolean | undefined;
 
   /**
    * Which of the fields above to change. Default: those that are given.

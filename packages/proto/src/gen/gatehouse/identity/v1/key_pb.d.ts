@@ -961,63 +961,65 @@ export declare type UpdateKeyRequest = Message<"gatehouse.identity.v1.UpdateKeyR
   name: string;
 
   /**
-   * Role names; replaces all. For a personal key they are the member's, and change with it.
+   * Role names; replaces all; to empty it, name it in `update_mask`. For a personal key they are the member's, and
+   * change with it.
    *
    * @generated from field: repeated string roles = 3;
    */
   roles: string[];
 
   /**
-   * Scopes; replaces all. A sub-key left with neither roles nor scopes may do nothing; `**` gives it what its parent has.
+   * Scopes; replaces all; to empty it, name it in `update_mask`. A sub-key left with neither roles nor scopes may do
+   * nothing; `**` gives it what its parent has.
    *
    * @generated from field: repeated string scopes = 4;
    */
   scopes: string[];
 
   /**
-   * Labels; replaces all.
+   * Labels; replaces all; to empty it, name it in `update_mask`.
    *
    * @generated from field: map<string, string> labels = 5;
    */
   labels: { [key: string]: string };
 
   /**
-   * Names of endpoints; replaces all.
+   * Names of endpoints; replaces all; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated string endpoints = 6;
    */
   endpoints: string[];
 
   /**
-   * Addresses; replaces all.
+   * Addresses; replaces all; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated string ip_allow = 7;
    */
   ipAllow: string[];
 
   /**
-   * Addresses; replaces all.
+   * Addresses; replaces all; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated string ip_deny = 8;
    */
   ipDeny: string[];
 
   /**
-   * Integrations; replaces all.
+   * Integrations; replaces all; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated string denied_integrations = 9;
    */
   deniedIntegrations: string[];
 
   /**
-   * Not valid before.
+   * Not valid before; to empty it, name it in `update_mask`.
    *
    * @generated from field: google.protobuf.Timestamp not_before = 10;
    */
   notBefore?: Timestamp | undefined;
 
   /**
-   * Not valid from then on.
+   * Not valid from then on; to empty it, name it in `update_mask`.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 11;
    */
@@ -1026,9 +1028,9 @@ export declare type UpdateKeyRequest = Message<"gatehouse.identity.v1.UpdateKeyR
   /**
    * Whether falling silent raises an event.
    *
-   * @generated from field: bool require_heartbeat = 12;
+   * @generated from field: optional bool require_heartbeat = 12;
    */
-  requireHeartbeat: boolean;
+  requireHeartbeat?: boolean | undefined;
 
   /**
    * How long it may be silent.
@@ -1040,9 +1042,9 @@ export declare type UpdateKeyRequest = Message<"gatehouse.identity.v1.UpdateKeyR
   /**
    * For a signing key: whether a nonce is accepted once in the whole deployment.
    *
-   * @generated from field: bool strict_replay = 14;
+   * @generated from field: optional bool strict_replay = 14;
    */
-  strictReplay: boolean;
+  strictReplay?: boolean | undefined;
 
   /**
    * Which of the fields above to change; a field that is named and not given is emptied. Default: those that are

@@ -282,33 +282,33 @@ export declare type UpdatePlanRequest = Message<"gatehouse.identity.v1.UpdatePla
   /**
    * Levels of accounts below the organization.
    *
-   * @generated from field: int32 depth = 3;
+   * @generated from field: optional int32 depth = 3;
    */
-  depth: number;
+  depth?: number | undefined;
 
   /**
    * Accounts below the organization.
    *
-   * @generated from field: int64 accounts = 4;
+   * @generated from field: optional int64 accounts = 4;
    */
-  accounts: bigint;
+  accounts?: bigint | undefined;
 
   /**
    * Enabled master and account keys of one account.
    *
-   * @generated from field: int64 keys_per_account = 5;
+   * @generated from field: optional int64 keys_per_account = 5;
    */
-  keysPerAccount: bigint;
+  keysPerAccount?: bigint | undefined;
 
   /**
    * Enabled sub-keys of one account.
    *
-   * @generated from field: int64 sub_keys_per_account = 6;
+   * @generated from field: optional int64 sub_keys_per_account = 6;
    */
-  subKeysPerAccount: bigint;
+  subKeysPerAccount?: bigint | undefined;
 
   /**
-   * What its organizations may use; replaces all.
+   * What its organizations may use; replaces all; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated gatehouse.identity.v1.PlanFeature features = 7;
    */

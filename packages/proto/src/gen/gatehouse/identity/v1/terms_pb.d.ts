@@ -260,7 +260,7 @@ export declare type UpdateTermsRequest = Message<"gatehouse.identity.v1.UpdateTe
   url: string;
 
   /**
-   * What is closed until it is accepted; replaces all.
+   * What is closed until it is accepted; replaces all. For everything, name it in `update_mask` and leave it out.
    *
    * @generated from field: repeated string gates = 5;
    */

@@ -233,12 +233,12 @@ export declare type UpdateTypeRequest = Message<"gatehouse.identity.v1.UpdateTyp
   /**
    * Whether any account may be of it. Accounts that are of it stay so.
    *
-   * @generated from field: bool open = 3;
+   * @generated from field: optional bool open = 3;
    */
-  open: boolean;
+  open?: boolean | undefined;
 
   /**
-   * Replaces the ceiling, at once for every account of the type.
+   * Replaces the ceiling, at once for every account of the type; to empty it, name it in `update_mask`.
    *
    * @generated from field: repeated string scope_ceiling = 4;
    */
