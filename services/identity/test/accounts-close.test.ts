@@ -65,6 +65,40 @@ async function organization(name: string) {
 }
 
 describe("closing an account", () => {
+  it("leaves its keys, members and webhooks to be stopped, and to nothing else", async () => {
+    const { master } = await organization("Stopping");
+    await master.accounts.createAccount({ name: "team" }, timely);
+    await master.accounts.createAccount({ name: "desk", parent: "team" }, timely);
+    const account = "desk";
+    const keyOf = async (name: string) => (await master.keys.createKey({ account, name }, timely)).key!.id;
+    const [key, disabled] = [await keyOf("working"), await keyOf("disabled")];
+    await master.keys.disableKey({ key: disabled }, timely);
+    await master.webhooks.createWebhook({ account, name: "hook", url: "https://example.com/" }, timely);
+    const invite = { account, email: "a@example.com", roles: ["auditor"] };
+    const { token } = await master.members.invite(invite, timely);
+    const { member } = await master.members.acceptInvitation({ token, subject: "a" }, timely);
+    const { invitation } = await master.members.invite(invite, timely);
+    const user = member!.userId;
+    await master.accounts.closeAccount({ account: "team" }, timely);
+
+    const changes = await Promise.all([
+      reasonOf(master.keys.enableKey({ key: disabled }, timely)),
+      reasonOf(master.keys.rotateKey({ key }, timely)),
+      reasonOf(master.keys.updateKey({ key, name: "renamed" }, timely)),
+      reasonOf(master.webhooks.updateWebhook({ account, webhook: "hook", paused: true }, timely)),
+      reasonOf(master.members.updateMemberRoles({ account, user, roles: ["developer"] }, timely)),
+    ]);
+    expect(changes).toEqual(changes.map(() => "FINAL_STATE"));
+    const stops = [
+      await reasonOf(master.keys.disableKey({ key }, timely)),
+      await reasonOf(master.keys.revokeKey({ key }, timely)),
+      await reasonOf(master.members.revokeInvitation({ invitation: invitation!.id }, timely)),
+      await reasonOf(master.members.removeMember({ account, user }, timely)),
+      await reasonOf(master.webhooks.deleteWebhook({ account, webhook: "hook" }, timely)),
+    ];
+    expect(stops).toEqual(stops.map(() => "OK"));
+  });
+
   it("stops it and all below it for good, and leaves it to be read from above", async () => {
     const { id, master } = await organization("Closing");
     const child = await master.accounts.createAccount({ name: "child" }, timely);

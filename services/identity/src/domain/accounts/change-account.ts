@@ -1,8 +1,9 @@
 import { isStrictAncestor, type Principal } from "@gatehouse/access";
-import { denied, Failure, failedPrecondition } from "@gatehouse/service/failure";
+import { denied, Failure } from "@gatehouse/service/failure";
 import type { Domain } from "../domain.ts";
 import { audited, auditedAccount, done } from "../events/audit.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import type { Change } from "../store.ts";
 import type { Account, Chain } from "./account.ts";
@@ -91,9 +92,4 @@ export function requireAtMost(count: number, maximum: number, account: Account, 
   const description = `an account has at most ${maximum} ${what}`;
   const quota = [{ subject: `account:${account.id}`, description }];
   throw new Failure({ code: "RESOURCE_EXHAUSTED", reason: "PLAN_LIMIT", message: description, quota });
-}
-
-function requireNotClosed(chain: Chain): void {
-  if (chain.every(({ status }) => status !== "CLOSED")) return;
-  throw failedPrecondition("FINAL_STATE", "the account, or one above it, is closed");
 }

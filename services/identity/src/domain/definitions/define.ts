@@ -1,7 +1,7 @@
 import type { Principal } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
-import { alreadyExists, failedPrecondition, notFound } from "@gatehouse/service/failure";
-import type { Account, Chain } from "../accounts/account.ts";
+import { alreadyExists, notFound } from "@gatehouse/service/failure";
+import type { Account } from "../accounts/account.ts";
 import { requireAtMost } from "../accounts/change-account.ts";
 import { SLUG_PATTERN, SLUG_RULE } from "../accounts/slug.ts";
 import { digestOf } from "../digest.ts";
@@ -9,6 +9,7 @@ import type { Domain } from "../domain.ts";
 import { type Attempt, audited, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { definitionsGate } from "../rules/gates.ts";
 import { keepingManager } from "../rules/provider-manager-rule.ts";
@@ -172,7 +173,7 @@ function change<K extends DefinitionKind>(
       const before = all.find((definition) => definition.name === name);
       const body = next(before);
       if (before !== undefined && body !== undefined && sameBody(before.body, body)) return before;
-      requireOpen(owner);
+      requireNotClosed(owner);
       await kind.rule?.(change, { actor: alive, owner, name, before: before?.body, after: body, all });
       const at = new Date(domain.nowMs());
       const definition = body && definitionOf(kind, { accountId, name, body, before, at });
@@ -212,11 +213,6 @@ function definitionOf<K extends DefinitionKind>(
 
 function shown({ name, body }: Definition<DefinitionKind>): unknown {
   return { name, ...body };
-}
-
-function requireOpen(owner: Chain): void {
-  if (owner.every(({ status }) => status !== "CLOSED")) return;
-  throw failedPrecondition("FINAL_STATE", "the account, or one above it, is closed");
 }
 
 function requireRoom<K extends DefinitionKind>(

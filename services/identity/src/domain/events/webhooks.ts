@@ -5,6 +5,7 @@ import { SLUG_PATTERN, SLUG_RULE } from "../accounts/slug.ts";
 import type { Domain } from "../domain.ts";
 import { Fields } from "../fields.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import type { Change } from "../store.ts";
 import { audited, done } from "./audit.ts";
@@ -99,12 +100,14 @@ export function updateWebhook(
   };
   fields.check();
   const what = { action: "gatehouse.webhooks.update", account, name };
-  return changeWebhook(domain, actor, what, async (change, [{ id }], audit) => {
+  return changeWebhook(domain, actor, what, async (change, chain, audit) => {
+    const [{ id }] = chain;
     const before = await requireWebhook(change, id, name);
     const at = new Date(domain.nowMs());
     const webhook: Webhook = { ...before, ...wanted, updatedAt: at };
     for (const each of [before, webhook]) requireReachOf(actor, each);
     if (shapeOf(webhook) === shapeOf(before)) return { webhook: before };
+    requireNotClosed(chain);
     await change.webhooks.update(webhook);
     await audit(at, { before: auditedWebhook(before), after: auditedWebhook(webhook) });
     return { webhook };

@@ -4,6 +4,7 @@ import type { Domain } from "../domain.ts";
 import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findKey } from "../rules/find-in-reach.ts";
 import { requireCovered } from "../rules/grant-rule.ts";
 import { keysGate, requireRoomForKey } from "../rules/plan-rule.ts";
@@ -67,7 +68,10 @@ function changeStatus(
       if (before.key.status === status) return showKey(change, before, at.getTime());
       requireNotFinal(before.key);
       // It gives the key its power back: who could not have made the key may not.
-      if (status === "ENABLED") requireCovered(caller, before);
+      if (status === "ENABLED") {
+        requireNotClosed(before.chain);
+        requireCovered(caller, before);
+      }
       await keepingManager(change, before.chain[0], at.getTime(), () => apply(change, before, status, at));
       const after = (await change.keys.find(keyId))!;
       const account = before.chain[0];

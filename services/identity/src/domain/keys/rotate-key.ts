@@ -5,6 +5,7 @@ import type { Domain } from "../domain.ts";
 import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findKey } from "../rules/find-in-reach.ts";
 import { requireCovered } from "../rules/grant-rule.ts";
 import { type Key, withoutEnded } from "./key.ts";
@@ -50,6 +51,7 @@ export function rotateKey(domain: Domain, actor: Principal, request: RotateKeyRe
       const caller = await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
       const before = (await change.keys.find(keyId))!;
       requireNotFinal(before.key);
+      requireNotClosed(before.chain);
       // The answer is a credential of the key: nobody gets one that could not have made the key.
       if (keyId !== caller.view.key.id) requireCovered(caller, before);
       const at = new Date(domain.nowMs());

@@ -5,6 +5,7 @@ import type { Domain } from "../domain.ts";
 import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findKey } from "../rules/find-in-reach.ts";
 import { requireRoles } from "../rules/grant-rule.ts";
 import { type NewlyOfKey, requireFeatures } from "../rules/plan-feature-rule.ts";
@@ -61,6 +62,7 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
       const caller = await stillPermitted(domain, change, attempt, { chain: target.chain, what: "key" });
       const before = (await change.keys.find(keyId))!;
       requireNotFinal(before.key);
+      requireNotClosed(before.chain);
       const at = new Date(domain.nowMs());
       const wish = await wished(change, before, asked, changed);
       const different = differences(before.key, wish);

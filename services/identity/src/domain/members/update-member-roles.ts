@@ -4,6 +4,7 @@ import type { Domain } from "../domain.ts";
 import { audited, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { requireManager } from "../rules/actor.ts";
+import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { requireRoles } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
@@ -46,6 +47,7 @@ export function updateMemberRoles(
         }
         requireMayChange(found);
         const owner = (await change.accounts.find(account.id))!;
+        requireNotClosed(owner);
         requireRoles(owner, "roles", roles);
         // Roles only allow, so what is added is all that can make a key wider; taking away needs nothing.
         const added = roles.filter((role) => !heldByAll(role, found));
