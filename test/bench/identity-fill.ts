@@ -7,6 +7,8 @@ export interface Filled {
   readonly rootKey: string;
   readonly pepper: string;
   readonly crowdedAccount: string;
+  /** One of those that share the other half. */
+  readonly ordinaryAccount: string;
   readonly organization: string;
   /** Seconds by migration, the first of which found an empty database. */
   readonly migrationSeconds: Readonly<Record<string, number>>;
@@ -22,6 +24,7 @@ export interface FillOptions {
 const id = (prefix: string, n: string) => `'${prefix}_' || lpad((${n})::text, 20, '0')`;
 const ROOT = `acc_${"0".repeat(20)}`;
 const ORGANIZATION = `acc_${"1".padStart(20, "0")}`;
+const ORDINARY = `acc_${"3".padStart(20, "0")}`;
 const CROWDED = `acc_${"2".padStart(20, "0")}`;
 
 /** Makes the first release's schema, fills it by set-based statements, and runs every later migration. */
@@ -49,7 +52,14 @@ export async function fill({ url, keys, accounts }: FillOptions): Promise<Filled
     }
     await sql.query(`UPDATE definition SET body = body || '{"accounts": 1000000, "keysPerAccount": 1000000}'
                      WHERE kind = 'plan'`);
-    return { rootKey, pepper, crowdedAccount: CROWDED, organization: ORGANIZATION, migrationSeconds };
+    return {
+      rootKey,
+      pepper,
+      crowdedAccount: CROWDED,
+      ordinaryAccount: ORDINARY,
+      organization: ORGANIZATION,
+      migrationSeconds,
+    };
   } finally {
     await sql.end();
   }
