@@ -16,6 +16,18 @@ test("the image runs the Node that the tests run", () => {
   expect(images).toEqual([`node:${devDependencies.node}-bookworm-slim`]);
 });
 
+test("every program of deploy/ that the image runs gets into it", () => {
+  const entry = textOf("deploy/gatehouse");
+  const run = [
+    ...namesIn(entry, /\bnode (deploy\/\S+\.ts)/g),
+    ...namesIn(textOf("deploy/Dockerfile"), /"(deploy\/\S+\.ts)"/g),
+  ];
+  expect(run).toEqual(["deploy/restored.ts", "deploy/healthcheck.ts"]);
+  const [copied] = namesIn(textOf("deploy/Dockerfile"), /^COPY (deploy\/gatehouse .+) deploy\/$/gm);
+  expect(copied!.split(" ").sort()).toEqual(["deploy/gatehouse", ...run].sort());
+  expect(namesIn(textOf(".dockerignore"), /^!(deploy\/\S+)$/gm)).toEqual(["deploy/gatehouse", ...run].sort());
+});
+
 test("every variable that compose asks for is in the example, and no other", () => {
   const asked = namesIn(textOf("docker-compose.yml"), /\$\{(\w+)/g);
   expect(namesIn(example, /^(\w+)=/gm)).toEqual(asked);

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { Failure } from "@gatehouse/service/failure";
 import { expect, onTestFinished, test } from "vitest";
@@ -230,6 +230,31 @@ test("a restored metering gets again what it lost, from every epoch", async () =
   await batch(spool, 10_000);
   await until(() => unitsTaken(metering) === 11_111);
   expect(await shipper.drain(LONG_MS)).toBe(true);
+});
+
+test.each([
+  { ageMs: KEPT_MAX_AGE_MS / 2, again: 11 },
+  { ageMs: KEPT_MAX_AGE_MS * 2, again: 0 },
+])("it gets $again units again from a spool whose kept files are $ageMs ms old", async ({ ageMs, again }) => {
+  const directory = temporaryDirectory();
+  const metering = new FakeMetering();
+  const old = await openSpool({ directory });
+  const shipping = startShipper(old, metering);
+  await batch(old, 1);
+  await batch(old, 10);
+  await old.stop(() => shipping.stop(LONG_MS));
+  const kept = join(directory, `epoch-${old.epoch}`, "kept");
+  expect([unitsTaken(metering), readdirSync(kept).length]).toEqual([11, metering.batches(old.epoch).length]);
+  metering.batches(old.epoch).length = 0;
+  const at = new Date(Date.now() - ageMs);
+  for (const name of readdirSync(kept)) utimesSync(join(kept, name), at, at);
+  const spool = await openSpool({ directory });
+  await spool.backlog.prune(Date.now());
+  const shipper = startShipper(spool, metering);
+  await batch(spool, 100);
+  await until(() => unitsTaken(metering) === 100 + again);
+  // What is gone leaves its epoch stuck before its last batch, and the live one as it is.
+  expect(await shipper.drain(LONG_MS)).toBe(again > 0);
 });
 
 test("a live epoch that metering knows too much of is an alarm, and nothing is skipped", async () => {
