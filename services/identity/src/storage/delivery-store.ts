@@ -37,8 +37,8 @@ export class DeliveryStore implements Deliveries<ClaimedDelivery> {
 
   /**
    * The webhooks with something pending are found by skipping along the index, and of each the first few that are
-   * due: so a million pending for one receiver are no longer a way for the others. Which receivers come first is
-   * left to chance, so that none is always last.
+   * due: so the others wait no longer where a million are pending for one receiver. Which receivers come first is left
+   * to chance, so that none is always last.
    */
   async claim({ limit, perReceiver, room }: Parameters<Deliveries<ClaimedDelivery>["claim"]>[0]) {
     const now = this.#nowMs();
