@@ -45,6 +45,14 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
       ],
     },
     { body: {}, fields: ["name"] },
+    {
+      body: { plan: "no-such-plan", type: "no-such-type", first_key: { roles: ["auditor", "king"] } },
+      fields: ["first_key.roles[1]", "name", "plan", "type"],
+    },
+    {
+      body: { name: "fine", plan: "no-such-plan", first_key: { roles: ["king"] } },
+      fields: ["first_key.roles[0]", "plan"],
+    },
   ],
   "identity.v1.AccountService/GetAccount": [{ body: { account: long }, fields: ["account"] }],
   "identity.v1.AccountService/ListAccounts": [
@@ -82,6 +90,15 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
       ],
     },
     { body: { name: "fine", kind: 9 }, fields: ["kind"] },
+    {
+      body: {
+        expires_at: "2020-01-01T00:00:00Z",
+        roles: ["king"],
+        endpoints: ["none"],
+        denied_integrations: ["none"],
+      },
+      fields: ["denied_integrations[0]", "endpoints[0]", "expires_at", "name", "roles[0]"],
+    },
     { body: { name: "fine", expires_at: "1970-01-01T00:00:01Z" }, fields: ["expires_at"] },
   ],
   "identity.v1.KeyService/GetKey": [{ body: {}, fields: ["key"] }],

@@ -25,15 +25,25 @@ const VISIBLE = /(?![\p{Default_Ignorable_Code_Point}\u2800])[\p{L}\p{M}\p{N}\p{
 
 /** Reads the fields of one request and collects what is wrong with them, so that all of it is said at once. */
 export class Fields {
-  readonly #violations: Violation[] = [];
+  /** By field: one fault of each is enough to go by. */
+  readonly #violations = new Map<string, Violation>();
 
   /** Throws Failure INVALID_ARGUMENT naming every bad field, if any. */
   check(): void {
-    if (this.#violations.length > 0) throw invalid(this.#violations);
+    if (this.areFaulty) throw invalid([...this.#violations.values()]);
   }
 
   wrong(field: string, description: string): void {
-    this.#violations.push({ field, description });
+    if (!this.isWrong(field)) this.#violations.set(field, { field, description });
+  }
+
+  get areFaulty(): boolean {
+    return this.#violations.size > 0;
+  }
+
+  /** What is wrong already is not to be looked up. */
+  isWrong(field: string): boolean {
+    return this.#violations.has(field);
   }
 
   /**
@@ -62,9 +72,8 @@ export class Fields {
   }
 
   keyName(field: string, value: string): string {
-    const before = this.#violations.length;
     this.pattern(field, value, /^[A-Za-z0-9 _-]{1,50}$/, "1 to 50 of letters, digits, space, - and _");
-    return this.#violations.length > before ? value : this.text(field, value, { min: 1, max: 50 });
+    return this.text(field, value, { min: 1, max: 50 });
   }
 
   /** The name of an account or key that the request refers to: bounded here, looked up later. */
@@ -93,7 +102,7 @@ export class Fields {
     return value;
   }
 
-  /** Whether they are roles is known once it is known of which account; see `requireRoles`. */
+  /** Whether they are roles is known once it is known of which account; see `judgeRoles`. */
   roles(field: string, value: readonly string[]): readonly string[] {
     if (value.length > MAX_ROLES_OF_A_KEY) this.wrong(field, `must have at most ${MAX_ROLES_OF_A_KEY} roles`);
     for (const [index, role] of value.slice(0, MAX_ROLES_OF_A_KEY).entries()) {

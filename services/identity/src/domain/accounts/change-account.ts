@@ -21,6 +21,8 @@ export interface AccountChange {
   readonly name: string | undefined;
   /** The account that changes, with those above it, where that is not the one that was named. */
   readonly targetOf?: (named: Chain) => Chain;
+  /** Throws Failure INVALID_ARGUMENT, where that was not done before. */
+  readonly check?: () => Promise<void>;
   /** Throws where the caller may not. Facts that never change decide here, so it runs ahead of the gates. */
   readonly permit?: (target: Chain) => void;
   /** Gates that it relies on besides the account's and those of the accounts above. */
@@ -50,6 +52,7 @@ export function changeAccount(
   const { action, name, targetOf = (named) => named, reliesOn = [], evenClosed = false } = wanted;
   const attempt = { actor, action, target: name ?? actor.view.key.accountId };
   return audited(domain, attempt, async () => {
+    await wanted.check?.();
     requireManager(actor);
     const target = targetOf(await findAccount(domain.store, actor, name));
     wanted.permit?.(target);

@@ -1,6 +1,7 @@
 import { builtInRoles, type KeyKind, type Principal, stateOfChain } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
 import { denied, failedPrecondition } from "@gatehouse/service/failure";
+import type { Definition } from "../definitions/definition.ts";
 import { DEFAULT_PLAN_NAME } from "../definitions/plan.ts";
 import type { Domain } from "../domain.ts";
 import { audited, auditedAccount, auditedKey, done } from "../events/audit.ts";
@@ -8,18 +9,19 @@ import { Fields } from "../fields.ts";
 import type { Key } from "../keys/key.ts";
 import { type KeyWish, mintKey } from "../keys/new-key.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { checkAhead } from "../rules/check-ahead.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { planGate, typeGate } from "../rules/gates.ts";
-import { coveredRoles, requireCovered, requireRoles } from "../rules/grant-rule.ts";
+import { coveredRoles, judgeRoles, requireCovered } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
 import { accountsGate, requireRoomForAccount } from "../rules/plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "../rules/replay-rule.ts";
-import type { Change } from "../store.ts";
+import type { Change, Reads } from "../store.ts";
 import { type Account, type Chain, NOTHING_SET, type Profile, slugSpaceBelow } from "./account.ts";
 import { checkProfile } from "./check-profile.ts";
 import { deriveSlug, SLUG_PATTERN, SLUG_RULE } from "./slug.ts";
-import { requireType, requireTypeEnabled } from "./type-rule.ts";
-import { requirePlan } from "./update-account.ts";
+import { findType, requireTypeEnabled } from "./type-rule.ts";
+import { judgeHasPlan, judgePlan } from "./update-account.ts";
 
 /** As the caller sent it; empty where it said nothing. */
 export interface CreateAccountRequest {
@@ -56,12 +58,16 @@ export function createAccount(
   actor: Principal,
   request: CreateAccountRequest,
 ): Promise<CreatedAccount> {
-  const wanted = check(request);
+  const fields = new Fields();
+  const wanted = read(fields, request);
   const attempt = { actor, action: "gatehouse.accounts.create", target: wanted.parent ?? "" };
   return audited(domain, attempt, async () => {
+    await checkAhead(actor, fields, async () => {
+      if (fields.isWrong("parent")) return;
+      await judge(fields, domain.store, await findAccount(domain.store, actor, wanted.parent), request);
+    });
     requireManager(actor);
     const parent = await findAccount(domain.store, actor, wanted.parent);
-    requirePlanFits(wanted, parent);
     const create = repeatable(actor.view.key.accountId, "CreateAccount", wanted);
     const { value, freshness } = await domain.store.change(async (change) => {
       await change.gate({
@@ -74,13 +80,13 @@ export function createAccount(
 
       const below = (await change.accounts.find(parent[0].id))!;
       requireActive(below);
-      if (wanted.type !== "") requireTypeEnabled(below, await requireType(change, below, wanted.type));
+      const type = await judge(fields, change, below, request);
+      fields.check();
+      if (type !== undefined) requireTypeEnabled(below, type);
       const at = new Date(domain.nowMs());
       const unnamed = newAccount(below[0], wanted, at);
       const { key, secret } = mintKey(domain.format, firstKeyOf(creator, unnamed, wanted.firstKey), at);
       const chain: Chain = [{ ...unnamed, slug: "" }, ...below];
-      await requirePlan(change, chain);
-      requireRoles(chain, "first_key.roles", key.roles);
       const { roles, scopes } = wanted.firstKey;
       await requireFeatures(change, chain, { roles, scopes });
       requireCovered(creator, { key, parent: undefined, chain });
@@ -103,12 +109,11 @@ export function createAccount(
   });
 }
 
-type Wanted = ReturnType<typeof check>;
+type Wanted = ReturnType<typeof read>;
 
-function check(request: CreateAccountRequest) {
-  const fields = new Fields();
+function read(fields: Fields, request: CreateAccountRequest) {
   const { firstKey } = request;
-  const wanted = {
+  return {
     parent: fields.reference("parent", request.parent),
     name: fields.text("name", request.name, { min: 1, max: 100 }),
     slug: request.slug && fields.pattern("slug", request.slug, SLUG_PATTERN, SLUG_RULE),
@@ -124,15 +129,19 @@ function check(request: CreateAccountRequest) {
     },
     idempotencyKey: fields.idempotencyKey("idempotency_key", request.idempotencyKey),
   };
-  fields.check();
-  return wanted;
 }
 
-function requirePlanFits(wanted: Wanted, [parent]: Chain): void {
-  if (wanted.plan === "" || parent.parentId === undefined) return;
-  const fields = new Fields();
-  fields.wrong("plan", "is for organizations only; a subaccount has its organization's");
-  fields.check();
+/** Says what is wrong with what has to be looked up; answers the type, where there is to be one. */
+async function judge(
+  fields: Fields,
+  reads: Pick<Reads, "definitions">,
+  parent: Chain,
+  { plan, type, firstKey }: CreateAccountRequest,
+): Promise<Definition<"type"> | undefined> {
+  judgeRoles(fields, parent, "first_key.roles", firstKey.roles);
+  if (plan !== "") judgeHasPlan(fields, parent.length === 1);
+  if (parent.length === 1) await judgePlan(fields, reads, parent, plan || DEFAULT_PLAN_NAME);
+  return type === "" ? undefined : findType(fields, reads, parent, type);
 }
 
 /** What it is given must not be deleted meanwhile. */

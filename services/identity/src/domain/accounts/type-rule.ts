@@ -10,11 +10,23 @@ export async function requireType(
   chain: Chain,
   name: string,
 ): Promise<Definition<"type">> {
-  const type = await reads.definitions.find("type", rootOf(chain).id, name);
-  if (type !== undefined) return type;
   const fields = new Fields();
-  fields.wrong("type", "is no account type");
-  throw fields.check();
+  const type = await findType(fields, reads, chain, name);
+  fields.check();
+  return type!;
+}
+
+/** The account type of a name; says where the provider has none. */
+export async function findType(
+  fields: Fields,
+  reads: Pick<Reads, "definitions">,
+  chain: Chain,
+  name: string,
+): Promise<Definition<"type"> | undefined> {
+  if (fields.isWrong("type")) return undefined;
+  const type = await reads.definitions.find("type", rootOf(chain).id, name);
+  if (type === undefined) fields.wrong("type", "is no account type");
+  return type;
 }
 
 /**

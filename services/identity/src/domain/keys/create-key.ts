@@ -5,20 +5,21 @@ import type { Domain } from "../domain.ts";
 import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { checkAhead } from "../rules/check-ahead.ts";
 import { findAccount, findKey } from "../rules/find-in-reach.ts";
-import { requireCovered, requireRoles } from "../rules/grant-rule.ts";
+import { judgeRoles, requireCovered } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
 import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "../rules/plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "../rules/replay-rule.ts";
-import type { Change } from "../store.ts";
-import type { KeyInTree } from "./key.ts";
+import type { Change, Reads } from "../store.ts";
+import type { Key, KeyInTree } from "./key.ts";
 import {
   type AskedOfKey,
   checkAsked,
   DEFAULT_HEARTBEAT_MS,
   declared,
   deniedToSubKeys,
-  requireTimes,
+  judgeTimes,
 } from "./key-fields.ts";
 import { requireNotAnothersPerson } from "./manage-key-rule.ts";
 import { type KeyWish, mintKey, mintSigningKey } from "./new-key.ts";
@@ -44,18 +45,26 @@ export interface CreatedKey {
 
 /** Creates a key of an account in the caller's reach. */
 export function createKey(domain: Domain, actor: Principal, request: CreateKeyRequest): Promise<CreatedKey> {
-  const wanted = check(request);
+  const fields = new Fields();
+  const wanted = read(fields, request);
   const attempt = {
     actor,
     action: "gatehouse.keys.create",
     target: wanted.account ?? wanted.parentKey ?? "",
   };
   return audited(domain, attempt, async () => {
+    const judgeIn = (chain: Chain) => judge(fields, domain.store, chain, request, domain.nowMs());
+    await checkAhead(actor, fields, async () => {
+      if (fields.isWrong("account") || (wanted.kind === "SUB" && fields.isWrong("parent_key"))) return;
+      await judgeIn((await findPlace(fields, domain, actor, wanted)).chain);
+    });
     requireManager(actor);
     if (wanted.kind === "MASTER" && actor.view.key.kind !== "MASTER") {
       throw denied("KEY_KIND_DENIED", "only a master key mints a master key");
     }
-    const { chain, parent } = await findPlace(domain, actor, wanted);
+    const { chain, parent } = await findPlace(fields, domain, actor, wanted);
+    await checkAhead(actor, fields, () => judgeIn(chain));
+    if (parent !== undefined) requireMayHaveSubKeys(actor, parent.key);
     const accountId = chain[0].id;
     // A parent key left out is the presented one, so the same words of another key ask for something else.
     const body = { ...wanted, parentKey: parent?.key.id };
@@ -81,9 +90,8 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
       if (parentKey?.status === "REVOKED")
         throw failedPrecondition("FINAL_STATE", "the parent key is revoked");
       const at = new Date(domain.nowMs());
-      requireTimes(wanted, at.getTime());
-      requireRoles(owner, "roles", wanted.roles);
-      const named = await declared(change, owner, wanted);
+      const named = await judge(fields, change, owner, request, at.getTime());
+      fields.check();
       await requireFeatures(change, owner, wanted);
       await requireRoomForKey(change, owner, wanted.kind);
       await requireRoomForLivingKey(change, owner, wanted.kind);
@@ -110,10 +118,9 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
   });
 }
 
-type Wanted = ReturnType<typeof check>;
+type Wanted = ReturnType<typeof read>;
 
-function check(request: CreateKeyRequest) {
-  const fields = new Fields();
+function read(fields: Fields, request: CreateKeyRequest) {
   const kinds: readonly KeyKind[] = ["MASTER", "ACCOUNT", "SUB"];
   const parentKey = fields.reference("parent_key", request.parentKey);
   const { requireHeartbeat, ...asked } = checkAsked(fields, request);
@@ -130,8 +137,20 @@ function check(request: CreateKeyRequest) {
   if (asked.heartbeatTimeoutMs !== undefined && !requireHeartbeat) {
     fields.wrong("heartbeat_timeout", "is for keys with require_heartbeat only");
   }
-  fields.check();
   return wanted;
+}
+
+/** Says what is wrong with what has to be looked up; answers what the names stand for. */
+function judge(
+  fields: Fields,
+  reads: Pick<Reads, "definitions">,
+  owner: Chain,
+  request: CreateKeyRequest,
+  nowMs: number,
+) {
+  judgeTimes(fields, request, nowMs);
+  judgeRoles(fields, owner, "roles", request.roles);
+  return declared(fields, reads, owner, request);
 }
 
 /** A sub-key given none is barred from the integrations that the provider bars sub-keys from. */
@@ -141,6 +160,7 @@ async function deniedOf(change: Change, owner: Chain, kind: KeyKind, given: read
 
 /** The account that is to own the key, and for a sub-key the key it is to belong to. */
 async function findPlace(
+  fields: Fields,
   domain: Domain,
   actor: Principal,
   wanted: Wanted,
@@ -152,15 +172,16 @@ async function findPlace(
   const named = wanted.account === undefined ? undefined : await findAccount(store, actor, wanted.account);
   const parent = await findKey(store, actor, wanted.parentKey ?? actor.view.key.id);
   const chain = named ?? parent.chain;
-  const fields = new Fields();
   if (parent.key.accountId !== chain[0].id) {
     fields.wrong(
       "parent_key",
       wanted.parentKey === undefined ? "is required" : "must be of the same account",
     );
   }
-  fields.check();
-  if (parent.key.kind === "SUB") throw denied("KEY_KIND_DENIED", "a sub-key has no sub-keys");
-  requireNotAnothersPerson(actor, parent.key);
   return { chain, parent };
+}
+
+function requireMayHaveSubKeys(actor: Principal, parent: Key): void {
+  if (parent.kind === "SUB") throw denied("KEY_KIND_DENIED", "a sub-key has no sub-keys");
+  requireNotAnothersPerson(actor, parent);
 }

@@ -1,4 +1,4 @@
-import { type KeyKind, type Principal, providerRulesOf, scopesOfRole, stateOfChain } from "@gatehouse/access";
+import { type KeyKind, type Principal, providerRulesOf, stateOfChain } from "@gatehouse/access";
 import { isHash, mintId } from "@gatehouse/keys";
 import { denied, Failure, failedPrecondition, type Violation } from "@gatehouse/service/failure";
 import type { Chain } from "../accounts/account.ts";
@@ -6,8 +6,9 @@ import type { Domain } from "../domain.ts";
 import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { checkAhead } from "../rules/check-ahead.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
-import { requireAllCovered } from "../rules/grant-rule.ts";
+import { judgeRoles, requireAllCovered } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
 import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "../rules/plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "../rules/replay-rule.ts";
@@ -73,9 +74,14 @@ export function importKeys(
   actor: Principal,
   request: ImportKeysRequest,
 ): Promise<ImportedKeys> {
-  const wanted = check(request);
+  const fields = new Fields();
+  const wanted = read(fields, request);
   const attempt = { actor, action: "gatehouse.keys.import", target: wanted.account ?? "" };
   return audited(domain, attempt, async () => {
+    await checkAhead(actor, fields, async () => {
+      if (fields.isWrong("account")) return;
+      judge(fields, await findAccount(domain.store, actor, wanted.account), request.keys, domain.nowMs());
+    });
     requireManager(actor);
     if (wanted.keys.some(({ kind }) => kind === "MASTER") && actor.view.key.kind !== "MASTER") {
       throw denied("KEY_KIND_DENIED", "only a master key makes a master key");
@@ -101,7 +107,9 @@ export function importKeys(
       if (stateOfChain(owner) !== "VALID") {
         throw failedPrecondition("ACCOUNT_INACTIVE", "the account, or one above it, is not active");
       }
-      await requirePossible(change, owner, wanted.keys, nowMs);
+      judge(fields, owner, request.keys, nowMs);
+      fields.check();
+      await requirePossible(change, owner, wanted.keys);
       const at = new Date(nowMs);
       const keys = wanted.keys.map((wish) => imported(wish, accountId, at));
       requireAllCovered(creator, keys, owner);
@@ -117,11 +125,10 @@ export function importKeys(
   });
 }
 
-type Wanted = ReturnType<typeof check>;
+type Wanted = ReturnType<typeof read>;
 type Wish = Wanted["keys"][number];
 
-function check({ account, keys, idempotencyKey }: ImportKeysRequest) {
-  const fields = new Fields();
+function read(fields: Fields, { account, keys, idempotencyKey }: ImportKeysRequest) {
   if (keys.length < 1 || keys.length > MAX_KEYS) fields.wrong("keys", `must have 1 to ${MAX_KEYS} keys`);
   const bounded = keys.slice(0, MAX_KEYS);
   const wanted = {
@@ -139,7 +146,6 @@ function check({ account, keys, idempotencyKey }: ImportKeysRequest) {
       seen.add(value);
     }
   }
-  fields.check();
   return wanted;
 }
 
@@ -171,27 +177,22 @@ function hashOf(text: string): string | undefined {
   return isHash(text) ? text : undefined;
 }
 
-/** Throws where the account cannot have these keys; names every one that is in the way. */
-async function requirePossible(
-  change: Change,
-  owner: Chain,
-  keys: readonly Wish[],
-  nowMs: number,
-): Promise<void> {
-  const fields = new Fields();
+/** Says what the account that was looked up makes wrong with the keys. */
+function judge(fields: Fields, owner: Chain, keys: readonly AskedOfImport[], nowMs: number): void {
   const prefixes = providerRulesOf(owner)?.importPrefixes ?? [];
-  for (const [index, { prefix, roles, expiresAtMs }] of keys.entries()) {
+  for (const [index, { prefix, roles, expiresAtMs }] of keys.slice(0, MAX_KEYS).entries()) {
     if (!prefixes.includes(prefix)) {
       fields.wrong(`keys[${index}].prefix`, "must be one of the provider's import prefixes");
     }
     if (expiresAtMs !== undefined && expiresAtMs <= nowMs) {
       fields.wrong(`keys[${index}].expires_at`, "must be in the future");
     }
-    for (const [at, role] of roles.entries()) {
-      if (scopesOfRole(role, owner) === undefined) fields.wrong(`keys[${index}].roles[${at}]`, "is no role");
-    }
+    judgeRoles(fields, owner, `keys[${index}].roles`, roles);
   }
-  fields.check();
+}
+
+/** Throws where the account cannot have these keys; names every one that is in the way. */
+async function requirePossible(change: Change, owner: Chain, keys: readonly Wish[]): Promise<void> {
   await requireFeatures(change, owner, {
     roles: keys.flatMap(({ roles }) => roles),
     scopes: keys.flatMap(({ scopes }) => scopes),

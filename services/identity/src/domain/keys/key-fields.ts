@@ -1,6 +1,6 @@
 import { canonicalRange } from "@gatehouse/access";
 import { type Chain, rootOf } from "../accounts/account.ts";
-import { Fields } from "../fields.ts";
+import type { Fields } from "../fields.ts";
 import type { Reads } from "../store.ts";
 import type { Key } from "./key.ts";
 
@@ -54,44 +54,44 @@ export function checkAsked(fields: Fields, asked: AskedOfKey, { named = true } =
 }
 
 /**
- * Throws Failure INVALID_ARGUMENT where a key could never be valid. Behind the look-up of what was created before:
- * a create that timed out is repeated when its time may have passed.
+ * Says where a key could never be valid. Behind the look-up of what was created before: a create that timed out is
+ * repeated when its time may have passed.
  */
-export function requireTimes({ notBeforeMs, expiresAtMs }: Times, nowMs: number): void {
-  const fields = new Fields();
+export function judgeTimes(fields: Fields, { notBeforeMs, expiresAtMs }: Times, nowMs: number): void {
   if (expiresAtMs !== undefined && expiresAtMs <= nowMs) {
     fields.wrong("expires_at", "must be in the future");
   } else if (expiresAtMs !== undefined && notBeforeMs !== undefined && expiresAtMs <= notBeforeMs) {
     fields.wrong("expires_at", "must be after not_before");
   }
-  fields.check();
 }
 
 type Times = Pick<AskedOfKey, "notBeforeMs" | "expiresAtMs">;
 
 /**
- * The endpoints and integrations behind what the caller named, each once.
- * Throws Failure INVALID_ARGUMENT naming every one that the provider has not declared.
+ * The endpoints and integrations behind what the caller named, each once. Names every one that the provider has not
+ * declared.
  */
 export async function declared(
+  fields: Fields,
   reads: Pick<Reads, "definitions">,
   chain: Chain,
   asked: Pick<AskedOfKey, "endpoints" | "deniedIntegrations">,
 ): Promise<Pick<Key, "endpoints" | "deniedIntegrations">> {
-  const fields = new Fields();
+  const endpoints = asked.endpoints.slice(0, MAX_ENDPOINTS);
+  const deniedIntegrations = asked.deniedIntegrations.slice(0, MAX_DENIED_INTEGRATIONS);
   const catalog = asked.endpoints.length === 0 ? NO_CATALOG : await catalogOf(reads, chain);
   const integrations = asked.deniedIntegrations.length === 0 ? [] : await integrationsOf(reads, chain);
   const known = new Set(integrations.map(({ name }) => name));
-  for (const [index, name] of asked.endpoints.entries()) {
+  for (const [index, name] of endpoints.entries()) {
     if (!catalog.has(name)) fields.wrong(`endpoints[${index}]`, "is no endpoint of the API catalog");
   }
-  for (const [index, name] of asked.deniedIntegrations.entries()) {
+  for (const [index, name] of deniedIntegrations.entries()) {
     if (!known.has(name)) fields.wrong(`denied_integrations[${index}]`, "is no integration");
   }
-  fields.check();
+  const found = [...new Set(endpoints)].filter((name) => catalog.has(name));
   return {
-    endpoints: [...new Set(asked.endpoints)].map((name) => ({ name, resource: catalog.get(name)!.resource })),
-    deniedIntegrations: [...new Set(asked.deniedIntegrations)],
+    endpoints: found.map((name) => ({ name, resource: catalog.get(name)!.resource })),
+    deniedIntegrations: [...new Set(deniedIntegrations)],
   };
 }
 

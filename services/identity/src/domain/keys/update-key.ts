@@ -1,19 +1,20 @@
 import type { Principal } from "@gatehouse/access";
-import { denied, type Failure, invalid } from "@gatehouse/service/failure";
+import { denied } from "@gatehouse/service/failure";
 import { digestOf } from "../digest.ts";
 import type { Domain } from "../domain.ts";
 import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { checkAhead } from "../rules/check-ahead.ts";
 import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findKey } from "../rules/find-in-reach.ts";
-import { requireRoles } from "../rules/grant-rule.ts";
+import { judgeRoles } from "../rules/grant-rule.ts";
 import { type NewlyOfKey, requireFeatures } from "../rules/plan-feature-rule.ts";
 import { keepingManager, managerGates } from "../rules/provider-manager-rule.ts";
-import type { Change } from "../store.ts";
+import type { Reads } from "../store.ts";
 import type { ChangedKey } from "./change-key-status.ts";
 import { type Key, type KeyInTree, withoutEnded } from "./key.ts";
-import { type AskedOfKey, checkAsked, DEFAULT_HEARTBEAT_MS, declared, requireTimes } from "./key-fields.ts";
+import { type AskedOfKey, checkAsked, DEFAULT_HEARTBEAT_MS, declared, judgeTimes } from "./key-fields.ts";
 import { requireMayManage, requireNotFinal } from "./manage-key-rule.ts";
 import { showKey } from "./show-key.ts";
 import { requireMayWiden } from "./widening-rule.ts";
@@ -47,9 +48,16 @@ const ITS_OWN: ReadonlySet<string> = new Set(["name", "labels"]);
 
 /** Changes what a key is called, may do, and may be used from. */
 export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRequest): Promise<ChangedKey> {
-  const { keyId, changed, asked } = check(request);
+  const fields = new Fields();
+  const { keyId, changed, asked } = read(fields, request);
   const attempt = { actor, action: "gatehouse.keys.update", target: keyId };
   return audited(domain, attempt, async () => {
+    await checkAhead(actor, fields, async () => {
+      if (fields.isWrong("key")) return;
+      const before = await findKey(domain.store, actor, keyId);
+      const wish = await wished(fields, domain.store, before, asked, changed);
+      judge(fields, before, wish, request, domain.nowMs());
+    });
     requireManager(actor);
     const target = await findKey(domain.store, actor, keyId);
     requireMayManage(actor, target.key);
@@ -64,15 +72,13 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
       requireNotFinal(before.key);
       requireNotClosed(before.chain);
       const at = new Date(domain.nowMs());
-      const wish = await wished(change, before, asked, changed);
+      const wish = await wished(fields, change, before, asked, changed);
       const different = differences(before.key, wish);
+      requireNotItself(caller, before.key, different);
+      judge(fields, before, wish, request, at.getTime());
+      fields.check();
       if (different.size === 0) return showKey(change, before, at.getTime());
 
-      requireNotItself(caller, before.key, different);
-      requireNotItsMembers(before.key, different);
-      if (different.has("notBeforeMs") || different.has("expiresAtMs")) requireTimes(wish, at.getTime());
-      if (different.has("roles")) requireRoles(before.chain, "roles", wish.roles);
-      requireDeniesMeanTheSame(before.key, wish, different);
       await requireFeatures(change, before.chain, newly(before.key, wish));
       const after = { ...before, key: { ...withoutEnded(wish, at.getTime()), updatedAt: at } };
       requireMayWiden(caller, before, after);
@@ -88,12 +94,10 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
 
 type Changed = ReadonlySet<string>;
 
-function check(request: UpdateKeyRequest): { keyId: string; changed: Changed; asked: UpdateKeyRequest } {
-  const fields = new Fields();
+function read(fields: Fields, request: UpdateKeyRequest) {
   fields.reference("key", request.key, { required: true });
   const changed = fields.mask(request.updateMask, FIELDS, given(request));
   const asked = checkAsked(fields, request, { named: changed.has("name") });
-  fields.check();
   return { keyId: request.key, changed, asked: { ...request, ...asked } };
 }
 
@@ -118,14 +122,15 @@ function given(request: UpdateKeyRequest): string[] {
   return FIELDS.filter((field) => said[field]);
 }
 
-/** The key as it is to be. Throws Failure INVALID_ARGUMENT. */
+/** The key as it is to be; says what of it cannot be. */
 async function wished(
-  change: Change,
+  fields: Fields,
+  reads: Pick<Reads, "definitions">,
   { key, chain }: KeyInTree,
   asked: UpdateKeyRequest,
   changed: Changed,
 ): Promise<Key> {
-  const named = await declared(change, chain, {
+  const named = await declared(fields, reads, chain, {
     endpoints: changed.has("endpoints") ? asked.endpoints : [],
     deniedIntegrations: changed.has("denied_integrations") ? asked.deniedIntegrations : [],
   });
@@ -141,26 +146,46 @@ async function wished(
     ...(changed.has("denied_integrations") && { deniedIntegrations: named.deniedIntegrations }),
     ...(changed.has("not_before") && { notBeforeMs: asked.notBeforeMs }),
     ...(changed.has("expires_at") && { expiresAtMs: asked.expiresAtMs }),
-    heartbeatTimeoutMs: heartbeat(key, asked, changed),
-    signing: signing(key, asked, changed),
+    heartbeatTimeoutMs: heartbeat(fields, key, asked, changed),
+    signing: signing(fields, key, asked, changed),
   };
 }
 
-function heartbeat(key: Key, asked: UpdateKeyRequest, changed: Changed): number | undefined {
+function heartbeat(fields: Fields, key: Key, asked: UpdateKeyRequest, changed: Changed): number | undefined {
   const required = changed.has("require_heartbeat")
     ? asked.requireHeartbeat
     : key.heartbeatTimeoutMs !== undefined;
   const timeoutMs = changed.has("heartbeat_timeout") ? asked.heartbeatTimeoutMs : key.heartbeatTimeoutMs;
   if (!required && changed.has("heartbeat_timeout") && timeoutMs !== undefined) {
-    throw wrong("heartbeat_timeout", "is for keys with require_heartbeat only");
+    fields.wrong("heartbeat_timeout", "is for keys with require_heartbeat only");
   }
   return required ? (timeoutMs ?? DEFAULT_HEARTBEAT_MS) : undefined;
 }
 
-function signing({ signing: now }: Key, { strictReplay = false }: UpdateKeyRequest, changed: Changed) {
+function signing(
+  fields: Fields,
+  { signing: now }: Key,
+  { strictReplay = false }: UpdateKeyRequest,
+  changed: Changed,
+) {
   if (!changed.has("strict_replay")) return now;
-  if (now === undefined && strictReplay) throw wrong("strict_replay", "is for signing keys only");
+  if (now === undefined && strictReplay) fields.wrong("strict_replay", "is for signing keys only");
   return now && { ...now, strictReplay };
+}
+
+/** Says what is wrong with what would be different. */
+function judge(
+  fields: Fields,
+  { key, chain }: KeyInTree,
+  wish: Key,
+  { roles }: UpdateKeyRequest,
+  nowMs: number,
+): void {
+  const different = differences(key, wish);
+  if (different.has("notBeforeMs") || different.has("expiresAtMs")) judgeTimes(fields, wish, nowMs);
+  if (different.has("roles")) judgeRoles(fields, chain, "roles", roles);
+  judgeNotItsMembers(fields, key, different);
+  judgeDeniesMeanTheSame(fields, key, wish, different);
 }
 
 /** The properties in which two states of a key differ. */
@@ -180,22 +205,28 @@ function requireNotItself({ view }: Principal, key: Key, different: ReadonlySet<
   throw denied("OWN_CEILING", "a key changes nothing of itself but its name and labels");
 }
 
-function requireNotItsMembers({ userId }: Key, different: ReadonlySet<keyof Key>): void {
+function judgeNotItsMembers(fields: Fields, { userId }: Key, different: ReadonlySet<keyof Key>): void {
   if (userId === undefined) return;
-  const fields = new Fields();
   for (const property of ["roles", "scopes"] as const) {
     if (different.has(property))
       fields.wrong(property, "of a personal key are its member's, and change there");
   }
-  fields.check();
 }
 
 // Beside roles a list of only denies takes away; without them it means everything but those. Nobody who takes the last
 // role away means that.
-function requireDeniesMeanTheSame(before: Key, after: Key, different: ReadonlySet<keyof Key>): void {
+function judgeDeniesMeanTheSame(
+  fields: Fields,
+  before: Key,
+  after: Key,
+  different: ReadonlySet<keyof Key>,
+): void {
   if (before.roles.length === 0 || after.roles.length > 0 || different.has("scopes")) return;
   if (after.scopes.length === 0 || !after.scopes.every((scope) => scope.startsWith("!"))) return;
-  throw wrong("scopes", "must be said anew: without roles, a list of only denies means everything but those");
+  fields.wrong(
+    "scopes",
+    "must be said anew: without roles, a list of only denies means everything but those",
+  );
 }
 
 /** What the update gives that was not there: a plan that lost a feature leaves what is there. */
@@ -206,8 +237,4 @@ function newly(before: Key, after: Key): NewlyOfKey {
     scopes: after.scopes.filter((scope) => !before.scopes.includes(scope)),
     endpoints: after.endpoints.filter(({ name }) => !names.has(name)),
   };
-}
-
-function wrong(field: string, description: string): Failure {
-  return invalid([{ field, description }]);
 }

@@ -6,7 +6,7 @@ import { audited, auditedKey, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { mintKey } from "../keys/new-key.ts";
 import { type ShownKey, showKey } from "../keys/show-key.ts";
-import { requireRoles } from "../rules/grant-rule.ts";
+import { judgeRoles } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
 import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "../rules/plan-rule.ts";
 import type { Change } from "../store.ts";
@@ -130,7 +130,9 @@ async function stillStanding(
 function stillOffered(domain: Domain, inviter: Principal, owner: Chain, invitation: Invitation): boolean {
   if (!inviter.grant.allows("gatehouse.members.invite")) return false;
   try {
-    requireRoles(owner, "roles", invitation.roles);
+    const fields = new Fields();
+    judgeRoles(fields, owner, "roles", invitation.roles);
+    fields.check();
     requireOffered(domain, inviter, owner, invitation);
     return true;
   } catch (error) {

@@ -7,8 +7,9 @@ import { audited, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { mintKey } from "../keys/new-key.ts";
 import { reliedOnBy, requireManager, stillPermitted } from "../rules/actor.ts";
+import { checkAhead } from "../rules/check-ahead.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
-import { requireCovered, requireRoles } from "../rules/grant-rule.ts";
+import { judgeRoles, requireCovered } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
 import type { Change } from "../store.ts";
 import { auditedInvitation, type Invitation, membersGate, mintToken } from "./invitation.ts";
@@ -40,9 +41,15 @@ const MAX_EMAIL = 254;
 
 /** Offers a person roles on an account in the caller's reach. */
 export function invite(domain: Domain, actor: Principal, request: InviteRequest): Promise<Invited> {
-  const wanted = check(request);
+  const fields = new Fields();
+  const wanted = read(fields, request);
   const attempt = { actor, action: "gatehouse.members.invite", target: wanted.account ?? "" };
   return audited(domain, attempt, async () => {
+    await checkAhead(actor, fields, async () => {
+      if (fields.isWrong("account")) return;
+      const chain = await findAccount(domain.store, actor, wanted.account);
+      judgeRoles(fields, chain, "roles", request.roles);
+    });
     requireManager(actor);
     const { email, roles, keyKind } = wanted;
     if (keyKind === "MASTER" && actor.view.key.kind !== "MASTER") {
@@ -57,7 +64,8 @@ export function invite(domain: Domain, actor: Principal, request: InviteRequest)
       if (stateOfChain(owner) !== "VALID") {
         throw failedPrecondition("ACCOUNT_INACTIVE", "the account, or one above it, is not active");
       }
-      requireRoles(owner, "roles", roles);
+      judgeRoles(fields, owner, "roles", request.roles);
+      fields.check();
       requireOffered(domain, inviter, owner, wanted);
       await requireFeatures(change, owner, { kind: keyKind, roles });
       const at = new Date(domain.nowMs());
@@ -99,8 +107,7 @@ export function requireOffered(
   requireCovered(inviter, { key, parent: undefined, chain: owner });
 }
 
-function check(request: InviteRequest) {
-  const fields = new Fields();
+function read(fields: Fields, request: InviteRequest) {
   const offerable: readonly KeyKind[] = ["MASTER", "ACCOUNT"];
   const wanted = {
     account: fields.reference("account", request.account),
@@ -120,7 +127,6 @@ function check(request: InviteRequest) {
   if (!(wanted.validForMs >= SHORTEST_MS && wanted.validForMs <= LONGEST_MS)) {
     fields.wrong("valid_for", "must be 1 minute to 90 days");
   }
-  fields.check();
   return wanted;
 }
 

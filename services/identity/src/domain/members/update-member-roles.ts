@@ -4,9 +4,10 @@ import type { Domain } from "../domain.ts";
 import { audited, done } from "../events/audit.ts";
 import { Fields } from "../fields.ts";
 import { requireManager } from "../rules/actor.ts";
+import { checkAhead } from "../rules/check-ahead.ts";
 import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
-import { requireRoles } from "../rules/grant-rule.ts";
+import { judgeRoles } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
 import { changeMember, type MemberInChange, requireMayChange } from "./change-member.ts";
 import { requireOffered } from "./invite.ts";
@@ -30,9 +31,14 @@ export function updateMemberRoles(
   actor: Principal,
   request: UpdateMemberRolesRequest,
 ): Promise<ChangedMember> {
-  const { account: name, user: userId, roles } = check(request);
+  const fields = new Fields();
+  const { account: name, user: userId, roles } = read(fields, request);
   const attempt = { actor, action: "gatehouse.members.update", target: userId };
   return audited(domain, attempt, async () => {
+    await checkAhead(actor, fields, async () => {
+      if (fields.isWrong("account")) return;
+      judgeRoles(fields, await findAccount(domain.store, actor, name), "roles", request.roles);
+    });
     requireManager(actor);
     const chain = await findAccount(domain.store, actor, name);
     const [account] = chain;
@@ -48,7 +54,8 @@ export function updateMemberRoles(
         requireMayChange(found);
         const owner = (await change.accounts.find(account.id))!;
         requireNotClosed(owner);
-        requireRoles(owner, "roles", roles);
+        judgeRoles(fields, owner, "roles", request.roles);
+        fields.check();
         // Roles only allow, so what is added is all that can make a key wider; taking away needs nothing.
         const added = roles.filter((role) => !heldByAll(role, found));
         requireOffered(domain, caller, owner, { roles: added, keyKind: "ACCOUNT" });
@@ -68,15 +75,13 @@ export function updateMemberRoles(
   });
 }
 
-function check(request: UpdateMemberRolesRequest) {
-  const fields = new Fields();
+function read(fields: Fields, request: UpdateMemberRolesRequest) {
   const wanted = {
     account: fields.reference("account", request.account),
     user: fields.reference("user", request.user, { required: true }) ?? "",
     roles: fields.roles("roles", request.roles),
   };
   if (request.roles.length === 0) fields.wrong("roles", "must name at least one role");
-  fields.check();
   return wanted;
 }
 

@@ -10,7 +10,7 @@ import {
 import { compileGrant, covers, intersect, MAX_COVER_STEPS } from "@gatehouse/scopes";
 import { denied, type Failure } from "@gatehouse/service/failure";
 import { digestOf } from "../digest.ts";
-import { Fields } from "../fields.ts";
+import { type Fields, MAX_ROLES_OF_A_KEY } from "../fields.ts";
 
 /** Where Gatehouse's own scopes live; scopes of the API itself may be granted by who does not hold them. */
 export const CONTROL_PLANE = "gatehouse.**";
@@ -81,15 +81,14 @@ export function coveredRoles(creator: Principal, roles: readonly string[]): stri
   });
 }
 
-/** Throws Failure INVALID_ARGUMENT naming every role that keys of the account cannot have. */
-export function requireRoles(
+/** Names every role that keys of the account cannot have. */
+export function judgeRoles(
+  fields: Fields,
   chain: readonly Pick<AccountNode, "roles">[],
   field: string,
   roles: readonly string[],
 ): void {
-  const fields = new Fields();
-  for (const [index, role] of roles.entries()) {
+  for (const [index, role] of roles.slice(0, MAX_ROLES_OF_A_KEY).entries()) {
     if (scopesOfRole(role, chain) === undefined) fields.wrong(`${field}[${index}]`, "is no role");
   }
-  fields.check();
 }
