@@ -107,7 +107,6 @@ describe("creating a key", () => {
       "denied_integrations",
       "endpoints",
       "heartbeat_timeout",
-      "heartbeat_timeout",
       "ip_allow[0]",
       "ip_allow[1]",
       "ip_deny",

@@ -79,7 +79,7 @@ export function importKeys(
   const attempt = { actor, action: "gatehouse.keys.import", target: wanted.account ?? "" };
   return audited(domain, attempt, async () => {
     await checkAhead(actor, fields, async () => {
-      if (fields.isWrong("account")) return;
+      if (fields.isWrong("account") || fields.isWrong("keys")) return;
       judge(fields, await findAccount(domain.store, actor, wanted.account), request.keys, domain.nowMs());
     });
     requireManager(actor);
@@ -180,7 +180,7 @@ function hashOf(text: string): string | undefined {
 /** Says what the account that was looked up makes wrong with the keys. */
 function judge(fields: Fields, owner: Chain, keys: readonly AskedOfImport[], nowMs: number): void {
   const prefixes = providerRulesOf(owner)?.importPrefixes ?? [];
-  for (const [index, { prefix, roles, expiresAtMs }] of keys.slice(0, MAX_KEYS).entries()) {
+  for (const [index, { prefix, roles, expiresAtMs }] of keys.entries()) {
     if (!prefixes.includes(prefix)) {
       fields.wrong(`keys[${index}].prefix`, "must be one of the provider's import prefixes");
     }

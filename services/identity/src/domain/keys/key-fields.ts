@@ -69,7 +69,7 @@ type Times = Pick<AskedOfKey, "notBeforeMs" | "expiresAtMs">;
 
 /**
  * The endpoints and integrations behind what the caller named, each once. Names every one that the provider has not
- * declared.
+ * declared; of too many none.
  */
 export async function declared(
   fields: Fields,
@@ -77,10 +77,10 @@ export async function declared(
   chain: Chain,
   asked: Pick<AskedOfKey, "endpoints" | "deniedIntegrations">,
 ): Promise<Pick<Key, "endpoints" | "deniedIntegrations">> {
-  const endpoints = asked.endpoints.slice(0, MAX_ENDPOINTS);
-  const deniedIntegrations = asked.deniedIntegrations.slice(0, MAX_DENIED_INTEGRATIONS);
-  const catalog = asked.endpoints.length === 0 ? NO_CATALOG : await catalogOf(reads, chain);
-  const integrations = asked.deniedIntegrations.length === 0 ? [] : await integrationsOf(reads, chain);
+  const endpoints = fields.isWrong("endpoints") ? [] : asked.endpoints;
+  const deniedIntegrations = fields.isWrong("denied_integrations") ? [] : asked.deniedIntegrations;
+  const catalog = endpoints.length === 0 ? NO_CATALOG : await catalogOf(reads, chain);
+  const integrations = deniedIntegrations.length === 0 ? [] : await integrationsOf(reads, chain);
   const known = new Set(integrations.map(({ name }) => name));
   for (const [index, name] of endpoints.entries()) {
     if (!catalog.has(name)) fields.wrong(`endpoints[${index}]`, "is no endpoint of the API catalog");

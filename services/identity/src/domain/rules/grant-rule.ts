@@ -10,7 +10,7 @@ import {
 import { compileGrant, covers, intersect, MAX_COVER_STEPS } from "@gatehouse/scopes";
 import { denied, type Failure } from "@gatehouse/service/failure";
 import { digestOf } from "../digest.ts";
-import { type Fields, MAX_ROLES_OF_A_KEY } from "../fields.ts";
+import type { Fields } from "../fields.ts";
 
 /** Where Gatehouse's own scopes live; scopes of the API itself may be granted by who does not hold them. */
 export const CONTROL_PLANE = "gatehouse.**";
@@ -81,14 +81,15 @@ export function coveredRoles(creator: Principal, roles: readonly string[]): stri
   });
 }
 
-/** Names every role that keys of the account cannot have. */
+/** Names every role that keys of the account cannot have; of too many none. */
 export function judgeRoles(
   fields: Fields,
   chain: readonly Pick<AccountNode, "roles">[],
   field: string,
   roles: readonly string[],
 ): void {
-  for (const [index, role] of roles.slice(0, MAX_ROLES_OF_A_KEY).entries()) {
+  if (fields.isWrong(field)) return;
+  for (const [index, role] of roles.entries()) {
     if (scopesOfRole(role, chain) === undefined) fields.wrong(`${field}[${index}]`, "is no role");
   }
 }
