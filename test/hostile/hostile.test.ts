@@ -91,10 +91,13 @@ describe.each(methods.map((method) => [nameOf(method), method] as const))("%s", 
   const root = () => system().root.secret;
   const faultIn = (answer: Answer, body: Json) => faultOf(answer, method.input, body);
 
-  test.runIf(method.methodKind === "unary")("stands hostile JSON", async () => {
-    const ask = (body: Json) => askJson(system(), root(), method, body);
-    await attack(RUNS.json, bodies(method, false), ask, faultIn);
-  });
+  // A stream is not served over plain JSON.
+  if (method.methodKind === "unary") {
+    test("stands hostile JSON", async () => {
+      const ask = (body: Json) => askJson(system(), root(), method, body);
+      await attack(RUNS.json, bodies(method, false), ask, faultIn);
+    });
+  }
 
   test("stands hostile messages over gRPC", async () => {
     const ask = (body: Json) => askGrpc(system(), root(), method, body);
