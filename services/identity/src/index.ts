@@ -28,6 +28,7 @@ import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
 import type { Plan } from "./domain/definitions/definition.ts";
 import { DEFAULT_PLAN } from "./domain/definitions/plan.ts";
 import type { Domain } from "./domain/domain.ts";
+import { RefusalBudget } from "./domain/events/refusal-budget.ts";
 import { SeenKeys } from "./domain/keys/activity.ts";
 import { FairShare } from "./domain/rules/fair-share.ts";
 import type { Store } from "./domain/store.ts";
@@ -127,6 +128,7 @@ export async function createIdentity(
       sealer,
       holdings,
       shares: new FairShare(),
+      refusals: new RefusalBudget(),
       insecureWebhooks: config.insecureWebhooks,
       nowMs,
     };

@@ -1,6 +1,7 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { AuditEvent } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { MAX_REFUSALS } from "../src/domain/events/refusal-budget.ts";
 import { sweepAudit } from "../src/storage/audit-reads.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 
@@ -66,6 +67,28 @@ describe("the audit", () => {
     expect(actionsOf(theirs.events)).toEqual(["accounts.create OK"]);
     const refused = await one.master.audit.listEvents({ outcome: "NOT_FOUND" }, timely);
     expect(refused.events).toHaveLength(1);
+  });
+
+  it("has what a stopped key tried, as far as anybody reads, and nothing of keys that are none", async () => {
+    const { id, master } = await tenant();
+    const { key, secret } = await master.keys.createKey({ name: "leaked", roles: ["administrator"] }, timely);
+    await master.keys.disableKey({ key: key!.id }, timely);
+    const tried = system.as(secret).keys;
+    expect(await reasonOf(tried.createKey({ name: "x" }, timely))).toBe("KEY_DISABLED");
+    expect(await reasonOf(tried.listKeys({}, timely))).toBe("KEY_DISABLED");
+    const spoiled = `${secret.slice(0, -1)}${secret.endsWith("A") ? "B" : "A"}`;
+    expect(await reasonOf(system.as(spoiled).keys.createKey({ name: "x" }, timely))).toBe(
+      "CREDENTIAL_INVALID",
+    );
+    const { events } = await master.audit.listEvents({ actor: key!.id }, timely);
+    expect(actionsOf(events)).toEqual(["keys.create KEY_DISABLED"]);
+    expect(events[0]).toMatchObject({ accountId: id });
+
+    const often = Array.from({ length: 40 }, async () => {
+      for (let n = 0; n < MAX_REFUSALS / 40; n++) await reasonOf(tried.createKey({ name: "x" }, timely));
+    });
+    await Promise.all(often);
+    expect(await exported(master, { actor: key!.id })).toHaveLength(MAX_REFUSALS);
   });
 
   it("is found by actor, action, target, time and outcome", async () => {

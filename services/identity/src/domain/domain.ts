@@ -1,5 +1,6 @@
 import type { KeyFormat, Sealer } from "@gatehouse/keys";
 import type { Holdings } from "./accounts/holdings.ts";
+import type { RefusalBudget } from "./events/refusal-budget.ts";
 import type { FairShare } from "./rules/fair-share.ts";
 import type { Store } from "./store.ts";
 
@@ -13,6 +14,8 @@ export interface Domain {
   readonly holdings: Holdings;
   /** Of the changes that may be under way. */
   readonly shares: FairShare;
+  /** Of the refused attempts that are put on record. */
+  readonly refusals: RefusalBudget;
   /** Webhooks may be at `http` addresses; for development and tests. */
   readonly insecureWebhooks: boolean;
   readonly nowMs: () => number;

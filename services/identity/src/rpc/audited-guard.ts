@@ -1,14 +1,23 @@
-import { authenticate, type Directory, type Principal } from "@gatehouse/access";
+import { type Directory, effectiveGrant, type KeyView, type Principal } from "@gatehouse/access";
 import { presentedKey } from "@gatehouse/access/guard";
 import type { KeyFormat } from "@gatehouse/keys";
 import type { Call, Guard } from "@gatehouse/service";
-import { Failure } from "@gatehouse/service/failure";
+import { Failure, type Reason } from "@gatehouse/service/failure";
 import type { Domain } from "../domain/domain.ts";
 import { recordRefusal } from "../domain/events/audit.ts";
 
+/** Why a key does not work that was presented with its secret; why others do not is nobody's to know. */
+const STOPPED: readonly Reason[] = [
+  "KEY_DISABLED",
+  "KEY_NOT_YET_VALID",
+  "KEY_EXPIRED",
+  "ACCOUNT_SUSPENDED",
+  "ACCOUNT_CLOSED",
+];
+
 /**
- * The guard, with its refusals of mutations on record: a key that tries what it may not is what an auditor
- * looks for. A caller whose key is no good is nobody, and is left to the metrics.
+ * The guard, with its refusals of mutations on record: a key that tries what it may not, or that was stopped and is
+ * tried again, is what an auditor looks for. Who presents no key of ours is nobody, and is left to the metrics.
  */
 export function auditedGuard(
   guard: Guard<Principal>,
@@ -22,10 +31,12 @@ export function auditedGuard(
       try {
         return await admit(call);
       } catch (error) {
-        if (error instanceof Failure && error.code === "PERMISSION_DENIED") {
-          const actor = await actorOf(call, domain.format, directory, domain.nowMs);
-          if (actor !== undefined)
+        if (error instanceof Failure && isOfKnownKey(error)) {
+          const view = await viewOf(call, domain.format, directory);
+          if (view !== undefined) {
+            const actor = { view, grant: effectiveGrant(view) };
             await recordRefusal(domain, { actor, action: rule.scope, target: "" }, error);
+          }
         }
         throw error;
       }
@@ -33,15 +44,22 @@ export function auditedGuard(
   };
 }
 
-/** Undefined where it can no longer be known, or has been stopped since: the refusal stands. */
-async function actorOf(
+function isOfKnownKey({ code, reason }: Failure): boolean {
+  return code === "PERMISSION_DENIED" || STOPPED.includes(reason);
+}
+
+/** The key whose secret the guard has compared. Undefined where it can no longer be known: the refusal stands. */
+async function viewOf(
   call: Call<undefined>,
   format: KeyFormat,
   directory: Directory,
-  nowMs: () => number,
-): Promise<Principal | undefined> {
+): Promise<KeyView | undefined> {
   try {
-    return await authenticate(presentedKey(call), format, directory, nowMs);
+    const presented = presentedKey(call);
+    const parsed = format.parse(presented);
+    return await (parsed === undefined
+      ? directory.findImported?.(presented)
+      : directory.findKey(parsed.keyId));
   } catch {
     return undefined;
   }

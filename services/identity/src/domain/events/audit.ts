@@ -59,8 +59,12 @@ export async function audited<T>(domain: Domain, attempt: Attempt, run: () => Pr
   }
 }
 
-/** Puts a refusal on record. It stands as a refusal where that fails too. */
+/**
+ * Puts a refusal on record, unless the key has as many there as it may have in a minute. It stands as a refusal where
+ * that fails too.
+ */
 export async function recordRefusal(domain: Domain, attempt: Attempt, refusal: Failure): Promise<void> {
+  if (!domain.refusals.take(attempt.actor?.view.key.id ?? "", domain.nowMs())) return;
   const event = eventOf(attempt, new Date(domain.nowMs()));
   const { actor, account } = attempt;
   const accountPath = actor?.view.chain.map(({ id }) => id).reverse() ?? account?.path ?? [];

@@ -1,5 +1,5 @@
 import { effectiveGrant, type Principal, reaches, stateOfChain } from "@gatehouse/access";
-import { alreadyExists, Failure, failedPrecondition, unauthenticated } from "@gatehouse/service/failure";
+import { alreadyExists, Failure, unauthenticated } from "@gatehouse/service/failure";
 import type { Account, Chain } from "../accounts/account.ts";
 import type { Domain } from "../domain.ts";
 import { audited, auditedKey, done } from "../events/audit.ts";
@@ -153,7 +153,7 @@ async function requireNoMember(change: Change, account: Account, subject: string
 
 async function freeName(change: Change, { id }: Account): Promise<string> {
   const name = await change.members.freeKeyName(id, PERSONAL, MAX_NUMBERED);
-  if (name === undefined) throw failedPrecondition("NAME_TAKEN", "name the key: all names of ours are taken");
+  if (name === undefined) throw alreadyExists("NAME_TAKEN", "name the key: all names of ours are taken");
   return name;
 }
 
