@@ -18,7 +18,11 @@ let provider: string;
 beforeAll(async () => {
   mine = await makeOrganization(system(), "Mine", ["shared name", "my own"]);
   theirs = await makeOrganization(system(), "Theirs", ["shared name", "their own"]);
-  provider = (await system().root.keys.whoAmI({}, timely)).accountId;
+  const { root } = system();
+  provider = (await root.keys.whoAmI({}, timely)).accountId;
+  // Answers say where the state behind them stands: it must not move between two that are compared.
+  const { freshness } = await root.accounts.createAccount({ name: "Last" }, timely);
+  await root.authz[0]!.verify({ key: mine.key.secret, atLeastAsFresh: [freshness] }, timely);
 });
 
 /** Accounts that do not exist for `mine`. */
