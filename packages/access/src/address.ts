@@ -1,5 +1,6 @@
 import { BlockList, isIP } from "node:net";
 import type { KeyNode, KeyView } from "./node.ts";
+import { remembered } from "./remembered.ts";
 
 /** Addresses and ranges, IPv4 and IPv6, compiled. */
 export class AddressList {
@@ -67,16 +68,7 @@ function allows({ ipAllow, ipDeny }: KeyNode, address: string | undefined): bool
 }
 
 // Kept beside the immutable list in the node.
-const lists = new WeakMap<readonly string[], AddressList>();
-
-function listOf(ranges: readonly string[]): AddressList {
-  let list = lists.get(ranges);
-  if (list === undefined) {
-    list = new AddressList(ranges);
-    lists.set(ranges, list);
-  }
-  return list;
-}
+const listOf = remembered((ranges: readonly string[]) => new AddressList(ranges));
 
 function parsed(range: string): { address: string; prefix: number; family: "ipv4" | "ipv6" } {
   const canonical = canonicalRange(range);

@@ -1,23 +1,23 @@
-import {
-  compileGrant,
-  type Grant,
-  intersect,
-  parseScopeList,
-  type ScopeList,
-  ScopeSyntaxError,
-} from "@gatehouse/scopes";
+import { compileGrant, type Grant, intersect, parseScopeList, ScopeSyntaxError } from "@gatehouse/scopes";
 import type { AccountNode, EndpointNode, KeyNode, KeyView } from "./node.ts";
 import { providerRulesOf } from "./node.ts";
+import { remembered } from "./remembered.ts";
 import { builtInRoles, scopesOfRole } from "./role.ts";
 
 /*
  * Nodes are immutable, and so are the lists in them: what one of them compiles to is kept beside it. What hangs on
  * several nodes, the roles that accounts define, is compiled by whoever asks, who can tell when one of them changed.
  */
-const grantsOfKeys = new WeakMap<KeyNode, Grant>();
-const grantsOfLists = new WeakMap<readonly string[], Grant>();
-const grantsOfEndpoints = new WeakMap<readonly EndpointNode[], Grant>();
-const listsOfRoles = new WeakMap<readonly string[], ScopeList | undefined>();
+const grantOfBuiltIn = remembered((key: KeyNode) => compileOrNothing(key, []));
+const listOfRole = remembered(parseScopeList);
+const grantOfEndpoints = remembered((endpoints: readonly EndpointNode[]) =>
+  grantOfList(endpoints.map(({ resource }) => resource)),
+);
+
+/** What a list of scopes allows that many keys share; nothing where this version cannot read it. */
+export const grantOfList = remembered((scopes: readonly string[]) =>
+  orNothing(() => compileGrant({ roles: [], scopes })),
+);
 
 type Chain = readonly AccountNode[];
 
@@ -33,13 +33,8 @@ export function effectiveGrant({ key, parent, chain }: KeyView): Grant {
  * nothing, nor does a key with a scope that this version cannot read: it may be a deny.
  */
 export function grantOf(key: KeyNode, chain: Chain): Grant {
-  if (!key.roles.every((role) => builtInRoles.has(role))) return compileOrNothing(key, chain);
-  let grant = grantsOfKeys.get(key);
-  if (grant === undefined) {
-    grant = compileOrNothing(key, chain);
-    grantsOfKeys.set(key, grant);
-  }
-  return grant;
+  const builtIn = key.roles.every((role) => builtInRoles.has(role));
+  return builtIn ? grantOfBuiltIn(key) : compileOrNothing(key, chain);
 }
 
 /**
@@ -67,35 +62,6 @@ function compileOrNothing({ roles, scopes }: KeyNode, chain: Chain): Grant {
   return orNothing(() =>
     compileGrant({ roles: roles.map((role) => listOfRole(scopesOfRole(role, chain) ?? NOTHING)), scopes }),
   );
-}
-
-function listOfRole(scopes: readonly string[]): ScopeList {
-  let list = listsOfRoles.get(scopes);
-  if (list === undefined) {
-    list = parseScopeList(scopes);
-    listsOfRoles.set(scopes, list);
-  }
-  return list;
-}
-
-/** A scope list that is shared by many keys. */
-export function grantOfList(scopes: readonly string[]): Grant {
-  let grant = grantsOfLists.get(scopes);
-  if (grant === undefined) {
-    grant = orNothing(() => compileGrant({ roles: [], scopes }));
-    grantsOfLists.set(scopes, grant);
-  }
-  return grant;
-}
-
-function grantOfEndpoints(endpoints: readonly EndpointNode[]): Grant {
-  let grant = grantsOfEndpoints.get(endpoints);
-  if (grant === undefined) {
-    const scopes = endpoints.map(({ resource }) => resource);
-    grant = orNothing(() => compileGrant({ roles: [], scopes }));
-    grantsOfEndpoints.set(endpoints, grant);
-  }
-  return grant;
 }
 
 const NOTHING: readonly string[] = [];

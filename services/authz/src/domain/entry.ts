@@ -17,22 +17,22 @@ export class AccountEntry implements AccountNode {
   readonly id: string;
   readonly parentId: string | undefined;
   readonly organizationId: string | undefined;
-  slug: string;
-  formerSlugs: readonly string[];
-  status: AccountStatus;
-  labels: Readonly<Record<string, string>>;
-  type: string;
-  scopeCeiling: readonly string[];
-  isolated: boolean;
-  roles: ReadonlyMap<string, readonly string[]>;
-  acceptedTerms: ReadonlyMap<string, string>;
-  plan: string;
-  upstreamCredential: string;
-  providerRules: ProviderRules | undefined;
+  slug!: string;
+  formerSlugs!: readonly string[];
+  status!: AccountStatus;
+  labels!: Readonly<Record<string, string>>;
+  type!: string;
+  scopeCeiling!: readonly string[];
+  isolated!: boolean;
+  roles!: ReadonlyMap<string, readonly string[]>;
+  acceptedTerms!: ReadonlyMap<string, string>;
+  plan!: string;
+  upstreamCredential!: string;
+  providerRules!: ProviderRules | undefined;
   /** How often something changed that grants of keys below depend on. */
   grantChanges = 0;
   /** The revision that this state is true at, or later. */
-  revision: number;
+  revision!: number;
   /** The proof that was the newest begun when a bell cast doubt on this entry; -1 for none. */
   doubtedAtProof = -1;
   /** Keys in the cache that hang below it. */
@@ -42,25 +42,17 @@ export class AccountEntry implements AccountNode {
     this.id = node.id;
     this.parentId = node.parentId;
     this.organizationId = node.organizationId;
-    this.slug = node.slug;
-    this.formerSlugs = node.formerSlugs;
-    this.status = node.status;
-    this.labels = node.labels;
-    this.type = node.type;
-    this.scopeCeiling = node.scopeCeiling;
-    this.isolated = node.isolated;
-    this.roles = node.roles;
-    this.acceptedTerms = node.acceptedTerms;
-    this.plan = node.plan;
-    this.upstreamCredential = node.upstreamCredential;
-    this.providerRules = node.providerRules;
-    this.revision = revision;
+    this.#take(node, revision);
   }
 
   /** Takes a state unless a newer one is here. Closed is final: nothing read late reopens an account. */
   update(node: AccountNode, revision: number): void {
     if (revision < this.revision || this.status === "CLOSED") return;
     if (!grantsAlike(this, node)) this.grantChanges++;
+    this.#take(node, revision);
+  }
+
+  #take(node: AccountNode, revision: number): void {
     this.slug = node.slug;
     this.formerSlugs = node.formerSlugs;
     this.status = node.status;
