@@ -130,6 +130,11 @@ export interface KeyReads {
   list(filter: KeyFilter, page: Page): Promise<Omit<KeyInTree, "chain">[]>;
 }
 
+export interface KeyCount {
+  readonly living: number;
+  readonly enabled: number;
+}
+
 export interface KeyWrites extends KeyReads {
   /** Throws Failure NAME_TAKEN. */
   insert(key: Key): Promise<void>;
@@ -142,10 +147,8 @@ export interface KeyWrites extends KeyReads {
   update(key: Key): Promise<void>;
   /** Does a master key of the account, or of one below it, that is not revoked have the role? */
   isMastersRole(accountId: string, role: string): Promise<boolean>;
-  /** The keys of an account that are not revoked. */
-  countLiving(accountId: string): Promise<{ keys: number; subKeys: number }>;
-  /** The enabled keys of an account. */
-  countEnabled(accountId: string): Promise<{ keys: number; subKeys: number }>;
+  /** The keys of an account that are not revoked, and those of them that are enabled. */
+  count(accountId: string): Promise<{ keys: KeyCount; subKeys: KeyCount }>;
 }
 
 export interface DefinitionReads {

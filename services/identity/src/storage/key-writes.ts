@@ -1,7 +1,7 @@
 import type { Tx } from "@gatehouse/changefeed";
 import { alreadyExists } from "@gatehouse/service/failure";
 import type { Key } from "../domain/keys/key.ts";
-import type { KeyWrites } from "../domain/store.ts";
+import type { KeyCount, KeyWrites } from "../domain/store.ts";
 import { violatedUnique } from "./constraint.ts";
 import { KeyReader } from "./key-reads.ts";
 import { keyRow, keyRows } from "./key-row.ts";
@@ -65,21 +65,17 @@ export class KeyWriter extends KeyReader implements KeyWrites {
     return row.held;
   }
 
-  async countLiving(accountId: string): Promise<{ keys: number; subKeys: number }> {
-    return this.#count(accountId, "<> 'REVOKED'");
-  }
-
-  async countEnabled(accountId: string): Promise<{ keys: number; subKeys: number }> {
-    return this.#count(accountId, "= 'ENABLED'");
-  }
-
-  async #count(accountId: string, status: "= 'ENABLED'" | "<> 'REVOKED'") {
-    const [row] = await this.manager.query<[{ keys: string; sub_keys: string }]>(
-      `SELECT count(*) FILTER (WHERE kind <> 'SUB') AS keys, count(*) FILTER (WHERE kind = 'SUB') AS sub_keys
-       FROM key WHERE account_id = $1 AND status ${status}`,
+  async count(accountId: string): Promise<{ keys: KeyCount; subKeys: KeyCount }> {
+    const rows = await this.manager.query<{ sub: boolean; living: string; enabled: string }[]>(
+      `SELECT kind = 'SUB' AS sub, count(*) AS living, count(*) FILTER (WHERE status = 'ENABLED') AS enabled
+       FROM key WHERE account_id = $1 AND status <> 'REVOKED' GROUP BY 1`,
       [accountId],
     );
-    return { keys: Number(row.keys), subKeys: Number(row.sub_keys) };
+    const of = (sub: boolean) => {
+      const row = rows.find((each) => each.sub === sub);
+      return { living: Number(row?.living ?? 0), enabled: Number(row?.enabled ?? 0) };
+    };
+    return { keys: of(false), subKeys: of(true) };
   }
 }
 

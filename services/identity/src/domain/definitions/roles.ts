@@ -6,7 +6,7 @@ import type { Domain } from "../domain.ts";
 import { Fields } from "../fields.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { requireCoveredScopes } from "../rules/grant-rule.ts";
-import { requireFeature } from "../rules/plan-rule.ts";
+import { requireFeature } from "../rules/plan-feature-rule.ts";
 import type { Change } from "../store.ts";
 import { reference } from "./define.ts";
 import type { Definition } from "./definition.ts";

@@ -7,7 +7,7 @@ import { gatesOf, reliedOnBy, requireManager, stillPermitted } from "../rules/ac
 import { requireNotClosed } from "../rules/closed-rule.ts";
 import { findKey } from "../rules/find-in-reach.ts";
 import { requireCovered } from "../rules/grant-rule.ts";
-import { keysGate, requireRoomForKey } from "../rules/plan-rule.ts";
+import { keysGate, requireRoomForEnabled } from "../rules/plan-rule.ts";
 import { keepingManager, managerGates } from "../rules/provider-manager-rule.ts";
 import type { Change } from "../store.ts";
 import { type Key, type KeyInTree, withoutEnded } from "./key.ts";
@@ -92,6 +92,6 @@ function requireNotStoodOn(actor: Principal, key: Key): void {
 
 async function apply(change: Change, { key, chain }: KeyInTree, status: KeyStatus, at: Date) {
   if (status === "REVOKED") return change.keys.revoke(key.id, at);
-  if (status === "ENABLED") await requireRoomForKey(change, chain, key.kind);
+  if (status === "ENABLED") await requireRoomForEnabled(change, chain, key.kind);
   return change.keys.update({ ...withoutEnded(key, at.getTime()), status, updatedAt: at });
 }

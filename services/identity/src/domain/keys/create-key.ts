@@ -9,7 +9,7 @@ import { checkAhead } from "../rules/check-ahead.ts";
 import { findAccount, findKey } from "../rules/find-in-reach.ts";
 import { judgeRoles, requireCovered } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
-import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "../rules/plan-rule.ts";
+import { keysGate, requireRoomForKeys } from "../rules/plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "../rules/replay-rule.ts";
 import type { Change, Reads } from "../store.ts";
 import type { Key, KeyInTree } from "./key.ts";
@@ -93,8 +93,7 @@ export function createKey(domain: Domain, actor: Principal, request: CreateKeyRe
       const named = await judge(fields, change, owner, request, at.getTime());
       fields.check();
       await requireFeatures(change, owner, wanted);
-      await requireRoomForKey(change, owner, wanted.kind);
-      await requireRoomForLivingKey(change, owner, wanted.kind);
+      await requireRoomForKeys(change, owner, wanted.kind);
       const deniedIntegrations = await deniedOf(change, owner, wanted.kind, named.deniedIntegrations);
       const wish: KeyWish = {
         ...wanted,

@@ -10,7 +10,7 @@ import { checkAhead } from "../rules/check-ahead.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { judgeRoles, requireAllCovered } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
-import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "../rules/plan-rule.ts";
+import { keysGate, requireRoomForKeys } from "../rules/plan-rule.ts";
 import { remember, repeatable, replayed, replayGates } from "../rules/replay-rule.ts";
 import type { Change } from "../store.ts";
 import type { Key } from "./key.ts";
@@ -197,8 +197,7 @@ async function requirePossible(change: Change, owner: Chain, keys: readonly Wish
     roles: keys.flatMap(({ roles }) => roles),
     scopes: keys.flatMap(({ scopes }) => scopes),
   });
-  await requireRoomForKey(change, owner, "ACCOUNT", keys.length);
-  await requireRoomForLivingKey(change, owner, "ACCOUNT", keys.length);
+  await requireRoomForKeys(change, owner, "ACCOUNT", keys.length);
   const names = keys.map(({ name }) => name);
   const hashes = keys.map(({ hash }) => hash);
   const taken = await change.imported.taken(owner[0].id, names, hashes);

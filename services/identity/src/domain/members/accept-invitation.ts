@@ -8,7 +8,7 @@ import { mintKey } from "../keys/new-key.ts";
 import { type ShownKey, showKey } from "../keys/show-key.ts";
 import { judgeRoles } from "../rules/grant-rule.ts";
 import { requireFeatures } from "../rules/plan-feature-rule.ts";
-import { keysGate, requireRoomForKey, requireRoomForLivingKey } from "../rules/plan-rule.ts";
+import { keysGate, requireRoomForKeys } from "../rules/plan-rule.ts";
 import type { Change } from "../store.ts";
 import { type Invitation, invitationIdOf, membersGate, statusOf, tokenMatches } from "./invitation.ts";
 import { requireOffered } from "./invite.ts";
@@ -56,8 +56,7 @@ export async function acceptInvitation(domain: Domain, request: AcceptInvitation
       const { earlier, userId } = await requireNoMember(change, account, wanted.subject, at);
       const { keyKind: kind, roles, email } = invitation;
       await requireFeatures(change, owner, { kind, roles });
-      await requireRoomForKey(change, owner, kind);
-      await requireRoomForLivingKey(change, owner, kind);
+      await requireRoomForKeys(change, owner, kind);
       const name = wanted.keyName || (await freeName(change, account));
       const { key, secret } = mintKey(
         domain.format,

@@ -23,12 +23,18 @@ export async function requireFeatures(
   owner: Chain,
   newly: NewlyOfKey,
 ): Promise<void> {
-  const needed = featuresOf(newly);
-  if (needed.length === 0) return;
+  for (const feature of featuresOf(newly)) await requireFeature(reads, owner, feature);
+}
+
+/** Throws Failure PLAN_FEATURE where the plan of the organization does not have the feature. */
+export async function requireFeature(
+  reads: Pick<Reads, "definitions">,
+  owner: Chain,
+  feature: PlanFeature,
+): Promise<void> {
   const plan = await planOf(reads, owner);
-  const missing = plan && needed.find((feature) => !plan.features.includes(feature));
-  if (missing === undefined) return;
-  throw failedPrecondition("PLAN_FEATURE", `plan ${plan!.name} does not have the feature ${missing}`);
+  if (plan === undefined || plan.features.includes(feature)) return;
+  throw failedPrecondition("PLAN_FEATURE", `plan ${plan.name} does not have the feature ${feature}`);
 }
 
 function featuresOf({ kind, roles = [], scopes = [], endpoints = [], signing }: NewlyOfKey): PlanFeature[] {

@@ -1,7 +1,6 @@
 import type { KeyKind } from "@gatehouse/access";
 import { Failure, failedPrecondition } from "@gatehouse/service/failure";
 import type { Account, Chain } from "../accounts/account.ts";
-import type { PlanFeature } from "../definitions/definition.ts";
 import { planOf } from "../definitions/plan.ts";
 import type { Change } from "../store.ts";
 
@@ -32,57 +31,51 @@ export async function requireRoomForAccount(change: Change, parent: Chain): Prom
   }
 }
 
-/** Throws Failure PLAN_LIMIT where the plan has no room for so many more enabled keys of the kind. */
-export async function requireRoomForKey(
-  change: Change,
-  owner: Chain,
-  kind: KeyKind,
-  count = 1,
-): Promise<void> {
-  const plan = await planOf(change, owner);
-  if (plan === undefined) return;
-  const [account] = owner;
-  const enabled = await change.keys.countEnabled(account.id);
-  if (kind === "SUB" && enabled.subKeys + count > plan.subKeysPerAccount) {
-    throw used(account.id, `plan ${plan.name} has ${plan.subKeysPerAccount} enabled sub-keys per account`);
-  }
-  if (kind !== "SUB" && enabled.keys + count > plan.keysPerAccount) {
-    throw used(account.id, `plan ${plan.name} has ${plan.keysPerAccount} enabled keys per account`);
-  }
-}
-
-/** Throws Failure PLAN_FEATURE where the plan does not have the feature. */
-export async function requireFeature(
-  change: Pick<Change, "definitions">,
-  owner: Chain,
-  feature: PlanFeature,
-): Promise<void> {
-  const plan = await planOf(change, owner);
-  if (plan === undefined || plan.features.includes(feature)) return;
-  throw failedPrecondition("PLAN_FEATURE", `plan ${plan.name} does not have the feature ${feature}`);
-}
-
 /** Living keys are this many times the enabled ones that a plan has: else disabled ones would fill the table. */
 const LIVING_PER_ENABLED = 10;
 
-/** Throws Failure PLAN_LIMIT where an account has so many keys that are not revoked that it is to clean up first. */
-export async function requireRoomForLivingKey(
+/** Throws Failure PLAN_LIMIT where the plan has no room for one more enabled key of the kind. */
+export async function requireRoomForEnabled(change: Change, owner: Chain, kind: KeyKind): Promise<void> {
+  const room = await roomOf(change, owner, kind);
+  if (room !== undefined) requireEnabled(room, 1);
+}
+
+/**
+ * Throws Failure PLAN_LIMIT where the plan has no room for so many new keys of the kind, or the account has so many
+ * that are not revoked that it is to clean up first.
+ */
+export async function requireRoomForKeys(
   change: Change,
   owner: Chain,
   kind: KeyKind,
   count = 1,
 ): Promise<void> {
+  const room = await roomOf(change, owner, kind);
+  if (room === undefined) return;
+  requireEnabled(room, count);
+  const { accountId, plan, name, maximum, living } = room;
+  const most = LIVING_PER_ENABLED * maximum;
+  if (living + count <= most) return;
+  throw used(accountId, `plan ${plan} has ${most} ${name} per account, disabled ones too`);
+}
+
+/** What of the plan the keys of a kind take; undefined for the root, which has no plan. */
+async function roomOf(change: Change, owner: Chain, kind: KeyKind) {
   const plan = await planOf(change, owner);
-  if (plan === undefined) return;
-  const [account] = owner;
-  const living = await change.keys.countLiving(account.id);
-  const [there, enabled, name] =
-    kind === "SUB"
-      ? [living.subKeys, plan.subKeysPerAccount, "sub-keys"]
-      : [living.keys, plan.keysPerAccount, "keys"];
-  const room = LIVING_PER_ENABLED * enabled;
-  if (there + count <= room) return;
-  throw used(account.id, `plan ${plan.name} has ${room} ${name} per account, disabled ones too`);
+  if (plan === undefined) return undefined;
+  const [{ id: accountId }] = owner;
+  const counted = await change.keys.count(accountId);
+  const of = { accountId, plan: plan.name };
+  return kind === "SUB"
+    ? { ...of, ...counted.subKeys, name: "sub-keys", maximum: plan.subKeysPerAccount }
+    : { ...of, ...counted.keys, name: "keys", maximum: plan.keysPerAccount };
+}
+
+type Room = NonNullable<Awaited<ReturnType<typeof roomOf>>>;
+
+function requireEnabled({ accountId, plan, name, maximum, enabled }: Room, count: number): void {
+  if (enabled + count <= maximum) return;
+  throw used(accountId, `plan ${plan} has ${maximum} enabled ${name} per account`);
 }
 
 function used(accountId: string, description: string): Failure {
