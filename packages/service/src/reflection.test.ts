@@ -21,7 +21,12 @@ let server: ServingService;
 beforeAll(async () => {
   const anywhere = { host: "127.0.0.1", port: 0 };
   const log = createLog({ name: "test", level: "silent" });
-  const authz = route(AuthzService, { verify: () => ({}), batchVerify: () => ({}), heartbeat: () => ({}) });
+  const authz = route(AuthzService, {
+    verify: () => ({}),
+    batchVerify: () => ({}),
+    explain: () => ({}),
+    heartbeat: () => ({}),
+  });
   server = await serve({
     grpc: anywhere,
     http: anywhere,

@@ -74,6 +74,7 @@ function verify(request: { key: string; resource: string }, call: Call<string>) 
 
 const authz = route<typeof AuthzService, string>(AuthzService, {
   verify,
+  explain: () => ({}),
   heartbeat: () => ({}),
   batchVerify: (request) => ({ responses: request.requests.map(({ key }) => ({ keyId: key })) }),
 });

@@ -20,6 +20,7 @@ function start(
   const authz = route<typeof AuthzService, undefined>(AuthzService, {
     verify,
     batchVerify: () => ({}),
+    explain: () => ({}),
     heartbeat: () => ({}),
   });
   const feed = route<typeof FeedService, undefined>(FeedService, {

@@ -16,6 +16,8 @@ export type DecisionCode =
   | "ADDRESS_DENIED"
   | "INTEGRATION_DENIED"
   | "SCOPE_DENIED"
+  | "SIGNATURE_INVALID"
+  | "REPLAYED"
   | "RATE_LIMITED"
   | "QUOTA_EXCEEDED"
   | "INDETERMINATE";
@@ -60,6 +62,8 @@ export const reasons: Readonly<Record<DecisionCode, string>> = {
   ADDRESS_DENIED: "the key may not be used from this address",
   INTEGRATION_DENIED: "the key may not be used through this integration",
   SCOPE_DENIED: "the resource is outside the key's scopes",
+  SIGNATURE_INVALID: "the signature does not hold, or the request was signed too long ago",
+  REPLAYED: "the signed request was seen before",
   RATE_LIMITED: "a rate limit is used up for now",
   QUOTA_EXCEEDED: "a quota is used up until it resets",
   INDETERMINATE: "this cannot be decided now; try again",

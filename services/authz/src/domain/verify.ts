@@ -9,14 +9,15 @@ import {
   stateOfChain,
   termsRequired,
 } from "@gatehouse/access";
-import { type Clock, encodeFreshness, type Moment, type Position } from "@gatehouse/changefeed";
-import { hashSecret, type KeyFormat, mintId } from "@gatehouse/keys";
+import type { Clock, Moment } from "@gatehouse/changefeed";
+import { hashSecret, type KeyFormat } from "@gatehouse/keys";
 import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
 import { type ChargePath, pathOf } from "./charge-path.ts";
-import { type Decision, reasons } from "./decision.ts";
-import { type AccountEntry, entryOf, type KeyEntry } from "./entry.ts";
+import type { Decision } from "./decision.ts";
+import { Decisions } from "./decisions.ts";
+import { entryOf, type KeyEntry } from "./entry.ts";
 import { findTarget, organizationOf } from "./find-target.ts";
 import type { FreshnessGate, Proven } from "./freshness-gate.ts";
 import { type IdentityCache, isDoubted } from "./identity-cache.ts";
@@ -60,11 +61,11 @@ const MAX_ATTEMPTS = 14;
 
 export class Verifier {
   readonly #options: VerifierOptions;
-  #shownPosition: Position | undefined;
-  #shownToken = "";
+  readonly #decisions: Decisions;
 
   constructor(options: VerifierOptions) {
     this.#options = options;
+    this.#decisions = new Decisions(options);
   }
 
   /**
@@ -79,7 +80,7 @@ export class Verifier {
 
   /** The answer where not even the verifier is known for sure. */
   undecided(): Decision {
-    return this.#decision(undecidable, "");
+    return this.#decisions.make(undecidable, "");
   }
 
   async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait): Promise<Decision> {
@@ -90,7 +91,7 @@ export class Verifier {
       if (typeof next !== "function") return next;
       wait = next;
     }
-    return this.#decision(undecidable, call.resource);
+    return this.#decisions.make(undecidable, call.resource);
   }
 
   // `refusal` is what the wait before found out; it stands only if nothing that comes before it fails.
@@ -101,20 +102,20 @@ export class Verifier {
     if (asking !== undefined) activity.used(asking, now.wallMs);
     const keyId = format.parse(call.presented)?.keyId;
     if (keyId === undefined && !cache.mayBeImported(call.presented)) {
-      return this.#decision(notFound, call.resource);
+      return this.#decisions.make(notFound, call.resource);
     }
     const freshness = this.#freshness(call, refusal);
     if (freshness !== undefined) {
-      return typeof freshness === "function" ? freshness : this.#decision(freshness, call.resource);
+      return typeof freshness === "function" ? freshness : this.#decisions.make(freshness, call.resource);
     }
     const entry = keyId === undefined ? cache.imported(hashSecret(call.presented)) : cache.key(keyId);
     if (entry === undefined) return this.#missing(keyId, call, refusal);
     if (!secretMatches(entry.view, call.presented, now.wallMs) || !isInSubtree(verifier, entry.accounts)) {
-      return this.#decision(notFound, call.resource);
+      return this.#decisions.make(notFound, call.resource);
     }
     const state = stateOf(entry.view, now.wallMs);
-    if (state === "NOT_FOUND") return this.#decision(notFound, call.resource);
-    if (state !== "VALID") return this.#decision({ code: state }, call.resource, entry);
+    if (state === "NOT_FOUND") return this.#decisions.make(notFound, call.resource);
+    if (state !== "VALID") return this.#decisions.make({ code: state }, call.resource, entry);
     return this.#attemptFor(entry, call, now, refusal);
   }
 
@@ -126,10 +127,10 @@ export class Verifier {
       keyId === undefined
         ? cache.isUnknownHash(hash)
         : cache.isUnknownKey(keyId) || !format.authentic(call.presented);
-    if (isNone) return this.#decision(notFound, call.resource);
-    if (refusal !== undefined) return this.#decision(refusal, call.resource);
+    if (isNone) return this.#decisions.make(notFound, call.resource);
+    if (refusal !== undefined) return this.#decisions.make(refusal, call.resource);
     // The others found out already that it does not answer; the loop goes on trying.
-    if (identityGate.unreachable) return this.#decision(undecidable, call.resource);
+    if (identityGate.unreachable) return this.#decisions.make(undecidable, call.resource);
     return () => this.#readOr(keyId === undefined ? identity.readImported(hash) : identity.readKey(keyId));
   }
 
@@ -138,36 +139,37 @@ export class Verifier {
     const { cache, catalog, identity, identityProof, identityGate } = this.#options;
     const { http, account } = call;
     if (http !== undefined && !catalog.isFilled) {
-      if (refusal !== undefined) return this.#decision(refusal, "", entry);
+      if (refusal !== undefined) return this.#decisions.make(refusal, "", entry);
       return () => this.#readOr(catalog.fill());
     }
     const endpoint = http && catalog.endpointOf(http.method, http.path);
     const resource = endpoint === undefined ? call.resource : endpoint.resource;
     if (termsRequired(entry.accounts, resource || undefined) !== undefined) {
-      return this.#decision({ code: "TERMS_REQUIRED" }, resource, entry);
+      return this.#decisions.make({ code: "TERMS_REQUIRED" }, resource, entry);
     }
     const target = findTarget(cache, entry, account);
-    if (target === "none") return this.#decision({ code: "TARGET_NOT_FOUND" }, resource, entry);
+    if (target === "none") return this.#decisions.make({ code: "TARGET_NOT_FOUND" }, resource, entry);
     if (target === "unknown") {
-      if (refusal !== undefined) return this.#decision(refusal, resource, entry);
+      if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry);
       return () => this.#readOr(identity.readTarget(organizationOf(entry), account));
     }
     if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) return this.#proof;
     if (target !== entry.accounts) {
       const targetState = stateOfChain(target);
-      if (targetState !== "VALID") return this.#decision({ code: targetState }, resource, entry, target);
+      if (targetState !== "VALID")
+        return this.#decisions.make({ code: targetState }, resource, entry, target);
     }
     if (!isAddressAllowed(entry.view, call.address)) {
-      return this.#decision({ code: "ADDRESS_DENIED" }, resource, entry, target);
+      return this.#decisions.make({ code: "ADDRESS_DENIED" }, resource, entry, target);
     }
     if (!isIntegrationAllowed(entry.view, call.integration)) {
-      return this.#decision({ code: "INTEGRATION_DENIED" }, resource, entry, target);
+      return this.#decisions.make({ code: "INTEGRATION_DENIED" }, resource, entry, target);
     }
     const path = pathOf(entry, target, resource);
     const isCallable =
       http === undefined || (endpoint !== undefined && isEndpointAllowed(entry.view, endpoint.name));
     if (!isCallable || !path.isAllowed) {
-      return this.#decision({ code: "SCOPE_DENIED" }, resource, entry, target);
+      return this.#decisions.make({ code: "SCOPE_DENIED" }, resource, entry, target);
     }
     return this.#charge(call, now, entry, path, refusal);
   }
@@ -214,7 +216,7 @@ export class Verifier {
     const { target, resource } = path;
     if (call.needs.length === 0) {
       this.#options.activity.used(entry, now.wallMs);
-      return this.#decision({ code: "VALID" }, resource, entry, target);
+      return this.#decisions.make({ code: "VALID" }, resource, entry, target);
     }
     const charged = this.#options.pool.charge(path, call.needs, now);
     switch (charged.kind) {
@@ -223,15 +225,22 @@ export class Verifier {
         const binding =
           charged.binding && bindingOf(charged.binding.bucket, charged.binding.remaining, undefined, now);
         this.#options.activity.used(entry, now.wallMs);
-        return this.#decision({ code: "VALID", binding }, resource, entry, target, charged.warnings, receipt);
+        return this.#decisions.make(
+          { code: "VALID", binding },
+          resource,
+          entry,
+          target,
+          charged.warnings,
+          receipt,
+        );
       }
       case "refused": {
         const by = refusalBy(charged.bucket, charged.remaining, charged.retryAfterMs, now);
-        return this.#decision(by, resource, entry, target);
+        return this.#decisions.make(by, resource, entry, target);
       }
       case "lacking":
         if (refusal !== undefined && stands(refusal, now))
-          return this.#decision(refusal, resource, entry, target);
+          return this.#decisions.make(refusal, resource, entry, target);
         return () => this.#acquire(charged.ask);
     }
   }
@@ -288,42 +297,5 @@ export class Verifier {
       receipt.settle(error);
     });
     return receipt;
-  }
-
-  #decision(
-    { code, binding, retryAfterMs }: Refusal,
-    resource: string,
-    entry?: KeyEntry,
-    target?: readonly AccountEntry[],
-    warnings: readonly string[] = [],
-    receipt?: Receipt,
-  ): Decision {
-    const { journal, identityProof } = this.#options;
-    if (code !== "VALID" && entry !== undefined) {
-      const account = (target ?? entry.accounts)[0]!;
-      journal.denied(journal.series(entry.key.id, account.id, "requests", resource, code));
-    }
-    return {
-      code,
-      reason: reasons[code],
-      decisionId: mintId("dec"),
-      entry,
-      target: entry && (target ?? entry.accounts),
-      binding,
-      warnings,
-      retryAfterMs,
-      freshness: this.#freshnessToken(),
-      stalenessMs: Math.min(identityProof.ageMs(), Number.MAX_SAFE_INTEGER),
-      receipt,
-    };
-  }
-
-  #freshnessToken(): string {
-    const { position } = this.#options.identityProof;
-    if (position !== this.#shownPosition) {
-      this.#shownPosition = position;
-      this.#shownToken = position === undefined ? "" : encodeFreshness("identity", position);
-    }
-    return this.#shownToken;
   }
 }

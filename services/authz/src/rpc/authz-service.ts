@@ -92,6 +92,10 @@ export function authzHandlers({
       return { responses: await withMeters(calls, go, principal) };
     },
 
+    explain() {
+      throw new Failure({ code: "UNIMPLEMENTED", reason: "INTERNAL", message: "not yet" });
+    },
+
     async heartbeat(request, { principal }) {
       const call = beatCall(request, trustedProxies);
       if (principal === undefined) return beatReply(verifier.undecided());

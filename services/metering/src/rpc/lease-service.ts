@@ -1,6 +1,7 @@
 import type { Principal } from "@gatehouse/access";
 import { LeaseService } from "@gatehouse/proto/metering";
 import { type Route, route } from "@gatehouse/service";
+import { Failure } from "@gatehouse/service/failure";
 import type { AcquireLoop } from "../domain/acquire-loop.ts";
 import type { CatchUp } from "../domain/catch-up.ts";
 import type { Recalls } from "../domain/recalls.ts";
@@ -18,6 +19,10 @@ export function leaseRoute({ acquires, recalls, catchUp }: LeaseDependencies): R
       const asked = acquireRequest(request);
       await catchUp(request.identityFreshness);
       return acquireResponse(await acquires.acquire(asked));
+    },
+
+    readBuckets() {
+      throw new Failure({ code: "UNIMPLEMENTED", reason: "INTERNAL", message: "not yet" });
     },
 
     async *watchRecalls({ holder }, { signal, draining }) {

@@ -7,6 +7,7 @@ import {
   GroupBy as WireGroupBy,
 } from "@gatehouse/proto/metering";
 import { type Route, route } from "@gatehouse/service";
+import { Failure } from "@gatehouse/service/failure";
 import { queryUsage, type UsageDependencies, type UsageRow } from "../domain/query-usage.ts";
 import type { UsageDraft } from "../domain/usage-query.ts";
 import { nodeName } from "./limit-wire.ts";
@@ -19,6 +20,14 @@ export function usageRoute(dependencies: UsageDependencies): Route<Principal> {
     async queryUsage(request, { principal }) {
       const { rows, nextPageToken } = await queryUsage(dependencies, principal.view, draftOf(request));
       return { rows: rows.map(rowMessage), nextPageToken };
+    },
+
+    commitReservation() {
+      throw new Failure({ code: "UNIMPLEMENTED", reason: "INTERNAL", message: "not yet" });
+    },
+
+    releaseReservation() {
+      throw new Failure({ code: "UNIMPLEMENTED", reason: "INTERNAL", message: "not yet" });
     },
   });
 }

@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
-import type { KeyKind } from "../../identity/v1/key_pb.js";
+import type { KeyKind, SigningAlgorithm } from "../../identity/v1/key_pb.js";
 
 /**
  * Describes the file gatehouse/authz/v1/authz.proto.
@@ -48,7 +48,7 @@ export declare const ChargeSchema: GenMessage<Charge>;
  */
 export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> & {
   /**
-   * The presented key.
+   * The presented key. Exactly one of this and `signed` is given.
    *
    * @generated from field: string key = 1;
    */
@@ -122,6 +122,22 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
    * @generated from field: gatehouse.authz.v1.HttpCall http = 10;
    */
   http?: HttpCall | undefined;
+
+  /**
+   * For a key that signs its requests instead of presenting itself.
+   *
+   * @generated from field: gatehouse.authz.v1.SignedRequest signed = 11;
+   */
+  signed?: SignedRequest | undefined;
+
+  /**
+   * For a cost that is known only afterwards: `charges` are the estimate, which is held this long, 1 second to 24 hours.
+   * Until then CommitReservation books what it really was and ReleaseReservation gives it back, both in metering, by the
+   * `decision_id` of the answer; later the estimate stands.
+   *
+   * @generated from field: google.protobuf.Duration reserve_ttl = 12;
+   */
+  reserveTtl?: Duration | undefined;
 };
 
 /**
@@ -129,6 +145,62 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
  * Use `create(VerifyRequestSchema)` to create a new message.
  */
 export declare const VerifyRequestSchema: GenMessage<VerifyRequest>;
+
+/**
+ * A request that its client signed. The formats are in packages/keys/README.md, with test vectors.
+ *
+ * @generated from message gatehouse.authz.v1.SignedRequest
+ */
+export declare type SignedRequest = Message<"gatehouse.authz.v1.SignedRequest"> & {
+  /**
+   * The key that signed: `key_…`
+   *
+   * @generated from field: string key_id = 1;
+   */
+  keyId: string;
+
+  /**
+   * The key's algorithm. Another one than the key has is SIGNATURE_INVALID.
+   *
+   * @generated from field: gatehouse.identity.v1.SigningAlgorithm algorithm = 2;
+   */
+  algorithm: SigningAlgorithm;
+
+  /**
+   * What was signed, as it is, up to 16 KiB. Where its first line is `GATEHOUSE-SIGNED-1`, the timestamp and the nonce in
+   * it must be those below; in a form of the gateway's own, it is the gateway who takes them from what was signed.
+   *
+   * @generated from field: string canonical_request = 3;
+   */
+  canonicalRequest: string;
+
+  /**
+   * The signature, in hexadecimal or base64.
+   *
+   * @generated from field: string signature = 4;
+   */
+  signature: string;
+
+  /**
+   * When it was signed. Further from now than the window (GATEHOUSE_SIGNATURE_WINDOW) is SIGNATURE_INVALID.
+   *
+   * @generated from field: google.protobuf.Timestamp timestamp = 5;
+   */
+  timestamp?: Timestamp | undefined;
+
+  /**
+   * 8 to 100 visible characters, never used before with this key within the window. Used again: REPLAYED.
+   *
+   * @generated from field: string nonce = 6;
+   */
+  nonce: string;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.SignedRequest.
+ * Use `create(SignedRequestSchema)` to create a new message.
+ */
+export declare const SignedRequestSchema: GenMessage<SignedRequest>;
 
 /**
  * An HTTP call, as the gateway got it.
@@ -340,6 +412,21 @@ export declare type VerifyResponse = Message<"gatehouse.authz.v1.VerifyResponse"
    * @generated from field: repeated string roles = 18;
    */
   roles: string[];
+
+  /**
+   * The header to send upstream with the call, where the account acted on, or the nearest above it, has an upstream
+   * credential. Only when VALID.
+   *
+   * @generated from field: gatehouse.authz.v1.UpstreamHeader upstream_header = 19;
+   */
+  upstreamHeader?: UpstreamHeader | undefined;
+
+  /**
+   * Until when the estimate is held, where `reserve_ttl` was given.
+   *
+   * @generated from field: google.protobuf.Timestamp reserved_until = 20;
+   */
+  reservedUntil?: Timestamp | undefined;
 };
 
 /**
@@ -347,6 +434,33 @@ export declare type VerifyResponse = Message<"gatehouse.authz.v1.VerifyResponse"
  * Use `create(VerifyResponseSchema)` to create a new message.
  */
 export declare const VerifyResponseSchema: GenMessage<VerifyResponse>;
+
+/**
+ * A header that a gateway puts on the call that it passes on.
+ *
+ * @generated from message gatehouse.authz.v1.UpstreamHeader
+ */
+export declare type UpstreamHeader = Message<"gatehouse.authz.v1.UpstreamHeader"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its value: a secret.
+   *
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.UpstreamHeader.
+ * Use `create(UpstreamHeaderSchema)` to create a new message.
+ */
+export declare const UpstreamHeaderSchema: GenMessage<UpstreamHeader>;
 
 /**
  * What BatchVerify takes.
@@ -483,6 +597,304 @@ export declare type HeartbeatResponse = Message<"gatehouse.authz.v1.HeartbeatRes
  * Use `create(HeartbeatResponseSchema)` to create a new message.
  */
 export declare const HeartbeatResponseSchema: GenMessage<HeartbeatResponse>;
+
+/**
+ * What Explain takes: the same as Verify, field for field.
+ *
+ * @generated from message gatehouse.authz.v1.ExplainRequest
+ */
+export declare type ExplainRequest = Message<"gatehouse.authz.v1.ExplainRequest"> & {
+  /**
+   * As in Verify.
+   *
+   * @generated from field: string key = 1;
+   */
+  key: string;
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: string resource = 2;
+   */
+  resource: string;
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: string account = 3;
+   */
+  account: string;
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: repeated gatehouse.authz.v1.Charge charges = 4;
+   */
+  charges: Charge[];
+
+  /**
+   * As in Verify; passed over.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: repeated string at_least_as_fresh = 6;
+   */
+  atLeastAsFresh: string[];
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: string client_ip = 7;
+   */
+  clientIp: string;
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: string forwarded_for = 8;
+   */
+  forwardedFor: string;
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: string integration = 9;
+   */
+  integration: string;
+
+  /**
+   * As in Verify.
+   *
+   * @generated from field: gatehouse.authz.v1.HttpCall http = 10;
+   */
+  http?: HttpCall | undefined;
+
+  /**
+   * As in Verify. Its nonce stays unused.
+   *
+   * @generated from field: gatehouse.authz.v1.SignedRequest signed = 11;
+   */
+  signed?: SignedRequest | undefined;
+
+  /**
+   * As in Verify; nothing is reserved.
+   *
+   * @generated from field: google.protobuf.Duration reserve_ttl = 12;
+   */
+  reserveTtl?: Duration | undefined;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.ExplainRequest.
+ * Use `create(ExplainRequestSchema)` to create a new message.
+ */
+export declare const ExplainRequestSchema: GenMessage<ExplainRequest>;
+
+/**
+ * One check of Verify.
+ *
+ * @generated from message gatehouse.authz.v1.Check
+ */
+export declare type Check = Message<"gatehouse.authz.v1.Check"> & {
+  /**
+   * The code that a call gets that fails it.
+   *
+   * @generated from field: gatehouse.authz.v1.DecisionCode code = 1;
+   */
+  code: DecisionCode;
+
+  /**
+   * What became of it.
+   *
+   * @generated from field: gatehouse.authz.v1.CheckOutcome outcome = 2;
+   */
+  outcome: CheckOutcome;
+
+  /**
+   * The key or account that it hung on, where it is in the verifier's sight.
+   *
+   * @generated from field: string node_id = 3;
+   */
+  nodeId: string;
+
+  /**
+   * For people: what was compared with what.
+   *
+   * @generated from field: string detail = 4;
+   */
+  detail: string;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.Check.
+ * Use `create(CheckSchema)` to create a new message.
+ */
+export declare const CheckSchema: GenMessage<Check>;
+
+/**
+ * A bucket that the call meets.
+ *
+ * @generated from message gatehouse.authz.v1.ExplainedBucket
+ */
+export declare type ExplainedBucket = Message<"gatehouse.authz.v1.ExplainedBucket"> & {
+  /**
+   * `lim_…`
+   *
+   * @generated from field: string limit_id = 1;
+   */
+  limitId: string;
+
+  /**
+   * The account or key that the limit is on.
+   *
+   * @generated from field: string node_id = 2;
+   */
+  nodeId: string;
+
+  /**
+   * The meter.
+   *
+   * @generated from field: string meter = 3;
+   */
+  meter: string;
+
+  /**
+   * The limit's resource pattern; empty for every call.
+   *
+   * @generated from field: string resource = 4;
+   */
+  resource: string;
+
+  /**
+   * `rate` or `quota`.
+   *
+   * @generated from field: string kind = 5;
+   */
+  kind: string;
+
+  /**
+   * What the call would take.
+   *
+   * @generated from field: int64 units = 6;
+   */
+  units: bigint;
+
+  /**
+   * Used in the running window; for a rate, spent and not refilled yet.
+   *
+   * @generated from field: int64 used = 7;
+   */
+  used: bigint;
+
+  /**
+   * Lent to replicas and not spent, as far as metering knows.
+   *
+   * @generated from field: int64 leased = 8;
+   */
+  leased: bigint;
+
+  /**
+   * What is left for everybody: neither used nor lent.
+   *
+   * @generated from field: int64 remaining = 9;
+   */
+  remaining: bigint;
+
+  /**
+   * Of what is lent, in hand at the replica that answers.
+   *
+   * @generated from field: int64 held = 10;
+   */
+  held: bigint;
+
+  /**
+   * When a quota starts anew.
+   *
+   * @generated from field: google.protobuf.Timestamp resets_at = 11;
+   */
+  resetsAt?: Timestamp | undefined;
+
+  /**
+   * Whether it only warns.
+   *
+   * @generated from field: bool warns = 12;
+   */
+  warns: boolean;
+
+  /**
+   * FAILED where it has less than the call takes, lent units included; this bucket decided if it is the first such that
+   * does not only warn.
+   *
+   * @generated from field: gatehouse.authz.v1.CheckOutcome outcome = 13;
+   */
+  outcome: CheckOutcome;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.ExplainedBucket.
+ * Use `create(ExplainedBucketSchema)` to create a new message.
+ */
+export declare const ExplainedBucketSchema: GenMessage<ExplainedBucket>;
+
+/**
+ * What Explain answers.
+ *
+ * @generated from message gatehouse.authz.v1.ExplainResponse
+ */
+export declare type ExplainResponse = Message<"gatehouse.authz.v1.ExplainResponse"> & {
+  /**
+   * What Verify would answer now.
+   *
+   * @generated from field: gatehouse.authz.v1.DecisionCode code = 1;
+   */
+  code: DecisionCode;
+
+  /**
+   * For people: what the code means here.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * The check that decided, by its code, or the limit, by its id. Empty when VALID.
+   *
+   * @generated from field: string decided_by = 3;
+   */
+  decidedBy: string;
+
+  /**
+   * Every check, in the order in which Verify makes them. Of a key outside of the verifier's sight only NOT_FOUND.
+   *
+   * @generated from field: repeated gatehouse.authz.v1.Check checks = 4;
+   */
+  checks: Check[];
+
+  /**
+   * Every bucket that the call meets in the verifier's sight, from the key up to the root; once the checks are passed.
+   *
+   * @generated from field: repeated gatehouse.authz.v1.ExplainedBucket buckets = 5;
+   */
+  buckets: ExplainedBucket[];
+
+  /**
+   * The whole answer that Verify would give, without a `decision_id` and an `upstream_header`.
+   *
+   * @generated from field: gatehouse.authz.v1.VerifyResponse decision = 6;
+   */
+  decision?: VerifyResponse | undefined;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.ExplainResponse.
+ * Use `create(ExplainResponseSchema)` to create a new message.
+ */
+export declare const ExplainResponseSchema: GenMessage<ExplainResponse>;
 
 /**
  * What was decided. The answer is gRPC OK whatever the code: a denial is not a failure of Verify.
@@ -630,6 +1042,60 @@ export enum DecisionCode {
 export declare const DecisionCodeSchema: GenEnum<DecisionCode>;
 
 /**
+ * What became of a check.
+ *
+ * @generated from enum gatehouse.authz.v1.CheckOutcome
+ */
+export enum CheckOutcome {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: CHECK_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It passed.
+   *
+   * @generated from enum value: CHECK_OUTCOME_PASSED = 1;
+   */
+  PASSED = 1,
+
+  /**
+   * It failed: this decided.
+   *
+   * @generated from enum value: CHECK_OUTCOME_FAILED = 2;
+   */
+  FAILED = 2,
+
+  /**
+   * There was nothing to check, such as the scope of a call without a resource.
+   *
+   * @generated from enum value: CHECK_OUTCOME_NOT_APPLICABLE = 3;
+   */
+  NOT_APPLICABLE = 3,
+
+  /**
+   * Something before it failed.
+   *
+   * @generated from enum value: CHECK_OUTCOME_NOT_REACHED = 4;
+   */
+  NOT_REACHED = 4,
+
+  /**
+   * It could not be made now.
+   *
+   * @generated from enum value: CHECK_OUTCOME_UNKNOWN = 5;
+   */
+  UNKNOWN = 5,
+}
+
+/**
+ * Describes the enum gatehouse.authz.v1.CheckOutcome.
+ */
+export declare const CheckOutcomeSchema: GenEnum<CheckOutcome>;
+
+/**
  * Decides calls.
  *
  * @generated from service gatehouse.authz.v1.AuthzService
@@ -654,6 +1120,18 @@ export declare const AuthzService: GenService<{
     methodKind: "unary";
     input: typeof BatchVerifyRequestSchema;
     output: typeof BatchVerifyResponseSchema;
+  },
+  /**
+   * Says what Verify would answer the same request now, and why: every check in its order, every bucket with its numbers,
+   * and which of them decided. Charges nothing and counts nothing; a signed request stays unused. Asks metering, so it
+   * is for people, not for traffic.
+   *
+   * @generated from rpc gatehouse.authz.v1.AuthzService.Explain
+   */
+  explain: {
+    methodKind: "unary";
+    input: typeof ExplainRequestSchema;
+    output: typeof ExplainResponseSchema;
   },
   /**
    * Takes a beat of a key: says whether it works now, and that it was used. No scope is looked at, no limit charged or

@@ -6,6 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
+import type { Need } from "./lease_pb.js";
 
 /**
  * Describes the file gatehouse/metering/v1/ingest.proto.
@@ -135,6 +136,13 @@ export declare type UsageBatch = Message<"gatehouse.metering.v1.UsageBatch"> & {
    * @generated from field: bool final = 3;
    */
   final: boolean;
+
+  /**
+   * What was held for decisions whose cost is known only afterwards. Their estimates stand in `usage` and `leases`, too.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.Reservation reservations = 4;
+   */
+  reservations: Reservation[];
 };
 
 /**
@@ -142,6 +150,75 @@ export declare type UsageBatch = Message<"gatehouse.metering.v1.UsageBatch"> & {
  * Use `create(UsageBatchSchema)` to create a new message.
  */
 export declare const UsageBatchSchema: GenMessage<UsageBatch>;
+
+/**
+ * An estimate that was charged and may still be committed or released.
+ *
+ * @generated from message gatehouse.metering.v1.Reservation
+ */
+export declare type Reservation = Message<"gatehouse.metering.v1.Reservation"> & {
+  /**
+   * `dec_…`
+   *
+   * @generated from field: string decision_id = 1;
+   */
+  decisionId: string;
+
+  /**
+   * The key.
+   *
+   * @generated from field: string key_id = 2;
+   */
+  keyId: string;
+
+  /**
+   * The key's parent key; empty for none.
+   *
+   * @generated from field: string parent_key_id = 3;
+   */
+  parentKeyId: string;
+
+  /**
+   * The account acted on.
+   *
+   * @generated from field: string account_id = 4;
+   */
+  accountId: string;
+
+  /**
+   * The resource; may be empty.
+   *
+   * @generated from field: string resource = 5;
+   */
+  resource: string;
+
+  /**
+   * Unix time of the minute that the estimate was booked into, in minutes.
+   *
+   * @generated from field: int64 minute = 6;
+   */
+  minute: bigint;
+
+  /**
+   * When the estimate becomes final, in Unix milliseconds.
+   *
+   * @generated from field: int64 expires_at_ms = 7;
+   */
+  expiresAtMs: bigint;
+
+  /**
+   * The estimate.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.Need charges = 8;
+   */
+  charges: Need[];
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.Reservation.
+ * Use `create(ReservationSchema)` to create a new message.
+ */
+export declare const ReservationSchema: GenMessage<Reservation>;
 
 /**
  * What RegisterProducer takes.

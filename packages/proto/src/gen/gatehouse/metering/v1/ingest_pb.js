@@ -6,12 +6,13 @@
 
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_gatehouse_common_v1_access } from "../../common/v1/access_pb.js";
+import { file_gatehouse_metering_v1_lease } from "./lease_pb.js";
 
 /**
  * Describes the file gatehouse/metering/v1/ingest.proto.
  */
 export const file_gatehouse_metering_v1_ingest = /*@__PURE__*/
-  fileDesc("CiJnYXRlaG91c2UvbWV0ZXJpbmcvdjEvaW5nZXN0LnByb3RvEhVnYXRlaG91c2UubWV0ZXJpbmcudjEiggEKC01pbnV0ZVVzYWdlEg4KBm1pbnV0ZRgBIAEoAxIOCgZrZXlfaWQYAiABKAkSEgoKYWNjb3VudF9pZBgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghyZXNvdXJjZRgFIAEoCRIPCgdvdXRjb21lGAYgASgJEg0KBXVuaXRzGAcgASgDIj0KCkxlYXNlU3BlbmQSEAoIbGVhc2VfaWQYASABKAkSDQoFc3BlbnQYAiABKAMSDgoGY2xvc2VkGAMgASgIIoEBCgpVc2FnZUJhdGNoEjEKBXVzYWdlGAEgAygLMiIuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLk1pbnV0ZVVzYWdlEjEKBmxlYXNlcxgCIAMoCzIhLmdhdGVob3VzZS5tZXRlcmluZy52MS5MZWFzZVNwZW5kEg0KBWZpbmFsGAMgASgIIjoKF1JlZ2lzdGVyUHJvZHVjZXJSZXF1ZXN0EhAKCHByb2R1Y2VyGAEgASgJEg0KBWVwb2NoGAIgASgDIjUKGFJlZ2lzdGVyUHJvZHVjZXJSZXNwb25zZRIZChFleHBlY3RlZF9zZXF1ZW5jZRgBIAEoAyJoChJJbmdlc3RCYXRjaFJlcXVlc3QSEAoIcHJvZHVjZXIYASABKAkSDQoFZXBvY2gYAiABKAMSEAoIc2VxdWVuY2UYAyABKAMSDgoGZGlnZXN0GAQgASgMEg8KB3BheWxvYWQYBSABKAwiRQoTSW5nZXN0QmF0Y2hSZXNwb25zZRIZChFleHBlY3RlZF9zZXF1ZW5jZRgBIAEoAxITCgtxdWFyYW50aW5lZBgCIAEoBTL6AQoNSW5nZXN0U2VydmljZRJ7ChBSZWdpc3RlclByb2R1Y2VyEi4uZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlJlZ2lzdGVyUHJvZHVjZXJSZXF1ZXN0Gi8uZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlJlZ2lzdGVyUHJvZHVjZXJSZXNwb25zZSIG6uAYAggDEmwKC0luZ2VzdEJhdGNoEikuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkluZ2VzdEJhdGNoUmVxdWVzdBoqLmdhdGVob3VzZS5tZXRlcmluZy52MS5Jbmdlc3RCYXRjaFJlc3BvbnNlIgbq4BgCCANiBnByb3RvMw", [file_gatehouse_common_v1_access]);
+  fileDesc("CiJnYXRlaG91c2UvbWV0ZXJpbmcvdjEvaW5nZXN0LnByb3RvEhVnYXRlaG91c2UubWV0ZXJpbmcudjEiggEKC01pbnV0ZVVzYWdlEg4KBm1pbnV0ZRgBIAEoAxIOCgZrZXlfaWQYAiABKAkSEgoKYWNjb3VudF9pZBgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghyZXNvdXJjZRgFIAEoCRIPCgdvdXRjb21lGAYgASgJEg0KBXVuaXRzGAcgASgDIj0KCkxlYXNlU3BlbmQSEAoIbGVhc2VfaWQYASABKAkSDQoFc3BlbnQYAiABKAMSDgoGY2xvc2VkGAMgASgIIrsBCgpVc2FnZUJhdGNoEjEKBXVzYWdlGAEgAygLMiIuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLk1pbnV0ZVVzYWdlEjEKBmxlYXNlcxgCIAMoCzIhLmdhdGVob3VzZS5tZXRlcmluZy52MS5MZWFzZVNwZW5kEg0KBWZpbmFsGAMgASgIEjgKDHJlc2VydmF0aW9ucxgEIAMoCzIiLmdhdGVob3VzZS5tZXRlcmluZy52MS5SZXNlcnZhdGlvbiLEAQoLUmVzZXJ2YXRpb24SEwoLZGVjaXNpb25faWQYASABKAkSDgoGa2V5X2lkGAIgASgJEhUKDXBhcmVudF9rZXlfaWQYAyABKAkSEgoKYWNjb3VudF9pZBgEIAEoCRIQCghyZXNvdXJjZRgFIAEoCRIOCgZtaW51dGUYBiABKAMSFQoNZXhwaXJlc19hdF9tcxgHIAEoAxIsCgdjaGFyZ2VzGAggAygLMhsuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLk5lZWQiOgoXUmVnaXN0ZXJQcm9kdWNlclJlcXVlc3QSEAoIcHJvZHVjZXIYASABKAkSDQoFZXBvY2gYAiABKAMiNQoYUmVnaXN0ZXJQcm9kdWNlclJlc3BvbnNlEhkKEWV4cGVjdGVkX3NlcXVlbmNlGAEgASgDImgKEkluZ2VzdEJhdGNoUmVxdWVzdBIQCghwcm9kdWNlchgBIAEoCRINCgVlcG9jaBgCIAEoAxIQCghzZXF1ZW5jZRgDIAEoAxIOCgZkaWdlc3QYBCABKAwSDwoHcGF5bG9hZBgFIAEoDCJFChNJbmdlc3RCYXRjaFJlc3BvbnNlEhkKEWV4cGVjdGVkX3NlcXVlbmNlGAEgASgDEhMKC3F1YXJhbnRpbmVkGAIgASgFMvoBCg1Jbmdlc3RTZXJ2aWNlEnsKEFJlZ2lzdGVyUHJvZHVjZXISLi5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmVnaXN0ZXJQcm9kdWNlclJlcXVlc3QaLy5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmVnaXN0ZXJQcm9kdWNlclJlc3BvbnNlIgbq4BgCCAMSbAoLSW5nZXN0QmF0Y2gSKS5nYXRlaG91c2UubWV0ZXJpbmcudjEuSW5nZXN0QmF0Y2hSZXF1ZXN0GiouZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkluZ2VzdEJhdGNoUmVzcG9uc2UiBurgGAIIA2IGcHJvdG8z", [file_gatehouse_common_v1_access, file_gatehouse_metering_v1_lease]);
 
 /**
  * Describes the message gatehouse.metering.v1.MinuteUsage.
@@ -35,32 +36,39 @@ export const UsageBatchSchema = /*@__PURE__*/
   messageDesc(file_gatehouse_metering_v1_ingest, 2);
 
 /**
+ * Describes the message gatehouse.metering.v1.Reservation.
+ * Use `create(ReservationSchema)` to create a new message.
+ */
+export const ReservationSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_ingest, 3);
+
+/**
  * Describes the message gatehouse.metering.v1.RegisterProducerRequest.
  * Use `create(RegisterProducerRequestSchema)` to create a new message.
  */
 export const RegisterProducerRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_ingest, 3);
+  messageDesc(file_gatehouse_metering_v1_ingest, 4);
 
 /**
  * Describes the message gatehouse.metering.v1.RegisterProducerResponse.
  * Use `create(RegisterProducerResponseSchema)` to create a new message.
  */
 export const RegisterProducerResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_ingest, 4);
+  messageDesc(file_gatehouse_metering_v1_ingest, 5);
 
 /**
  * Describes the message gatehouse.metering.v1.IngestBatchRequest.
  * Use `create(IngestBatchRequestSchema)` to create a new message.
  */
 export const IngestBatchRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_ingest, 5);
+  messageDesc(file_gatehouse_metering_v1_ingest, 6);
 
 /**
  * Describes the message gatehouse.metering.v1.IngestBatchResponse.
  * Use `create(IngestBatchResponseSchema)` to create a new message.
  */
 export const IngestBatchResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_ingest, 6);
+  messageDesc(file_gatehouse_metering_v1_ingest, 7);
 
 /**
  * Takes sealed usage batches.

@@ -7,7 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
-import type { Limit } from "./limit_pb.js";
+import type { Allowance, Limit } from "./limit_pb.js";
 
 /**
  * Describes the file gatehouse/metering/v1/lease.proto.
@@ -491,6 +491,60 @@ export declare type WatchRecallsResponse = Message<"gatehouse.metering.v1.WatchR
 export declare const WatchRecallsResponseSchema: GenMessage<WatchRecallsResponse>;
 
 /**
+ * What ReadBuckets takes.
+ *
+ * @generated from message gatehouse.metering.v1.ReadBucketsRequest
+ */
+export declare type ReadBucketsRequest = Message<"gatehouse.metering.v1.ReadBucketsRequest"> & {
+  /**
+   * The nodes that are charged: key, parent key, account, ancestors up to the root.
+   *
+   * @generated from field: repeated string node_ids = 1;
+   */
+  nodeIds: string[];
+
+  /**
+   * The call's resource; empty meets only limits without a pattern.
+   *
+   * @generated from field: string resource = 2;
+   */
+  resource: string;
+
+  /**
+   * The state of identity that the question relies on.
+   *
+   * @generated from field: string identity_freshness = 3;
+   */
+  identityFreshness: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReadBucketsRequest.
+ * Use `create(ReadBucketsRequestSchema)` to create a new message.
+ */
+export declare const ReadBucketsRequestSchema: GenMessage<ReadBucketsRequest>;
+
+/**
+ * What ReadBuckets answers.
+ *
+ * @generated from message gatehouse.metering.v1.ReadBucketsResponse
+ */
+export declare type ReadBucketsResponse = Message<"gatehouse.metering.v1.ReadBucketsResponse"> & {
+  /**
+   * In the order of the nodes.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.Allowance buckets = 1;
+   */
+  buckets: Allowance[];
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReadBucketsResponse.
+ * Use `create(ReadBucketsResponseSchema)` to create a new message.
+ */
+export declare const ReadBucketsResponseSchema: GenMessage<ReadBucketsResponse>;
+
+/**
  * Lends units and takes them back.
  *
  * @generated from service gatehouse.metering.v1.LeaseService
@@ -518,6 +572,16 @@ export declare const LeaseService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchRecallsRequestSchema;
     output: typeof WatchRecallsResponseSchema;
+  },
+  /**
+   * Reads the buckets that a call meets, as they are now; lends nothing.
+   *
+   * @generated from rpc gatehouse.metering.v1.LeaseService.ReadBuckets
+   */
+  readBuckets: {
+    methodKind: "unary";
+    input: typeof ReadBucketsRequestSchema;
+    output: typeof ReadBucketsResponseSchema;
   },
 }>;
 

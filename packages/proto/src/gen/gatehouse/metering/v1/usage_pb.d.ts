@@ -203,6 +203,127 @@ export declare type QueryUsageResponse = Message<"gatehouse.metering.v1.QueryUsa
 export declare const QueryUsageResponseSchema: GenMessage<QueryUsageResponse>;
 
 /**
+ * Units of one meter.
+ *
+ * @generated from message gatehouse.metering.v1.ReservedCharge
+ */
+export declare type ReservedCharge = Message<"gatehouse.metering.v1.ReservedCharge"> & {
+  /**
+   * The meter's name.
+   *
+   * @generated from field: string meter = 1;
+   */
+  meter: string;
+
+  /**
+   * 0 to 2^48.
+   *
+   * @generated from field: int64 units = 2;
+   */
+  units: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReservedCharge.
+ * Use `create(ReservedChargeSchema)` to create a new message.
+ */
+export declare const ReservedChargeSchema: GenMessage<ReservedCharge>;
+
+/**
+ * What CommitReservation takes.
+ *
+ * @generated from message gatehouse.metering.v1.CommitReservationRequest
+ */
+export declare type CommitReservationRequest = Message<"gatehouse.metering.v1.CommitReservationRequest"> & {
+  /**
+   * The `decision_id` that Verify answered.
+   *
+   * @generated from field: string decision_id = 1;
+   */
+  decisionId: string;
+
+  /**
+   * What it cost, up to 16 meters. A meter of the estimate that is not named here keeps its estimate.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.ReservedCharge charges = 2;
+   */
+  charges: ReservedCharge[];
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.CommitReservationRequest.
+ * Use `create(CommitReservationRequestSchema)` to create a new message.
+ */
+export declare const CommitReservationRequestSchema: GenMessage<CommitReservationRequest>;
+
+/**
+ * What CommitReservation answers.
+ *
+ * @generated from message gatehouse.metering.v1.CommitReservationResponse
+ */
+export declare type CommitReservationResponse = Message<"gatehouse.metering.v1.CommitReservationResponse"> & {
+  /**
+   * What is booked now, of each meter.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.ReservedCharge charges = 1;
+   */
+  charges: ReservedCharge[];
+
+  /**
+   * Metering has not heard of the reservation yet: the cost is kept and booked when it does.
+   *
+   * @generated from field: bool pending = 2;
+   */
+  pending: boolean;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.CommitReservationResponse.
+ * Use `create(CommitReservationResponseSchema)` to create a new message.
+ */
+export declare const CommitReservationResponseSchema: GenMessage<CommitReservationResponse>;
+
+/**
+ * What ReleaseReservation takes.
+ *
+ * @generated from message gatehouse.metering.v1.ReleaseReservationRequest
+ */
+export declare type ReleaseReservationRequest = Message<"gatehouse.metering.v1.ReleaseReservationRequest"> & {
+  /**
+   * The `decision_id` that Verify answered.
+   *
+   * @generated from field: string decision_id = 1;
+   */
+  decisionId: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReleaseReservationRequest.
+ * Use `create(ReleaseReservationRequestSchema)` to create a new message.
+ */
+export declare const ReleaseReservationRequestSchema: GenMessage<ReleaseReservationRequest>;
+
+/**
+ * What ReleaseReservation answers.
+ *
+ * @generated from message gatehouse.metering.v1.ReleaseReservationResponse
+ */
+export declare type ReleaseReservationResponse = Message<"gatehouse.metering.v1.ReleaseReservationResponse"> & {
+  /**
+   * As in CommitReservation.
+   *
+   * @generated from field: bool pending = 1;
+   */
+  pending: boolean;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReleaseReservationResponse.
+ * Use `create(ReleaseReservationResponseSchema)` to create a new message.
+ */
+export declare const ReleaseReservationResponseSchema: GenMessage<ReleaseReservationResponse>;
+
+/**
  * The length of one row's time.
  *
  * @generated from enum gatehouse.metering.v1.Granularity
@@ -318,6 +439,29 @@ export declare const UsageService: GenService<{
     methodKind: "unary";
     input: typeof QueryUsageRequestSchema;
     output: typeof QueryUsageResponseSchema;
+  },
+  /**
+   * Books what a reserved call really cost, instead of the estimate, once. For whoever verified it, at any replica,
+   * also before metering has heard of the reservation. The same again is answered as the first time; another cost
+   * afterwards, or after a release or the end of its time, is FAILED_PRECONDITION (FINAL_STATE). More than the estimate
+   * is booked whole and may leave a bucket below zero. NOT_FOUND for an id that was not given to the caller.
+   *
+   * @generated from rpc gatehouse.metering.v1.UsageService.CommitReservation
+   */
+  commitReservation: {
+    methodKind: "unary";
+    input: typeof CommitReservationRequestSchema;
+    output: typeof CommitReservationResponseSchema;
+  },
+  /**
+   * Gives a reservation's estimate back: the call cost nothing. Otherwise as CommitReservation.
+   *
+   * @generated from rpc gatehouse.metering.v1.UsageService.ReleaseReservation
+   */
+  releaseReservation: {
+    methodKind: "unary";
+    input: typeof ReleaseReservationRequestSchema;
+    output: typeof ReleaseReservationResponseSchema;
   },
 }>;
 
