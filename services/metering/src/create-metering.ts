@@ -104,7 +104,7 @@ export async function createMetering(
     const alarm = (what: object, message: string) => log.error(what, message);
     const routes = [
       limitRoute(limits),
-      leaseRoute({ acquires, recalls, catchUp: catchUpWith(identity) }),
+      leaseRoute({ acquires, recalls, catchUp: catchUpWith(identity), limits: limits.store }),
       ingestRoute({ store: new PostgresIngestStore(work, changeLog), identity, alarm }),
       usageRoute({ mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() }),
       feedRoute(quickLog),

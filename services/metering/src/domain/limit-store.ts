@@ -28,8 +28,11 @@ export interface LimitStore {
   find(limitId: string): Promise<Limit | undefined>;
   /** The limits on a node, oldest first, after the one with the id `afterId`. */
   list(nodeId: string, afterId: string, count: number): Promise<readonly Limit[]>;
-  /** What is in the buckets of these nodes' limits now. */
-  readBuckets(nodeIds: readonly string[]): Promise<{ nowMs: number; buckets: readonly BucketReading[] }>;
+  /** What is in the buckets of these nodes' limits now; `holder` is whose part of what is lent is told apart. */
+  readBuckets(
+    nodeIds: readonly string[],
+    holder?: string,
+  ): Promise<{ nowMs: number; buckets: readonly BucketReading[] }>;
 }
 
 /** A limit with its bucket as the rows say; `undefined` where nothing was ever drawn from it. */
@@ -37,6 +40,8 @@ export interface BucketReading {
   readonly limit: Limit;
   readonly quota: QuotaReading | undefined;
   readonly rate: RateState | undefined;
+  /** What of its leases is the holder's that was asked about. */
+  readonly leasedToHolder: number;
 }
 
 export interface QuotaReading {

@@ -2,8 +2,8 @@ import { type KeyView, reaches } from "@gatehouse/access";
 import { quota, rate, windowAt } from "@gatehouse/buckets";
 import { isId } from "@gatehouse/keys";
 import { invalid, type Violation } from "@gatehouse/service/failure";
-import { isQuota, isRate, type Limit } from "./limit.ts";
-import type { BucketReading } from "./limit-store.ts";
+import { countsResource, isQuota, isRate, type Limit } from "./limit.ts";
+import type { BucketReading, LimitStore } from "./limit-store.ts";
 import { type NodeName, nodeInReach, nodeViolations, type ReachedNode } from "./node-in-reach.ts";
 import type { LimitDependencies } from "./set-limit.ts";
 
@@ -57,9 +57,34 @@ export async function getAllowance(
 ): Promise<readonly Allowance[]> {
   const node = await nodeInReach(mirror, caller, named);
   const nodeIds = bindingNodes(caller, node);
-  const { nowMs, buckets } = await store.readBuckets(nodeIds);
+  return allowancesOf(await store.readBuckets(nodeIds), nodeIds);
+}
+
+/** A bucket that a call meets, and what of it is lent to one holder. */
+export interface MetBucket extends Allowance {
+  readonly leasedToHolder: number;
+}
+
+/** Every bucket that a call to the resource meets on these nodes, in their order; on behalf of a service, which sees all. */
+export async function readBuckets(
+  store: LimitStore,
+  { nodeIds, resource, holder }: { nodeIds: readonly string[]; resource: string; holder: string },
+): Promise<readonly MetBucket[]> {
+  const { nowMs, buckets } = await store.readBuckets(nodeIds, holder);
+  const met = buckets.filter(({ limit }) => countsResource(limit, resource));
+  return allowancesOf({ nowMs, buckets: met }, nodeIds);
+}
+
+function allowancesOf(
+  { nowMs, buckets }: { readonly nowMs: number; readonly buckets: readonly BucketReading[] },
+  nodeIds: readonly string[],
+): MetBucket[] {
+  const byNode = Map.groupBy(buckets, ({ limit }) => limit.node.id);
   return nodeIds.flatMap((id) =>
-    buckets.filter(({ limit }) => limit.node.id === id).map((bucket) => allowanceOf(bucket, nowMs)),
+    (byNode.get(id) ?? []).map((bucket) => ({
+      ...allowanceOf(bucket, nowMs),
+      leasedToHolder: bucket.leasedToHolder,
+    })),
   );
 }
 

@@ -2,6 +2,8 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
 import {
   type AcquireResponseSchema,
+  type ReadBucketsRequest,
+  type ReadBucketsResponseSchema,
   type Ask as WireAsk,
   AskResult_Outcome as WireOutcome,
   type RateReport as WireReport,
@@ -9,8 +11,9 @@ import {
 } from "@gatehouse/proto/metering";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { AcquireAnswer, AcquireRequest, Ask, RateReport } from "../domain/lease.ts";
+import type { MetBucket } from "../domain/read-limits.ts";
 import { isStorable } from "../domain/storable.ts";
-import { limitMessage } from "./limit-wire.ts";
+import { bucketMessage, limitMessage } from "./limit-wire.ts";
 
 /** Of one request; what one turn of a replica's event loop gathers stays below. */
 const MAX_ASKS = 1000;
@@ -67,6 +70,24 @@ export function acquireResponse(answer: AcquireAnswer): MessageInitShape<typeof 
   };
 }
 
+/** Throws Failure INVALID_ARGUMENT naming every bad field. */
+export function readBucketsRequest({ nodeIds, resource, holder }: ReadBucketsRequest) {
+  const check = new Checks();
+  check.nodes("", nodeIds, resource);
+  check.that(holder === "" || HOLDER.test(holder), "holder", "must be <producer>/<epoch>");
+  check.done();
+  return { nodeIds: [...new Set(nodeIds)], resource, holder };
+}
+
+export function readBucketsResponse(
+  buckets: readonly MetBucket[],
+): MessageInitShape<typeof ReadBucketsResponseSchema> {
+  return {
+    buckets: buckets.map(bucketMessage),
+    leasedToHolder: buckets.map(({ leasedToHolder }) => BigInt(leasedToHolder)),
+  };
+}
+
 function askOf({ nodeIds, resource, needs, wants }: WireAsk): Ask {
   const units = new Map<string, number>();
   for (const need of needs) {
@@ -98,10 +119,7 @@ function reportOf({ leaseId, reported, spends, closed }: WireReport): RateReport
 }
 
 function checkAsk(check: Checks, field: string, { nodeIds, resource, needs, wants }: WireAsk): void {
-  check.that(nodeIds.length > 0, `${field}.node_ids`, "names the nodes that are charged");
-  check.count(`${field}.node_ids`, nodeIds, MAX_NODES);
-  for (const [i, id] of nodeIds.entries()) check.name(`${field}.node_ids[${i}]`, id);
-  check.that(isStorable(resource, MAX_NAME_LENGTH), `${field}.resource`, "is too long");
+  check.nodes(`${field}.`, nodeIds, resource);
   check.count(`${field}.needs`, needs, MAX_NEEDS);
   for (const [i, { meter, units }] of needs.entries()) {
     check.name(`${field}.needs[${i}].meter`, meter);
@@ -131,6 +149,14 @@ class Checks {
 
   count(field: string, { length }: readonly unknown[], most: number): void {
     this.that(length <= most, field, `has more than ${most} items`);
+  }
+
+  /** The nodes that a call charges, and the resource that it is to. */
+  nodes(at: string, nodeIds: readonly string[], resource: string): void {
+    this.that(nodeIds.length > 0, `${at}node_ids`, "names the nodes that are charged");
+    this.count(`${at}node_ids`, nodeIds, MAX_NODES);
+    for (const [i, id] of nodeIds.entries()) this.name(`${at}node_ids[${i}]`, id);
+    this.that(isStorable(resource, MAX_NAME_LENGTH), `${at}resource`, "is too long");
   }
 
   name(field: string, text: string): void {

@@ -1,10 +1,9 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import type { Principal } from "@gatehouse/access";
 import { LimitService } from "@gatehouse/proto/metering";
 import { type Route, route } from "@gatehouse/service";
 import { getAllowance, listLimits } from "../domain/read-limits.ts";
 import { deleteLimit, type LimitDependencies, setLimit } from "../domain/set-limit.ts";
-import { limitDraft, limitMessage, nodeName } from "./limit-wire.ts";
+import { bucketMessage, limitDraft, limitMessage, nodeName } from "./limit-wire.ts";
 
 export function limitRoute(dependencies: LimitDependencies): Route<Principal> {
   return route<typeof LimitService, Principal>(LimitService, {
@@ -27,15 +26,7 @@ export function limitRoute(dependencies: LimitDependencies): Route<Principal> {
 
     async getAllowance({ node }, { principal }) {
       const allowances = await getAllowance(dependencies, principal.view, nodeName(node));
-      return {
-        allowances: allowances.map(({ limit, used, leased, remaining, resetsAtMs }) => ({
-          limit: limitMessage(limit),
-          used: BigInt(used),
-          leased: BigInt(leased),
-          remaining: BigInt(remaining),
-          ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(resetsAtMs) }),
-        })),
-      };
+      return { allowances: allowances.map(bucketMessage) };
     },
   });
 }

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { durationFromMs, durationMs, timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
+  type AllowanceSchema,
   type LimitSchema,
   type SetLimitRequest,
   Enforcement as WireEnforcement,
@@ -9,6 +10,7 @@ import {
 import type { Limit, QuotaAllowance } from "../domain/limit.ts";
 import type { LimitDraft } from "../domain/limit-draft.ts";
 import type { NodeName } from "../domain/node-in-reach.ts";
+import type { Allowance } from "../domain/read-limits.ts";
 
 /** Limits and nodes to and from the messages of the API. */
 
@@ -64,6 +66,18 @@ export function limitMessage(limit: Limit): MessageInitShape<typeof LimitSchema>
     enforcement: WireEnforcement[limit.enforcement],
     createdAt: timestampFromMs(limit.createdAtMs),
     updatedAt: timestampFromMs(limit.updatedAtMs),
+  };
+}
+
+/** A limit with what is in its bucket. */
+export function bucketMessage(bucket: Allowance): MessageInitShape<typeof AllowanceSchema> {
+  const { limit, used, leased, remaining, resetsAtMs } = bucket;
+  return {
+    limit: limitMessage(limit),
+    used: BigInt(used),
+    leased: BigInt(leased),
+    remaining: BigInt(remaining),
+    ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(resetsAtMs) }),
   };
 }
 

@@ -49,17 +49,24 @@ export class PostgresLimitStore implements LimitStore {
     return rows.map(limitOf);
   }
 
-  async readBuckets(nodeIds: readonly string[]): Promise<{ nowMs: number; buckets: BucketReading[] }> {
+  async readBuckets(
+    nodeIds: readonly string[],
+    holder = "",
+  ): Promise<{ nowMs: number; buckets: BucketReading[] }> {
     const nowMs = await readNow(this.#dataSource.manager, this.#offsetMs);
     const rows = await this.#dataSource.query<ReadingRow[]>(
       `SELECT ${limitColumns}, q.spent AS quota_spent, q.leased AS quota_leased, q.window_end,
-         CASE WHEN r.limit_id IS NOT NULL THEN to_jsonb(r) END AS rate
+         CASE WHEN r.limit_id IS NOT NULL THEN to_jsonb(r) END AS rate,
+         coalesce((SELECT sum(greatest(e.units - e.spent, 0)) FROM quota_lease e
+           WHERE e.bucket_id = q.id AND e.holder = $3 AND NOT e.closed AND NOT e.forfeited), 0)
+         + coalesce((SELECT sum(greatest(e.units - e.spent, 0)) FROM rate_lease e
+           WHERE e.limit_id = l.id AND e.holder = $3), 0) AS leased_to_holder
        FROM node_limit l
        LEFT JOIN quota_bucket q ON q.limit_id = l.id AND q.window_start <= $2::timestamptz
          AND (q.window_end IS NULL OR q.window_end > $2::timestamptz)
        LEFT JOIN rate_bucket r ON r.limit_id = l.id
        WHERE l.node_id = ANY($1) ORDER BY l.id`,
-      [nodeIds, instant(nowMs)],
+      [nodeIds, instant(nowMs), holder],
     );
     return { nowMs, buckets: rows.map(readingOf) };
   }
@@ -70,6 +77,7 @@ interface ReadingRow extends LimitRow {
   readonly quota_leased: string | null;
   readonly window_end: Date | null;
   readonly rate: RateRow | null;
+  readonly leased_to_holder: string;
 }
 
 function readingOf(row: ReadingRow): BucketReading {
@@ -82,6 +90,7 @@ function readingOf(row: ReadingRow): BucketReading {
     limit: limitOf(row),
     quota: quota || undefined,
     rate: row.rate === null ? undefined : rateStateOf(row.rate),
+    leasedToHolder: Number(row.leased_to_holder),
   };
 }
 

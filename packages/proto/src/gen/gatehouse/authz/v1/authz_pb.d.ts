@@ -862,7 +862,8 @@ export declare type ExplainResponse = Message<"gatehouse.authz.v1.ExplainRespons
   reason: string;
 
   /**
-   * The check that decided, by its code, or the limit, by its id. Empty when VALID.
+   * The check that decided, by its code, or the limit, by its id; `above` for a limit on an account above the verifier's.
+   * Empty when VALID, and when INDETERMINATE.
    *
    * @generated from field: string decided_by = 3;
    */
@@ -883,7 +884,8 @@ export declare type ExplainResponse = Message<"gatehouse.authz.v1.ExplainRespons
   buckets: ExplainedBucket[];
 
   /**
-   * The whole answer that Verify would give, without a `decision_id` and an `upstream_header`.
+   * The whole answer that Verify would give, without a `decision_id`, an `upstream_header`, and a `binding_limit` on an
+   * account above the verifier's.
    *
    * @generated from field: gatehouse.authz.v1.VerifyResponse decision = 6;
    */

@@ -511,11 +511,18 @@ export declare type ReadBucketsRequest = Message<"gatehouse.metering.v1.ReadBuck
   resource: string;
 
   /**
-   * The state of identity that the question relies on.
+   * The freshness token of identity that the question relies on: metering has followed at least that far.
    *
    * @generated from field: string identity_freshness = 3;
    */
   identityFreshness: string;
+
+  /**
+   * Whose part of what is lent is told apart: `<producer>/<epoch>`. Empty for nobody's.
+   *
+   * @generated from field: string holder = 4;
+   */
+  holder: string;
 };
 
 /**
@@ -536,6 +543,13 @@ export declare type ReadBucketsResponse = Message<"gatehouse.metering.v1.ReadBuc
    * @generated from field: repeated gatehouse.metering.v1.Allowance buckets = 1;
    */
   buckets: Allowance[];
+
+  /**
+   * For each bucket, in that order, what of `leased` is lent to the holder.
+   *
+   * @generated from field: repeated int64 leased_to_holder = 2;
+   */
+  leasedToHolder: bigint[];
 };
 
 /**
