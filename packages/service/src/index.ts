@@ -23,6 +23,17 @@ export { REPLY_BYTES_MAX, REQUEST_BYTES_MAX } from "./limits.ts";
 export { lockDirectory } from "./lock-directory.ts";
 export { createLog, type Log, type LogLevel, type LogOptions } from "./log.ts";
 export { type Loop, type LoopLog, type LoopOptions, runLoop } from "./loop.ts";
+export {
+  counter,
+  durations,
+  gauge,
+  Histogram,
+  histogram,
+  joined,
+  labelled,
+  type Metric,
+  type Sample,
+} from "./metric.ts";
 export { createRegistry, RpcMetrics } from "./metrics.ts";
 export { type OpenBusOptions, openBus } from "./open-bus.ts";
 export type { ReadinessChecks } from "./readiness.ts";
