@@ -26,6 +26,7 @@ export { KeyFormatError } from "./key-format-error.ts";
 export { DEFAULT_PREFIX, type KeyKind } from "./key-text.ts";
 export { leakPattern, maskKey, redact } from "./leaked-key.ts";
 export { newPepper, type Pepper, parsePepper } from "./pepper.ts";
+export { ReservedDecisionIds } from "./reserved-decision-id.ts";
 export {
   type EncryptionKey,
   MAX_SEALED_LENGTH,

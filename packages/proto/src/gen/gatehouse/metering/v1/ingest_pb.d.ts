@@ -212,6 +212,14 @@ export declare type Reservation = Message<"gatehouse.metering.v1.Reservation"> &
    * @generated from field: repeated gatehouse.metering.v1.Need charges = 8;
    */
   charges: Need[];
+
+  /**
+   * Of which leases of quotas it was taken: each is in `leases` of the same batch, too. What is booked or given back
+   * later moves in the buckets of these, and in no other.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.ReservationDraw draws = 9;
+   */
+  draws: ReservationDraw[];
 };
 
 /**
@@ -219,6 +227,33 @@ export declare type Reservation = Message<"gatehouse.metering.v1.Reservation"> &
  * Use `create(ReservationSchema)` to create a new message.
  */
 export declare const ReservationSchema: GenMessage<Reservation>;
+
+/**
+ * Units of a reservation's estimate that were taken of one lease.
+ *
+ * @generated from message gatehouse.metering.v1.ReservationDraw
+ */
+export declare type ReservationDraw = Message<"gatehouse.metering.v1.ReservationDraw"> & {
+  /**
+   * The lease.
+   *
+   * @generated from field: string lease_id = 1;
+   */
+  leaseId: string;
+
+  /**
+   * Units, at least 1.
+   *
+   * @generated from field: int64 units = 2;
+   */
+  units: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReservationDraw.
+ * Use `create(ReservationDrawSchema)` to create a new message.
+ */
+export declare const ReservationDrawSchema: GenMessage<ReservationDraw>;
 
 /**
  * What RegisterProducer takes.
