@@ -21,7 +21,10 @@ export interface RpcRule {
 
 /** The rules of every RPC in the generated code, which `check-protos` compares with the protos. */
 export async function rpcRules(): Promise<RpcRule[]> {
-  const paths = globSync("packages/proto/src/gen/gatehouse/**/*_pb.js", { cwd: root }).sort();
+  // Ours first, then those of others that we serve.
+  const paths = ["gatehouse", "envoy"].flatMap((owner) =>
+    globSync(`packages/proto/src/gen/${owner}/**/*_pb.js`, { cwd: root }).sort(),
+  );
   const modules = await Promise.all(paths.map((path) => import(join(root, path))));
   return modules.flatMap((module) => rulesOf(fileOf(module)));
 }
