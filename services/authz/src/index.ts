@@ -1,7 +1,7 @@
 import { MissBudget, type Principal, UNKNOWN_HASHES } from "@gatehouse/access";
 import { accessGuard } from "@gatehouse/access/guard";
 import { encodeFreshness, Follower, follow, systemClock } from "@gatehouse/changefeed";
-import { KeyFormat } from "@gatehouse/keys";
+import { KeyFormat, ReservedDecisionIds } from "@gatehouse/keys";
 import { AuthzService } from "@gatehouse/proto/authz";
 import {
   type Bus,
@@ -135,6 +135,7 @@ export async function createAuthz(
       limitsStalenessMaxMs: following ? LIMITS_STALENESS_MAX_MS : Number.POSITIVE_INFINITY,
       pool,
       journal: spool,
+      reservedIds: new ReservedDecisionIds(secret),
       clock,
     });
 

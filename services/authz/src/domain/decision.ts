@@ -33,6 +33,8 @@ export interface Decision {
   readonly code: DecisionCode;
   readonly reason: string;
   readonly decisionId: string;
+  /** Until when its charges are an estimate that can be settled, in Unix milliseconds. */
+  readonly reservedUntilMs: number | undefined;
   /** The key; undefined when NOT_FOUND, and when INDETERMINATE before it was found. */
   readonly entry: KeyEntry | undefined;
   /** The account acted on, with its chain. */

@@ -1,3 +1,19 @@
+/** An estimate that is held. */
+export interface ReservationRecord<LeaseRef> {
+  readonly decisionId: string;
+  readonly keyId: string;
+  /** Empty for none. */
+  readonly parentKeyId: string;
+  readonly accountId: string;
+  readonly resource: string;
+  /** The one that the charges are in. */
+  readonly minute: number;
+  readonly expiresAtMs: number;
+  readonly charges: readonly { readonly meter: string; readonly units: number }[];
+  /** What was spent of leases that have a handle. */
+  readonly draws: readonly { readonly lease: LeaseRef; readonly units: number }[];
+}
+
 /**
  * What the domain asks of the spool: to record what a decision charged. The records of one decision are made
  * in one stretch of code and end with `whenWritten`; nothing is answered VALID before it calls back.
@@ -11,6 +27,8 @@ export interface Journal<Series = object, LeaseRef = object> {
   granted(lease: LeaseRef): void;
   charge(series: Series, minute: number, units: number): void;
   spend(lease: LeaseRef, units: number): void;
+  /** The decision holds what it has charged: once it is known what it cost, that is settled. */
+  reserve(record: ReservationRecord<LeaseRef>): void;
   /** Nothing will be spent from the lease any more: what was not goes back. */
   close(lease: LeaseRef): void;
   /** Counts a denial, in memory. */

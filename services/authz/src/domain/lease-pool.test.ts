@@ -48,6 +48,7 @@ async function poolOf(replies: (AcquireReply | Promise<AcquireReply>)[]) {
     granted: () => {},
     charge: () => {},
     spend: () => {},
+    reserve: () => {},
     close: (lease) => closed.push(lease),
     denied: () => {},
     whenWritten: (callback) => setImmediate(callback),

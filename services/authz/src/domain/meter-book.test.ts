@@ -9,6 +9,7 @@ const call = (...meters: string[]) => ({
   integration: "",
   account: "",
   needs: meters.map((meter) => ({ meter, units: 1 })),
+  reserveTtlMs: undefined,
   atLeastAsFresh: [],
   at: "requests[2].",
 });

@@ -54,7 +54,8 @@ export function authzHandlers({
       first = await known.catch(() => undefined);
     }
     if (first?.code === "VALID") {
-      const peek = { ...call, needs: call.needs.map(({ meter }) => ({ meter, units: 0 })) };
+      const needs = call.needs.map(({ meter }) => ({ meter, units: 0 }));
+      const peek = { ...call, needs, reserveTtlMs: undefined };
       const again = await verifier.verify(peek, view);
       return verifyReply(again.code === "VALID" ? first : again);
     }
@@ -134,7 +135,12 @@ function whenRecorded(decision: Decision, callback: (final: Decision) => void): 
 }
 
 function unrecorded(decision: Decision): Decision {
-  return { ...decision, code: "INDETERMINATE", reason: "the decision could not be recorded; try again" };
+  return {
+    ...decision,
+    code: "INDETERMINATE",
+    reason: "the decision could not be recorded; try again",
+    reservedUntilMs: undefined,
+  };
 }
 
 async function settled(reply: Reply<VerifyResponse>): Promise<VerifyResponse> {

@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
 import { type AddressList, clientAddress, isAddress, METER_NAME } from "@gatehouse/access";
 import { decodeFreshness, type Freshness } from "@gatehouse/changefeed";
 import {
@@ -22,6 +23,8 @@ const MAX_INTEGRATION_LENGTH = 63;
 const MAX_METHOD_LENGTH = 32;
 /** What servers take of a request's first line by default. */
 const MAX_PATH_LENGTH = 8192;
+const MIN_RESERVE_TTL_MS = 1000;
+const MAX_RESERVE_TTL_MS = 86_400_000;
 /** A thousand such charges in one minute of one series still fit the 64 bits of a usage row. */
 const MAX_UNITS = 2 ** 48;
 
@@ -65,10 +68,23 @@ export function verifyCall(
   }
   const http = request.http === undefined ? undefined : httpOf(request.http, resource, field);
   const needs = request.charges.length === 0 ? ONE_REQUEST : needsOf(request, field);
+  const reserveTtlMs =
+    request.reserveTtl === undefined ? undefined : reserveTtlOf(request.reserveTtl, needs, field);
   const atLeastAsFresh = request.atLeastAsFresh.length === 0 ? NO_TOKENS : tokensOf(request, field);
   if (bad.length > 0) throw invalid(bad);
   const address = clientIp === "" ? undefined : clientAddress(clientIp, forwardedFor, trustedProxies);
-  return { presented: key, resource, http, address, integration, account, needs, atLeastAsFresh, at };
+  return {
+    presented: key,
+    resource,
+    http,
+    address,
+    integration,
+    account,
+    needs,
+    reserveTtlMs,
+    atLeastAsFresh,
+    at,
+  };
 }
 
 const NO_NEEDS: readonly Need[] = [];
@@ -104,6 +120,15 @@ function needsOf({ charges }: VerifyRequest, field: NameField): Need[] {
   const meters = new Set(needs.map(({ meter }) => meter));
   if (meters.size < needs.length) field("charges", "names a meter twice");
   return meters.has("requests") || isPeek(needs) ? needs : [...needs, ...ONE_REQUEST];
+}
+
+function reserveTtlOf(ttl: Duration, needs: readonly Need[], field: NameField): number {
+  const ttlMs = durationMs(ttl);
+  if (!(ttlMs >= MIN_RESERVE_TTL_MS && ttlMs <= MAX_RESERVE_TTL_MS)) {
+    field("reserve_ttl", "must be from 1 second to 24 hours");
+  }
+  if (isPeek(needs)) field("reserve_ttl", "is not given where nothing is charged");
+  return Math.floor(ttlMs);
 }
 
 // A call whose units are all 0 is a peek, and charges no request either.

@@ -38,6 +38,9 @@ export function verifyReply(decision: Decision): VerifyResponse {
       }),
     freshness: decision.freshness,
     staleness: durationFromMs(Math.round(decision.stalenessMs)),
+    ...(decision.reservedUntilMs !== undefined && {
+      reservedUntil: timestampFromMs(decision.reservedUntilMs),
+    }),
   };
 }
 

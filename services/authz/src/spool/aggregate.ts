@@ -7,6 +7,9 @@ import {
   FORMAT,
   GRANTED,
   MINUTE,
+  OLDEST_FORMAT,
+  OTHER,
+  RESERVED,
   SPEND,
 } from "./record.ts";
 import { Reader, varintBytes, writeVarint } from "./varint.ts";
@@ -24,6 +27,7 @@ export class Aggregate {
   readonly #leases: LeaseUse[] = [];
   readonly #seriesByName = new Map<string, SeriesUse>();
   readonly #leasesByName = new Map<string, LeaseUse>();
+  readonly #reservations: Reserved[] = [];
   #isFinal = false;
 
   /** Whether it says that the epoch has ended. */
@@ -34,8 +38,9 @@ export class Aggregate {
   /** Takes in one frame's payload. Throws RangeError on what no spool wrote. */
   apply(payload: Buffer): void {
     const reader = new Reader(payload, 1);
-    if (payload[0] !== FORMAT) {
-      throw new RangeError(`unknown format of a spool's frame: ${payload[0]}`);
+    const format = payload[0] ?? 0;
+    if (format < OLDEST_FORMAT || format > FORMAT) {
+      throw new RangeError(`unknown format of a spool's frame: ${format}`);
     }
     let minute = -1;
     while (!reader.isAtEnd) {
@@ -54,10 +59,12 @@ export class Aggregate {
         this.#leases.push(entry(this.#leasesByName, reader.take(value), (fields) => new LeaseUse(fields)));
       } else if (kind === GRANTED || kind === CLOSED) {
         known(this.#leases[value]).isClosed ||= kind === CLOSED;
-      } else if (kind === ENDED) {
+      } else if (kind === OTHER && value === ENDED) {
         this.#isFinal = true;
+      } else if (kind === OTHER && value === RESERVED) {
+        this.#reservations.push(new Reserved(reader.take(reader.varint())));
       } else {
-        throw new RangeError(`unknown kind of record in a spool's frame: ${kind}`);
+        throw new RangeError(`unknown kind of record in a spool's frame: ${head}`);
       }
     }
   }
@@ -71,7 +78,7 @@ export class Aggregate {
   encode(): Buffer {
     const usage = [...this.#seriesByName.values()];
     const leases = [...this.#leasesByName.values()].filter(({ spent, isClosed }) => spent > 0 || isClosed);
-    const messages = [...usage, ...leases];
+    const messages = [...usage, ...leases, ...this.#reservations];
     const bytes = messages.reduce((sum, message) => sum + message.byteLength(), 0);
     const batch = Buffer.allocUnsafe(bytes + FINAL.length);
     let at = 0;
@@ -175,6 +182,27 @@ class LeaseUse {
 
   #bodyBytes(): number {
     return this.#fields.length + 1 + varintBytes(this.spent) + (this.isClosed ? 2 : 0);
+  }
+}
+
+/** One reservation (field 4 of UsageBatch). */
+class Reserved {
+  readonly #fields: Buffer;
+
+  // The payload's buffer is used again for the next turn, hence the copy.
+  constructor(fields: Buffer) {
+    this.#fields = Buffer.from(fields);
+  }
+
+  byteLength(): number {
+    return 1 + varintBytes(this.#fields.length) + this.#fields.length;
+  }
+
+  write(target: Buffer, start: number): number {
+    target[start] = (4 << 3) | 2;
+    const at = writeVarint(target, start + 1, this.#fields.length);
+    target.set(this.#fields, at);
+    return at + this.#fields.length;
   }
 }
 

@@ -4,7 +4,9 @@
  */
 
 /** The first byte of every payload. Recovery refuses others rather than guess. */
-export const FORMAT = 1;
+export const FORMAT = 2;
+/** Format 1 was the same without {@link RESERVED}. */
+export const OLDEST_FORMAT = 1;
 
 /** Value: length of the fields (see series.ts) that follow. */
 export const DEFINE_SERIES = 0;
@@ -20,5 +22,10 @@ export const SPEND = 4;
 export const GRANTED = 5;
 /** Value: lease, from which nothing will be spent any more. */
 export const CLOSED = 6;
-/** No value: nothing more will ever be said under this epoch. */
-export const ENDED = 7;
+/** Value: which of the records that are rare or large, for which three bits left no kind of their own. */
+export const OTHER = 7;
+
+/** Nothing more will ever be said under this epoch. */
+export const ENDED = 0;
+/** Then the length of the fields (see reservation.ts) that follow it: an estimate is held. */
+export const RESERVED = 1;

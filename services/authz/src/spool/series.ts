@@ -88,7 +88,7 @@ export class SeriesTable {
 }
 
 /** Protobuf string fields, numbered from `firstField` on; empty ones are left out, as proto3 does. */
-function textFields(texts: readonly string[], firstField: number): Buffer {
+export function textFields(texts: readonly string[], firstField: number): Buffer {
   const sizes = texts.map((text) => Buffer.byteLength(text));
   if (sizes.some((size) => size > MAX_NAME_BYTES)) {
     throw new RangeError(`a name in the spool is at most ${MAX_NAME_BYTES} bytes long`);

@@ -1,4 +1,5 @@
 import { writeSync } from "node:fs";
+import type { ReservationRecord } from "../domain/journal.ts";
 import type { Backlog } from "./backlog.ts";
 import {
   DENIED_BYTES,
@@ -16,6 +17,7 @@ import { Denials } from "./denials.ts";
 import type { DirectoryLock } from "./directory-lock.ts";
 import type { DiskBatchStore } from "./disk-batch-store.ts";
 import { CLOSED, GRANTED } from "./record.ts";
+import { reservationFields } from "./reservation.ts";
 import { Sealer } from "./sealer.ts";
 import { Segment, type WriteFrame } from "./segment.ts";
 import { LeaseRef, type Series, SeriesTable } from "./series.ts";
@@ -166,6 +168,15 @@ export class Spool {
       this.#turn.spend(lease, units);
       this.#schedule();
     }
+  }
+
+  /** A decision holds what it has charged, to be settled later. Throws RangeError for names beyond their bound. */
+  reserve(record: ReservationRecord<LeaseRef>): void {
+    assertMinute(record.minute);
+    const fields = reservationFields(record);
+    this.#isInDecision = true;
+    this.#turn.reserve(fields);
+    this.#schedule();
   }
 
   /** Nothing will be spent from the lease any more: what was not spent goes back. */

@@ -8,6 +8,8 @@ import {
   FORMAT,
   type GRANTED,
   MINUTE,
+  OTHER,
+  RESERVED,
   SPEND,
 } from "./record.ts";
 import type { LeaseRef, Series } from "./series.ts";
@@ -64,7 +66,7 @@ export class Turn {
   }
 
   charge(series: Series, minute: number, units: number): void {
-    this.#reserve(series.fields.length);
+    this.#makeRoom(series.fields.length);
     if (series.segment !== this.#segment) {
       series.segment = this.#segment;
       series.number = this.#nextSeries++;
@@ -97,9 +99,19 @@ export class Turn {
 
   /** Says that the epoch has ended. */
   end(): void {
-    this.#reserve(0);
+    this.#makeRoom(0);
     this.growthBytes += ENTRY_BYTES;
-    this.#end = writeVarint(this.#bytes, this.#end, ENDED);
+    this.#end = writeVarint(this.#bytes, this.#end, ENDED * 8 + OTHER);
+  }
+
+  /** An estimate that is held, by the fields of its message. */
+  reserve(fields: Buffer): void {
+    this.#makeRoom(fields.length);
+    this.growthBytes += fields.length + ENTRY_BYTES;
+    this.#end = writeVarint(this.#bytes, this.#end, RESERVED * 8 + OTHER);
+    this.#end = writeVarint(this.#bytes, this.#end, fields.length);
+    this.#bytes.set(fields, this.#end);
+    this.#end += fields.length;
   }
 
   /** The turn as a frame; the turn is empty afterwards. */
@@ -119,7 +131,7 @@ export class Turn {
   }
 
   #lease(lease: LeaseRef, kind: number): void {
-    this.#reserve(lease.fields.length);
+    this.#makeRoom(lease.fields.length);
     if (lease.segment !== this.#segment) {
       lease.segment = this.#segment;
       lease.number = this.#nextLease++;
@@ -136,7 +148,7 @@ export class Turn {
   }
 
   // Room for a definition, a minute and a record with units.
-  #reserve(fieldsBytes: number): void {
+  #makeRoom(fieldsBytes: number): void {
     const needed = this.#end + fieldsBytes + 4 * MAX_VARINT_BYTES;
     if (needed > this.#bytes.length) {
       const larger = Buffer.allocUnsafe(Math.max(needed, this.#bytes.length * 2));
