@@ -36,3 +36,29 @@ export {
   Sealer,
 } from "./sealer.ts";
 export { HASH_LENGTH, hashesEqual, hashSecret, isHash } from "./secret-hash.ts";
+export {
+  readSignature,
+  type SignatureAlgorithm,
+  signatureHolds,
+  signText,
+  type VerifyingKey,
+  verifyingKey,
+} from "./signature.ts";
+export {
+  canonicalRequest,
+  contentSha256,
+  isNonce,
+  isSignedForm,
+  parseCanonicalRequest,
+  SIGNED_FORM,
+  type SignedContent,
+} from "./signed-content.ts";
+export {
+  type HeaderOf,
+  isSigned,
+  type RequestToSign,
+  readSignedHeaders,
+  SIGNED_HEADERS,
+  type SignedRequestParts,
+  signedHeaders,
+} from "./signed-headers.ts";
