@@ -13,6 +13,8 @@ export interface Call<P = unknown> {
   readonly signal: AbortSignal;
   /** Aborts when the server starts to close. Streams that would never end listen to it and return. */
   readonly draining: AbortSignal;
+  /** Whether nobody waits for the answer any more: the caller gave up, or its deadline has passed. */
+  readonly isAbandoned?: boolean;
   /** When the caller stops waiting, in milliseconds since the epoch. */
   readonly deadlineMs: number | undefined;
   /** Sets a response header. To be called before the reply, or the first message of a stream. */

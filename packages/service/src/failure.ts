@@ -195,3 +195,12 @@ export function busy(message: string, cause?: unknown, retryAfterMs = 100): Fail
 export function overloaded(message: string, retryAfterMs = 1000): Failure {
   return new Failure({ code: "RESOURCE_EXHAUSTED", reason: "OVERLOADED", message, retryAfterMs });
 }
+
+/** CANCELLED: nobody waits for the answer any more, so no work is done for it. */
+export function abandoned(): Failure {
+  return new Failure({
+    code: "CANCELLED",
+    reason: "SOURCE_UNAVAILABLE",
+    message: "the caller gave up, or its deadline has passed",
+  });
+}

@@ -50,6 +50,10 @@ export class GrpcCall implements OpenCall {
     return Number.isFinite(deadline) ? deadline : undefined;
   }
 
+  get isAbandoned(): boolean {
+    return this.#call.cancelled || Date.now() > Number(this.#call.getDeadline());
+  }
+
   setHeader(name: string, value: string): void {
     this.#headers ??= new Metadata();
     this.#headers.set(name, value);

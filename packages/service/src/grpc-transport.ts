@@ -12,10 +12,11 @@ import {
   status,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { joinAddress } from "./address.ts";
+import { noRoom, type Room } from "./call-room.ts";
 import { answerable, grpcError, type ReportFault } from "./error-wire.ts";
 import { invalid } from "./failure.ts";
 import { GrpcCall } from "./grpc-call.ts";
+import { GrpcListener } from "./grpc-listener.ts";
 import { guardedStream, guardedUnary, type Route } from "./handlers.ts";
 import { Health } from "./health.ts";
 import { REQUEST_BYTES_MAX } from "./limits.ts";
@@ -30,12 +31,12 @@ const SERVER_OPTIONS = {
   // A peer that vanished without a FIN is noticed within 40 s, so that its streams do not pile up.
   "grpc.keepalive_time_ms": 30_000,
   "grpc.keepalive_timeout_ms": 10_000,
+  // What a client does not read, in MB for each connection: at this much, new streams of it are refused. A page of
+  // keys is 1 MB; a stream of an export waits for its client at 64 kB.
+  "grpc-node.max_session_memory": 64,
   // Bookkeeping for a debugging service that we do not serve.
   "grpc.enable_channelz": 0,
 };
-
-// Sockets that were told to end, and have not after this many milliseconds, are left to the process's end.
-const FORCED_MS_MAX = 1000;
 
 /** The gRPC side of a service: its routes, health and reflection. */
 export interface GrpcTransport {
@@ -52,7 +53,8 @@ export function grpcTransport<P>(
   credentials: ServerCredentials = ServerCredentials.createInsecure(),
 ): GrpcTransport {
   const server = new Server(SERVER_OPTIONS);
-  let bound: string | undefined;
+  const listener = new GrpcListener(server, credentials, options.maxConnections);
+  const roomOf = options.room.door();
   const health = new Health(options.routes.map(({ service }) => service.typeName));
   for (const route of options.routes) {
     const definition: Record<string, MethodDefinition<Buffer, Buffer>> = {};
@@ -61,8 +63,8 @@ export function grpcTransport<P>(
       definition[method.localName] = rawDefinition(method);
       implementation[method.localName] =
         method.methodKind === "unary"
-          ? mountUnary(route, method, options)
-          : mountStream(route, method, options);
+          ? mountUnary(route, method, options, roomOf(method))
+          : mountStream(route, method, options, roomOf(method));
     }
     server.addService(definition as ServiceDefinition, implementation);
   }
@@ -72,26 +74,18 @@ export function grpcTransport<P>(
     options.routes.map(({ service }) => service),
   );
   return {
-    listen: (host, port) =>
-      new Promise((resolve, reject) => {
-        const address = joinAddress(host, port);
-        server.bindAsync(address, credentials, (error, actualPort) => {
-          if (error) {
-            reject(error);
-          } else {
-            bound = joinAddress(host, actualPort);
-            resolve(actualPort);
-          }
-        });
-      }),
+    listen: (host, port) => listener.listen(host, port),
     setServing: (serving) => health.setServing(serving),
     close: (graceMs) => {
       health.setServing(false);
       health.endWatches();
-      return shutDown(server, bound, graceMs);
+      return listener.close(graceMs);
     },
   };
 }
+
+// Made once: a refusal must cost less than the call that it refuses.
+const refusal = Object.assign(new Error(noRoom.message), grpcError(noRoom));
 
 // grpc-js answers messages that do not parse, and replies that do not serialize, with texts of its own. It
 // gets bytes in and out, and coding happens here.
@@ -113,14 +107,21 @@ export function grpcPath(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`;
 }
 
-function mountUnary<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>) {
+function mountUnary<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>, room: Room) {
   const run = guardedUnary(route, method, options.guard);
   const observe = options.metrics.observer(method);
   return (raw: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void => {
+    const requestBytes = raw.request.length;
+    if (!room.enter(requestBytes)) {
+      observe(status.RESOURCE_EXHAUSTED, 0);
+      callback(refusal);
+      return;
+    }
     const startedMs = performance.now();
     const call = new GrpcCall(method, options.draining, raw);
 
     function done(error: unknown, value?: object): void {
+      room.leave(requestBytes);
       let reply: Buffer;
       try {
         if (error !== undefined && error !== null) {
@@ -150,10 +151,16 @@ function mountUnary<P>(route: Route<P>, method: DescMethod, options: TransportOp
   };
 }
 
-function mountStream<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>) {
+function mountStream<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>, room: Room) {
   const run = guardedStream(route, method, options.guard);
   const observe = options.metrics.observer(method);
   return async (raw: ServerWritableStream<Buffer, Buffer>): Promise<void> => {
+    const requestBytes = raw.request.length;
+    if (!room.enter(requestBytes)) {
+      observe(status.RESOURCE_EXHAUSTED, 0);
+      raw.emit("error", refusal);
+      return;
+    }
     const startedMs = performance.now();
     const call = new GrpcCall(method, options.draining, raw);
     try {
@@ -171,6 +178,8 @@ function mountStream<P>(route: Route<P>, method: DescMethod, options: TransportO
       observe(call.signal.aborted ? status.CANCELLED : status.OK, performance.now() - startedMs);
     } catch (error) {
       observe(endWithError(raw, call, error, options.report), performance.now() - startedMs);
+    } finally {
+      room.leave(requestBytes);
     }
   };
 }
@@ -201,19 +210,4 @@ function decode(desc: DescMessage, bytes: Buffer): Message {
 function encode(desc: DescMessage, value: object): Buffer {
   const bytes = toBinary(desc, create(desc, value as never) as Message);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-}
-
-// grpc-js destroys sessions at forceShutdown only where channelz is on; `drain` does it always. It has to come
-// first: it forgets sessions that tryShutdown has begun to close.
-function shutDown(server: Server, bound: string | undefined, graceMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    if (bound !== undefined) {
-      server.drain(bound, graceMs);
-    }
-    const force = setTimeout(resolve, graceMs + FORCED_MS_MAX);
-    server.tryShutdown(() => {
-      clearTimeout(force);
-      resolve();
-    });
-  });
 }

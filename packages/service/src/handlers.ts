@@ -2,7 +2,7 @@ import type { DescMethod, DescService, Message, MessageInitShape, MessageShape }
 import { getOption } from "@bufbuild/protobuf";
 import { type Access, access, Caller } from "@gatehouse/proto/common";
 import type { Call, Later } from "./call.ts";
-import { invalid } from "./failure.ts";
+import { abandoned, invalid } from "./failure.ts";
 
 /** What a unary handler may return. A plain value is answered at once, without a promise. */
 export type Reply<T> = T | Promise<T> | Later<T>;
@@ -85,6 +85,7 @@ export function guardedUnary<P>(route: Route<P>, method: DescMethod, guard: Guar
   function run(request: Message, call: OpenCall, principal: P, done: Done): void {
     let reply: unknown;
     try {
+      refuseAbandoned(call);
       refuseUnknownFields(request, rule);
       call.principal = principal;
       reply = handler(request, call);
@@ -137,15 +138,23 @@ export function guardedStream<P>(
   ) => AsyncIterable<object>;
   return async function* (request, call) {
     call.principal = await admit(call as Call<undefined>);
+    refuseAbandoned(call);
     refuseUnknownFields(request, rule);
     yield* handler(request, call);
   };
 }
 
+// It waited in a queue of the kernel, or for its principal, and nobody waits for it any more.
+function refuseAbandoned(call: OpenCall): void {
+  if (call.isAbandoned) throw abandoned();
+}
+
 // A client that sends a field we do not know asked for something that we would silently leave undone. Between
-// our own services it is the opposite: while a new version rolls out, the old one must take what the new sends.
+// our own services it is the opposite: while a new version rolls out, the old one must take what the new sends. A
+// protocol that is somebody else's has fields that we leave out on purpose.
 function refuseUnknownFields(request: Message, rule: Access): void {
-  if (request.$unknown !== undefined && request.$unknown.length > 0 && rule.caller !== Caller.SERVICE) {
+  if (request.$unknown === undefined || request.$unknown.length === 0) return;
+  if (rule.caller !== Caller.SERVICE && request.$typeName.startsWith("gatehouse.")) {
     throw invalid(
       request.$unknown.map(({ no }) => ({ field: `#${no}`, description: "no such field in this version" })),
     );

@@ -9,6 +9,7 @@ import {
   type MethodImpl,
 } from "@connectrpc/connect";
 import type { UniversalHandler } from "@connectrpc/connect/protocol";
+import { errorToJson } from "@connectrpc/connect/protocol-connect";
 import {
   compressionBrotli,
   compressionGzip,
@@ -17,6 +18,7 @@ import {
 } from "@connectrpc/connect-node";
 import { status } from "@grpc/grpc-js";
 import { plainAddress } from "./call.ts";
+import { noRoom, type Room } from "./call-room.ts";
 import { answerable, connectError } from "./error-wire.ts";
 import { Failure } from "./failure.ts";
 import { guardedStream, guardedUnary, type OpenCall, type Route } from "./handlers.ts";
@@ -51,11 +53,19 @@ export function rpcListener<P>(options: TransportOptions<P>, stopping: AbortSign
       mount(router, route, method, options);
     }
   }
-  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  const roomOf = options.room.door();
+  const handlers = new Map(
+    router.handlers.map((handler) => [handler.requestPath, { handler, room: roomOf(handler.method) }]),
+  );
   return (request, response) => {
-    const handler = handlers.get(request.url?.split("?", 1)[0] ?? "");
-    if (handler === undefined) {
+    const called = handlers.get(request.url?.split("?", 1)[0] ?? "");
+    if (called === undefined) {
       return false;
+    }
+    const { handler, room } = called;
+    if (!enter(room, request, response)) {
+      refuse(response);
+      return true;
     }
     serveRpc(handler, request, response).catch(() => {
       // The caller hung up, or sent a Host header that makes no URL.
@@ -68,6 +78,35 @@ export function rpcListener<P>(options: TransportOptions<P>, stopping: AbortSign
     return true;
   };
 }
+
+function enter(room: Room, request: IncomingMessage, response: ServerResponse): boolean {
+  const { headers, socket } = request;
+  const isPlain = headers["content-encoding"] === undefined;
+  // A body that does not say how long it is, or is compressed, may be as long as any until it has come.
+  const length = headers["content-length"];
+  let bytes = length === undefined || !isPlain ? REQUEST_BYTES_MAX : Math.min(+length, REQUEST_BYTES_MAX);
+  if (!room.enter(bytes)) return false;
+  const readBefore = socket.bytesRead;
+  if (length === undefined && isPlain) {
+    request.once("end", () => {
+      const came = Math.min(socket.bytesRead - readBefore, REQUEST_BYTES_MAX);
+      room.resize(bytes, came);
+      bytes = came;
+    });
+  }
+  // After the last byte of the reply, or when the connection was lost: a reply that nobody reads holds room, too.
+  response.once("close", () => room.leave(bytes));
+  return true;
+}
+
+// An error of Connect's; gRPC-Web reads UNAVAILABLE from the status. The body is not read, so the connection ends.
+function refuse(response: ServerResponse): void {
+  response.setHeader("connection", "close");
+  response.setHeader("retry-after", "1");
+  sendJson(response, 429, refusal);
+}
+
+const refusal = errorToJson(connectError(noRoom), undefined);
 
 async function serveRpc(handler: UniversalHandler, request: IncomingMessage, response: ServerResponse) {
   // Any answer may hold a secret or somebody's usage; none is for a cache.
@@ -167,6 +206,7 @@ const cancelled = new Failure({
 
 function connectCall(context: HandlerContext, draining: AbortSignal): OpenCall {
   const timeoutMs = context.timeoutMs();
+  const deadlineMs = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
   return {
     principal: undefined,
     method: context.method,
@@ -174,7 +214,10 @@ function connectCall(context: HandlerContext, draining: AbortSignal): OpenCall {
     peerAddress: context.values.get(peerKey),
     signal: context.signal,
     draining,
-    deadlineMs: timeoutMs === undefined ? undefined : Date.now() + timeoutMs,
+    deadlineMs,
+    get isAbandoned() {
+      return context.signal.aborted || (deadlineMs !== undefined && Date.now() > deadlineMs);
+    },
     setHeader: (name, value) => context.responseHeader.set(name, value),
   };
 }

@@ -5,6 +5,7 @@ import type { Registry } from "prom-client";
 import { answerable } from "./error-wire.ts";
 import { sendJson } from "./http-json.ts";
 import { rpcListener } from "./http-rpc.ts";
+import { limitConnections } from "./limit-connections.ts";
 import type { Readiness } from "./readiness.ts";
 import type { TransportOptions } from "./transport.ts";
 
@@ -13,6 +14,12 @@ import type { TransportOptions } from "./transport.ts";
  * What it throws before it returns is answered 500; what it starts and does not wait for is its own to catch.
  */
 export type ExtraEndpoint = (request: IncomingMessage, response: ServerResponse) => boolean;
+
+/** How long a client may take for its headers, and for a whole request; a silent one holds its connection no longer. */
+const HEADERS_MS_MAX = 10_000;
+const REQUEST_MS_MAX = 60_000;
+// Node looks for such clients every 30 s by default, three times as long as headers may take.
+const SERVER_OPTIONS = { connectionsCheckingInterval: 2_000 };
 
 /** What the HTTP side needs beyond the routes. */
 export interface HttpTransportOptions<P> extends TransportOptions<P> {
@@ -25,6 +32,8 @@ export interface HttpTransportOptions<P> extends TransportOptions<P> {
 export interface HttpTransport {
   /** Binds and returns the port, chosen by the system where `port` is 0. Rejects where it is taken. */
   listen(host: string, port: number): Promise<number>;
+  /** From now on each answer ends its connection, so that clients that keep theirs go elsewhere. */
+  leave(): void;
   /** Refuses new connections, lets running requests finish for `graceMs`, then cuts them. */
   close(graceMs: number): Promise<void>;
 }
@@ -33,8 +42,9 @@ export interface HttpTransport {
 export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTransport {
   const stopping = new AbortController();
   const serveRpc = rpcListener(options, stopping.signal);
-  const server = createServer((request, response) => {
-    if (options.draining.aborted) {
+  let isLeaving = false;
+  const server = createServer(SERVER_OPTIONS, (request, response) => {
+    if (isLeaving) {
       response.setHeader("connection", "close");
     }
     if (!serveRpc(request, response) && !servePlain(request, response, options)) {
@@ -42,13 +52,17 @@ export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTranspor
     }
   });
   // Bounds how long a slow or silent client may hold a connection.
-  server.headersTimeout = 10_000;
-  server.requestTimeout = 60_000;
+  server.headersTimeout = HEADERS_MS_MAX;
+  server.requestTimeout = REQUEST_MS_MAX;
+  limitConnections(server, options.maxConnections);
   return {
     async listen(host, port) {
       server.listen(port, host);
       await once(server, "listening");
       return (server.address() as AddressInfo).port;
+    },
+    leave: () => {
+      isLeaving = true;
     },
     close: (graceMs) => close(server, stopping, graceMs),
   };

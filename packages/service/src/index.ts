@@ -19,7 +19,7 @@ export * from "./failure.ts";
 export { accessRule, type Guard, type Handlers, type Reply, type Route, route } from "./handlers.ts";
 export { sendJson } from "./http-json.ts";
 export type { ExtraEndpoint } from "./http-transport.ts";
-export { REPLY_BYTES_MAX, REQUEST_BYTES_MAX } from "./limits.ts";
+export { CALLS_MAX, CONNECTIONS_MAX, REPLY_BYTES_MAX, REQUEST_BYTES_MAX } from "./limits.ts";
 export { lockDirectory } from "./lock-directory.ts";
 export { createLog, type Log, type LogLevel, type LogOptions } from "./log.ts";
 export { type Loop, type LoopLog, type LoopOptions, runLoop } from "./loop.ts";

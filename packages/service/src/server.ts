@@ -1,8 +1,11 @@
 import type { ServerCredentials } from "@grpc/grpc-js";
 import { type Address, joinAddress } from "./address.ts";
+import { CallRoom } from "./call-room.ts";
+import { sleep } from "./deadline.ts";
 import { grpcTransport } from "./grpc-transport.ts";
 import type { Guard, Route } from "./handlers.ts";
 import { type ExtraEndpoint, httpTransport } from "./http-transport.ts";
+import { type CALLS_MAX, CONNECTIONS_MAX } from "./limits.ts";
 import type { Log } from "./log.ts";
 import { RpcMetrics } from "./metrics.ts";
 import { Readiness, type ReadinessChecks } from "./readiness.ts";
@@ -20,6 +23,12 @@ export interface ServeOptions<P> {
   readonly metrics?: RpcMetrics | undefined;
   /** Plain HTTP endpoints beside the RPCs. */
   readonly extra?: ExtraEndpoint | undefined;
+  /** How many calls may be in flight, over both transports; default {@link CALLS_MAX}. More are refused at once. */
+  readonly maxCalls?: number | undefined;
+  /** How many connections each port takes; default {@link CONNECTIONS_MAX}. More are closed at once. */
+  readonly maxConnections?: number | undefined;
+  /** How long calls are still taken after NOT_SERVING was said, so that who spreads calls hears of it; default 0. */
+  readonly drainDelayMs?: number | undefined;
   /** How long calls in flight may go on after close, in milliseconds; default 5000. */
   readonly graceMs?: number | undefined;
   /** TLS for gRPC; default plaintext. */
@@ -34,7 +43,10 @@ export interface ServingService {
   readonly httpAddress: string;
   /** What health and `/readyz` say. False until called: a service that listens is not yet one that works. */
   setServing(serving: boolean): void;
-  /** Says NOT_SERVING, aborts `call.draining`, waits for calls in flight, cuts them after the grace. Idempotent. */
+  /**
+   * Says NOT_SERVING, waits for the drain delay, takes no call any more and aborts `call.draining`, waits for calls in
+   * flight, cuts them after the grace. Idempotent.
+   */
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -44,13 +56,15 @@ export interface ServingService {
  * refuses an RPC, or an RPC states no access rule.
  */
 export async function serve<P>(options: ServeOptions<P>): Promise<ServingService> {
-  const { log, graceMs = 5000 } = options;
+  const { log, graceMs = 5000, drainDelayMs = 0 } = options;
   const metrics = options.metrics ?? new RpcMetrics();
   const draining = new AbortController();
   const shared: TransportOptions<P> = {
     routes: options.routes,
     guard: options.guard,
     metrics,
+    room: new CallRoom(options.maxCalls),
+    maxConnections: options.maxConnections ?? CONNECTIONS_MAX,
     draining: draining.signal,
     report: (incident, error) => log.error({ incident, err: error }, "a call failed by a fault"),
   };
@@ -60,7 +74,12 @@ export async function serve<P>(options: ServeOptions<P>): Promise<ServingService
 
   let closing: Promise<void> | undefined;
   async function closeBoth(): Promise<void> {
+    const wasServing = readiness.serving;
     readiness.serving = false;
+    grpc.setServing(false);
+    http.leave();
+    // Who was never sent calls need not be let go of.
+    if (wasServing) await sleep(drainDelayMs);
     draining.abort();
     await Promise.all([grpc.close(graceMs), http.close(graceMs)]);
   }

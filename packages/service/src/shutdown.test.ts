@@ -16,6 +16,7 @@ const open: Guard<undefined> = () => () => undefined;
 function start(
   verify: Handlers<typeof AuthzService, undefined>["verify"],
   graceMs: number,
+  drainDelayMs = 0,
 ): Promise<ServingService> {
   const authz = route<typeof AuthzService, undefined>(AuthzService, {
     verify,
@@ -39,7 +40,15 @@ function start(
     },
   });
   const anywhere = { host: "127.0.0.1", port: 0 };
-  return serve({ grpc: anywhere, http: anywhere, routes: [authz, feed], guard: open, log, graceMs });
+  return serve({
+    grpc: anywhere,
+    http: anywhere,
+    routes: [authz, feed],
+    guard: open,
+    log,
+    graceMs,
+    drainDelayMs,
+  });
 }
 
 async function elapsedMs(work: () => Promise<unknown>): Promise<number> {
@@ -67,6 +76,25 @@ describe("closing a server", () => {
     feed.close();
     agent.destroy();
     session.destroy();
+  });
+
+  it("says so first, and takes calls for the drain delay, so that who spreads them hears of it", async () => {
+    const server = await start(() => ({ keyId: "taken" }), 20_000, 1500);
+    server.setServing(true);
+    const client = grpcClient(AuthzService, server.grpcAddress);
+    await client.verify({}, { timeoutMs: 5000 });
+    const closed = server.close();
+    expect((await fetch(`http://${server.httpAddress}/readyz`)).status).toBe(503);
+    expect(await client.verify({}, { timeoutMs: 5000 })).toMatchObject({ keyId: "taken" });
+    const overHttp = await fetch(`http://${server.httpAddress}/gatehouse.authz.v1.AuthzService/Verify`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+    expect([overHttp.status, overHttp.headers.get("connection")]).toEqual([200, "close"]);
+    await closed;
+    await expect(client.verify({}, { timeoutMs: 5000 })).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    client.close();
   });
 
   it("lets calls in flight finish on both transports", async () => {

@@ -1,3 +1,4 @@
+import type { CallRoom } from "./call-room.ts";
 import type { ReportFault } from "./error-wire.ts";
 import type { Guard, Route } from "./handlers.ts";
 import type { RpcMetrics } from "./metrics.ts";
@@ -8,6 +9,9 @@ export interface TransportOptions<P> {
   readonly guard: Guard<P>;
   readonly metrics: RpcMetrics;
   readonly report: ReportFault;
+  readonly room: CallRoom;
+  /** Connections beyond this are closed as they come. */
+  readonly maxConnections: number;
   /** Aborted when closing starts; handed to every call. */
   readonly draining: AbortSignal;
 }

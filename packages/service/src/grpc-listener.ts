@@ -1,0 +1,53 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import type { Server, ServerCredentials } from "@grpc/grpc-js";
+import { limitConnections } from "./limit-connections.ts";
+
+// Sessions are destroyed after the grace; sockets that have not ended this long after it are destroyed, too.
+const FORCED_MS_MAX = 1000;
+
+/**
+ * The port of a grpc-js server. grpc-js binds ports of its own, but shows neither how many connections there are nor
+ * when the last one has closed; it takes connections that others accepted, and treats them alike.
+ */
+export class GrpcListener {
+  readonly #server = createServer({ noDelay: true }, (socket) => this.#accept(socket));
+  readonly #injector: ReturnType<Server["createConnectionInjector"]>;
+  readonly #grpc: Server;
+  readonly #sockets = new Set<Socket>();
+
+  /** Connections beyond `maxConnections` are closed as they come. */
+  constructor(grpc: Server, credentials: ServerCredentials, maxConnections: number) {
+    this.#grpc = grpc;
+    this.#injector = grpc.createConnectionInjector(credentials);
+    limitConnections(this.#server, maxConnections);
+  }
+
+  /** Binds and returns the port, chosen by the system where `port` is 0. Rejects where it is taken. */
+  async listen(host: string, port: number): Promise<number> {
+    this.#server.listen(port, host);
+    await once(this.#server, "listening");
+    return (this.#server.address() as AddressInfo).port;
+  }
+
+  /** Takes no connection and, by GOAWAY, no stream any more; lets the running ones finish for `graceMs`, then cuts them. */
+  async close(graceMs: number): Promise<void> {
+    const force = setTimeout(() => this.#destroySockets(), graceMs + FORCED_MS_MAX);
+    await new Promise((resolve) => {
+      this.#server.close(resolve);
+      this.#injector.drain(graceMs);
+    });
+    clearTimeout(force);
+    this.#grpc.tryShutdown(() => {});
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => this.#sockets.delete(socket));
+    this.#injector.injectConnection(socket);
+  }
+
+  #destroySockets(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
