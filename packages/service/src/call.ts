@@ -1,4 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import type { Span } from "./span.ts";
 
 /** One call of one RPC, whichever transport it came by. */
 export interface Call<P = unknown> {
@@ -17,6 +18,8 @@ export interface Call<P = unknown> {
   readonly isAbandoned?: boolean;
   /** When the caller stops waiting, in milliseconds since the epoch. */
   readonly deadlineMs: number | undefined;
+  /** Its span where it is sampled; undefined nearly always. Handed on to what is called for its sake. */
+  readonly trace?: Span | undefined;
   /** Sets a response header. To be called before the reply, or the first message of a stream. */
   setHeader(name: string, value: string): void;
 }

@@ -7,11 +7,13 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import { type ChannelCredentials, Client, credentials, Metadata } from "@grpc/grpc-js";
+import { type ChannelCredentials, Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { failureFrom } from "./error-wire.ts";
 import { Failure } from "./failure.ts";
 import { grpcPath } from "./grpc-transport.ts";
 import { REPLY_BYTES_MAX } from "./limits.ts";
+import { beginClientSpan, endRpcSpan } from "./rpc-span.ts";
+import type { Span } from "./span.ts";
 
 /** CallHeaders to send, by lower-case name. */
 export type CallHeaders = Readonly<Record<string, string>>;
@@ -22,6 +24,8 @@ export interface UnaryOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly headers?: CallHeaders | undefined;
+  /** The span that the call is a part of: the other service's spans join it. */
+  readonly trace?: Span | undefined;
 }
 
 /** Options of one stream; without `timeoutMs` it lasts until either side ends it. */
@@ -96,7 +100,7 @@ function unary(client: Client, method: DescMethod, common: ClientOptions["header
   const path = grpcPath(method);
   const serialize = serializer(method.input);
   const deserialize = (bytes: Buffer) => fromBinary(method.output, bytes);
-  return (request: object, { timeoutMs, signal, headers }: UnaryOptions): Promise<Message> =>
+  return (request: object, { timeoutMs, signal, headers, trace }: UnaryOptions): Promise<Message> =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(cancelled());
@@ -105,6 +109,7 @@ function unary(client: Client, method: DescMethod, common: ClientOptions["header
       const abort = () => call.cancel();
       const deadline = Date.now() + timeoutMs;
       const metadata = metadataOf(common, headers);
+      const span = trace && clientSpan(trace, method, metadata);
       const call = client.makeUnaryRequest(
         path,
         serialize,
@@ -114,6 +119,7 @@ function unary(client: Client, method: DescMethod, common: ClientOptions["header
         { deadline },
         (error, reply) => {
           signal?.removeEventListener("abort", abort);
+          if (span !== undefined) endRpcSpan(span, error?.code ?? status.OK);
           if (error) {
             reject(failureFrom(error));
           } else {
@@ -123,6 +129,12 @@ function unary(client: Client, method: DescMethod, common: ClientOptions["header
       );
       signal?.addEventListener("abort", abort);
     });
+}
+
+function clientSpan(trace: Span, method: DescMethod, metadata: Metadata): Span {
+  const span = beginClientSpan(trace, method);
+  metadata.set("traceparent", span.traceparent);
+  return span;
 }
 
 function stream(client: Client, method: DescMethod, common: ClientOptions["headers"]) {

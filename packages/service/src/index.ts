@@ -36,8 +36,10 @@ export {
 } from "./metric.ts";
 export { createRegistry, RpcMetrics } from "./metrics.ts";
 export { type OpenBusOptions, openBus } from "./open-bus.ts";
+export type { CallOwn, PlainExchange } from "./own-calls.ts";
 export type { ReadinessChecks } from "./readiness.ts";
 export { type ServeOptions, type ServingService, serve } from "./server.ts";
 export { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";
 export { Disposables, untilSignal } from "./shutdown.ts";
 export { SingleFlight, type SingleFlightOptions } from "./single-flight.ts";
+export type { AttributeValue, Span } from "./span.ts";

@@ -14,6 +14,10 @@ export class AccountTable {
     return this.#root === undefined ? undefined : this.#entries.get(this.#root);
   }
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
   get(accountId: string): AccountEntry | undefined {
     return this.#entries.get(accountId);
   }

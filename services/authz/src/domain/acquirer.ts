@@ -3,10 +3,12 @@ import type { Clock, Moment } from "@gatehouse/changefeed";
 import { unavailable } from "@gatehouse/service/failure";
 import type { Due } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
+import type { LeaseCounts } from "./lease-counts.ts";
 import type { AcquireReply, Ask, AskResult, GrantedLease, LeaseSource, Need, Want } from "./lease-source.ts";
 import type { LimitBook } from "./limit-book.ts";
 import type { LocalBucket, LocalLease } from "./local-bucket.ts";
 import type { RateReports } from "./rate-reports.ts";
+import { during, type Trace } from "./trace.ts";
 
 /**
  * Gets units from metering: everything that was asked for in one event-loop turn travels in one request, in its
@@ -38,6 +40,9 @@ export interface AcquirerOptions {
   readonly identityFreshness: () => string;
   /** Sends what the journal has, now. */
   readonly ship: () => void;
+  readonly counts: LeaseCounts;
+  /** Told how many milliseconds a call waited for metering's answer. */
+  readonly onWaited?: ((ms: number) => void) | undefined;
 }
 
 /** Seconds of demand that a lease is to last: long enough to refill behind it; a recall takes it back sooner. */
@@ -55,6 +60,8 @@ const RETURNED_RETRY_MS = 50;
 
 interface Waiter {
   readonly ask: PendingAsk;
+  readonly askedAtMs: number;
+  readonly trace: Trace | undefined;
   readonly settle: (answer: Answer) => void;
   readonly fail: (error: unknown) => void;
 }
@@ -73,19 +80,29 @@ export class Acquirer {
   }
 
   /** Rejects where metering does not answer. */
-  acquire(ask: PendingAsk): Promise<Answer> {
+  acquire(ask: PendingAsk, trace?: Trace): Promise<Answer> {
     if (this.#closed) return Promise.reject(unavailable("this replica is closing"));
-    if (this.#options.clock.now().monotonicMs < this.#unreachableUntilMs)
-      return Promise.reject(this.#lastError);
-    return new Promise((settle, fail) => {
-      this.#waiting.push({ ask, settle, fail });
-      this.#flushSoon();
-    });
+    const askedAtMs = this.#options.clock.now().monotonicMs;
+    if (askedAtMs < this.#unreachableUntilMs) return Promise.reject(this.#lastError);
+    return during(
+      trace,
+      "acquire units",
+      (part) =>
+        new Promise((settle, fail) => {
+          this.#waiting.push({ ask, askedAtMs, trace: part, settle, fail });
+          this.#flushSoon();
+        }),
+    );
   }
 
   /** Sends what rate leases have spent, with whatever else there is to send. */
   report(): void {
     if (this.#options.rates.pending) this.#flushSoon();
+  }
+
+  /** Sends what is noted of rate leases now. Resolves when metering has it, or did not answer. */
+  async reportNow(): Promise<void> {
+    if (this.#options.rates.pending) await this.#send([]);
   }
 
   /** Asks for nothing more; resolves once what was asked for is here, or the source's deadline has passed. */
@@ -118,22 +135,23 @@ export class Acquirer {
 
   /** False: metering did not answer, and who waited was told. */
   async #send(batch: readonly Waiter[]): Promise<boolean> {
-    const { source, clock, rates, identityFreshness } = this.#options;
+    const { source, clock, rates, identityFreshness, counts } = this.#options;
     const sentAt = clock.now();
     for (const { ask } of batch) this.#noteSpends(ask, sentAt);
     const reports = rates.take(sentAt);
     const asks = this.#asks(batch, sentAt);
     try {
-      const reply = await source.acquire({
-        identityFreshness: identityFreshness(),
-        asks,
-        reports: reports.wire,
-      });
+      counts.acquires++;
+      const request = { identityFreshness: identityFreshness(), asks, reports: reports.wire };
+      const reply = await source.acquire(request, carrierOf(batch));
+      counts.isUnreachable = false;
       reports.delivered();
       this.#take(reply, sentAt);
       for (const [i, waiter] of batch.entries()) this.#answer(waiter, asks[i]!, reply.results[i]!);
       return true;
     } catch (error) {
+      counts.failedAcquires++;
+      counts.isUnreachable = true;
       reports.failed();
       this.#lastError = error;
       this.#unreachableUntilMs = clock.now().monotonicMs + UNREACHABLE_MS;
@@ -172,7 +190,7 @@ export class Acquirer {
   }
 
   #take({ limits, leases, position }: AcquireReply, sentAt: Moment): void {
-    const { book, clock } = this.#options;
+    const { book, clock, counts } = this.#options;
     for (const node of limits) book.fill(node.nodeId, node.limits, position);
     const now = clock.now();
     for (const lease of leases) {
@@ -182,6 +200,7 @@ export class Acquirer {
         bucket.remaining = lease.remaining;
         bucket.windowEndMs = lease.windowEndMs;
         bucket.grant(this.#localLease(bucket, lease, sentAt), now);
+        counts.unitsGranted[bucket.limit.kind] += lease.units;
         book.lent(bucket);
       }
     }
@@ -214,7 +233,11 @@ export class Acquirer {
   }
 
   // What is left of a bucket is what metering has and what is in hand.
-  #answer({ ask, settle }: Waiter, { wants }: Ask, result: AskResult): void {
+  #answer({ ask, askedAtMs, settle }: Waiter, { wants }: Ask, result: AskResult): void {
+    const { clock, counts, onWaited } = this.#options;
+    counts.asks[result.outcome]++;
+    // A refill in the background keeps nobody waiting.
+    if (ask.needs.length > 0) onWaited?.(clock.now().monotonicMs - askedAtMs);
     if (!("limitId" in result)) {
       settle({ ...result, held: 0 });
       return;
@@ -224,7 +247,7 @@ export class Acquirer {
     if (bucket !== undefined) {
       bucket.remaining = result.remaining;
       bucket.windowEndMs = result.windowEndMs ?? bucket.windowEndMs;
-      if (result.outcome === "EXHAUSTED" && this.#isReturning(bucket)) {
+      if (result.outcome === "EXHAUSTED" && this.isReturning(bucket)) {
         this.#options.ship();
         settle({ ...result, outcome: "NOT_NOW", retryAfterMs: RETURNED_RETRY_MS, held });
         return;
@@ -234,13 +257,15 @@ export class Acquirer {
     settle({ ...result, remaining: result.remaining + held, held });
   }
 
-  // Until metering hears that a lease was closed, it counts the lease's units as this replica's own.
-  #isReturning(bucket: LocalBucket): boolean {
+  /** Until metering hears that a lease was closed, it counts the lease's units as this replica's own. */
+  isReturning(bucket: LocalBucket): boolean {
     return this.#options.clock.now().monotonicMs - bucket.returnedAtMs < RETURNING_MS;
   }
 
   #remember(bucket: LocalBucket, result: Exhausted, { needs }: PendingAsk, held: number): void {
-    const nowMs = this.#options.clock.now().monotonicMs;
+    const { clock, counts } = this.#options;
+    const nowMs = clock.now().monotonicMs;
+    counts.refusalsRemembered++;
     const { retryAfterMs = Number.POSITIVE_INFINITY, remaining } = result;
     bucket.refusal = {
       units: needs.find(({ meter }) => meter === bucket.limit.meter)?.units ?? 1,
@@ -250,6 +275,17 @@ export class Acquirer {
       retryAtMs: Number.isFinite(retryAfterMs) ? nowMs + retryAfterMs : undefined,
     };
   }
+}
+
+// A request is a part of one trace, the first that there is; the others say which.
+function carrierOf(batch: readonly Waiter[]): Trace | undefined {
+  let carrier: Trace | undefined;
+  for (const { trace } of batch) {
+    if (trace === undefined) continue;
+    if (carrier === undefined) carrier = trace;
+    else trace.link(carrier);
+  }
+  return carrier;
 }
 
 function wanted(bucket: LocalBucket, units: number, now: Moment): number {

@@ -23,6 +23,11 @@ export class Activity {
     this.#report = report;
   }
 
+  /** Uses that identity has yet to hear of. */
+  get backlog(): number {
+    return this.#used.length + this.#waiting.size;
+  }
+
   used(entry: KeyEntry, nowMs: number): void {
     entry.usedAtMs = nowMs;
     if (entry.usedInRound === this.#round || this.#used.length >= CAPACITY) return;

@@ -1,7 +1,8 @@
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { FakeIdentity } from "./identity.fixture.ts";
-import { IdentityCache, type ResolvedKeys } from "./identity-cache.ts";
+import { IdentityCache } from "./identity-cache.ts";
+import type { ResolvedKeys } from "./resolved.ts";
 
 /**
  * Changes, reads that are answered late or early, evictions, expiry and restarts in any order: whatever is in

@@ -2,6 +2,13 @@ import type { AccountNode, KeyNode } from "@gatehouse/access";
 import { ChangeRing, type Position, type Replica } from "@gatehouse/changefeed";
 import { AccountTable } from "./account-table.ts";
 import { type AccountEntry, KeyEntry, TargetEntry } from "./entry.ts";
+import {
+  chainOf,
+  type ResolvedHashes,
+  type ResolvedKeys,
+  type ResolvedTarget,
+  required,
+} from "./resolved.ts";
 import { S3Fifo } from "./s3-fifo.ts";
 
 /**
@@ -12,30 +19,6 @@ import { S3Fifo } from "./s3-fifo.ts";
  * read, and is stored only if nothing that it speaks of has changed since (the ring remembers what has, and
  * counts what it no longer remembers as changed). Revoked and closed are final besides.
  */
-
-/** What identity answers when asked for keys: true at one position. */
-export interface ResolvedKeys {
-  readonly position: Position;
-  /** Those of the asked keys that exist, and their parent keys, by id. */
-  readonly keys: ReadonlyMap<string, KeyNode>;
-  /** Their accounts, up to the root, by id. */
-  readonly accounts: ReadonlyMap<string, AccountNode>;
-}
-
-/** What identity answers when asked for imported keys: those that exist, and their parent keys. */
-export interface ResolvedHashes extends ResolvedKeys {
-  /** The key's id by hash. A hash that is not here is no key's. */
-  readonly keyIds: ReadonlyMap<string, string>;
-}
-
-/** What identity answers when asked for an account by name. */
-export interface ResolvedTarget {
-  readonly position: Position;
-  /** Undefined: there is none by that name. */
-  readonly accountId: string | undefined;
-  /** Its chain, by id. */
-  readonly accounts: ReadonlyMap<string, AccountNode>;
-}
 
 /** A node that changed, with its state at that revision or later. */
 export interface NodeChange {
@@ -74,6 +57,11 @@ export class IdentityCache implements Replica<NodeChange> {
   #accountsChangedAt = 0;
   /** Fills that came too late and were dropped. */
   fillsDiscarded = 0;
+  /** Keys that were asked for: here, not here, and known not to exist. Those that had outlived their time are counted. */
+  hits = 0;
+  misses = 0;
+  unknownHits = 0;
+  expirations = 0;
 
   constructor(options: IdentityCacheOptions) {
     this.#options = options;
@@ -91,11 +79,38 @@ export class IdentityCache implements Replica<NodeChange> {
     return this.#keys.size;
   }
 
+  /** How many entries there are of each kind, and how many had to make room for others. */
+  get sizes() {
+    return {
+      keys: this.#keys.size,
+      accounts: this.#accounts.size,
+      targets: this.#targets.size,
+      unknown: this.#unknown.size + this.#unknownHashes.size,
+    };
+  }
+
+  get evictions() {
+    return {
+      keys: this.#keys.evictions,
+      targets: this.#targets.evictions,
+      unknown: this.#unknown.evictions + this.#unknownHashes.evictions,
+    };
+  }
+
   /** A key's living entry. */
   key(keyId: string): KeyEntry | undefined {
+    const entry = this.#living(keyId);
+    if (entry === undefined) this.misses++;
+    else this.hits++;
+    return entry;
+  }
+
+  #living(keyId: string): KeyEntry | undefined {
     const entry = this.#keys.get(keyId);
     if (entry === undefined) return undefined;
-    if (entry.parent?.dead || entry.expiresAtMs <= this.#options.nowMs()) {
+    const isOver = entry.expiresAtMs <= this.#options.nowMs();
+    if (isOver) this.expirations++;
+    if (entry.parent?.dead || isOver) {
       this.#keys.delete(keyId);
       return undefined;
     }
@@ -107,7 +122,9 @@ export class IdentityCache implements Replica<NodeChange> {
   /** An imported key's living entry, by the hash of what was presented. */
   imported(hash: string): KeyEntry | undefined {
     const keyId = this.#imported.get(hash);
-    return keyId === undefined ? undefined : this.key(keyId);
+    if (keyId !== undefined) return this.key(keyId);
+    this.misses++;
+    return undefined;
   }
 
   /** Does it begin as imported keys do? True where that is not known, before anything was read. */
@@ -281,7 +298,7 @@ export class IdentityCache implements Replica<NodeChange> {
     accounts: readonly AccountEntry[],
     revision: number,
   ): KeyEntry {
-    return this.key(key.id) ?? this.#put(new KeyEntry(key, parent, accounts, revision, this.#expiryMs()));
+    return this.#living(key.id) ?? this.#put(new KeyEntry(key, parent, accounts, revision, this.#expiryMs()));
   }
 
   // Held before it is set: replacing an entry releases the same accounts.
@@ -294,7 +311,9 @@ export class IdentityCache implements Replica<NodeChange> {
 
   #isUnknown(name: string, among = this.#unknown): boolean {
     const entry = among.peek(name);
-    return entry !== undefined && entry.untilMs > this.#options.nowMs();
+    const isUnknown = entry !== undefined && entry.untilMs > this.#options.nowMs();
+    if (isUnknown) this.unknownHits++;
+    return isUnknown;
   }
 
   #rememberUnknown(name: string, among = this.#unknown): void {
@@ -320,19 +339,4 @@ export function isDoubted(entry: KeyEntry, target: readonly AccountEntry[], proo
 // Ids and slugs have no space, so two pairs never make one key.
 function targetKey(organizationId: string, name: string): string {
   return `${organizationId} ${name}`;
-}
-
-function chainOf(accountId: string, accounts: ReadonlyMap<string, AccountNode>): AccountNode[] {
-  const chain = [required(accounts, accountId)];
-  for (let at = chain[0]!; at.parentId !== undefined; ) {
-    at = required(accounts, at.parentId);
-    chain.push(at);
-  }
-  return chain;
-}
-
-function required<T>(nodes: ReadonlyMap<string, T>, id: string): T {
-  const node = nodes.get(id);
-  if (node === undefined) throw new Error(`the source answered without ${id}`);
-  return node;
 }

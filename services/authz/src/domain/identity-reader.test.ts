@@ -1,13 +1,9 @@
 import { MissBudget } from "@gatehouse/access";
 import { describe, expect, it } from "vitest";
 import { FakeIdentity } from "./identity.fixture.ts";
-import {
-  IdentityCache,
-  type ResolvedHashes,
-  type ResolvedKeys,
-  type ResolvedTarget,
-} from "./identity-cache.ts";
+import { IdentityCache } from "./identity-cache.ts";
 import { IdentityReader, type IdentitySource } from "./identity-reader.ts";
+import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./resolved.ts";
 
 /** A source whose answers are read when the question comes, and given when the test says so. */
 class HeldSource implements IdentitySource {
@@ -148,7 +144,13 @@ describe("catching up with a freshness token", () => {
   const token = { source: "identity" as const, incarnation: "one", revision: 7 };
 
   function proofAt(revision: number, incarnation = "one", prove: () => Promise<void> = async () => {}) {
-    return { ageMs: () => 0, prove, provenProof: 1, position: { incarnation, revision } };
+    return {
+      ageMs: () => 0,
+      prove,
+      provenProof: 1,
+      isOutOfReach: false,
+      position: { incarnation, revision },
+    };
   }
 
   it("is done when a proof has reached it", async () => {

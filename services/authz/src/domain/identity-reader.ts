@@ -3,13 +3,15 @@ import type { Freshness, Position } from "@gatehouse/changefeed";
 import { failedPrecondition, overloaded } from "@gatehouse/service/failure";
 import type { Proven } from "./freshness-gate.ts";
 import { GatheredRead } from "./gathered-read.ts";
-import type { IdentityCache, ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
+import type { IdentityCache } from "./identity-cache.ts";
+import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./resolved.ts";
+import { during, type Trace } from "./trace.ts";
 
 /** What is asked of identity on a miss. Every call settles within its own deadline. */
 export interface IdentitySource {
-  resolveKeys(keyIds: readonly string[]): Promise<ResolvedKeys>;
-  resolveHashes(hashes: readonly string[]): Promise<ResolvedHashes>;
-  resolveTarget(organizationId: string, account: string): Promise<ResolvedTarget>;
+  resolveKeys(keyIds: readonly string[], trace?: Trace): Promise<ResolvedKeys>;
+  resolveHashes(hashes: readonly string[], trace?: Trace): Promise<ResolvedHashes>;
+  resolveTarget(organizationId: string, account: string, trace?: Trace): Promise<ResolvedTarget>;
 }
 
 /** A read that came too late to be believed is read again, this often. */
@@ -22,9 +24,9 @@ export class IdentityReader {
   readonly #unknownHashes: MissBudget;
   readonly #keys: GatheredRead<ResolvedKeys>;
   readonly #hashes: GatheredRead<ResolvedHashes>;
-  readonly #keyReads = new Map<string, Promise<void>>();
-  readonly #hashReads = new Map<string, Promise<void>>();
-  readonly #targetReads = new Map<string, Promise<void>>();
+  readonly #keyReads = new SharedReads();
+  readonly #hashReads = new SharedReads();
+  readonly #targetReads = new SharedReads();
   /** The furthest position that anything was read at. */
   #readAt: Position | undefined;
 
@@ -32,15 +34,22 @@ export class IdentityReader {
     this.#source = source;
     this.#cache = cache;
     this.#unknownHashes = unknownHashes;
-    this.#keys = new GatheredRead((keyIds) => source.resolveKeys(keyIds), MAX_NAMES);
-    this.#hashes = new GatheredRead((hashes) => source.resolveHashes(hashes), MAX_NAMES);
+    this.#keys = new GatheredRead((keyIds, trace) => source.resolveKeys(keyIds, trace), MAX_NAMES);
+    this.#hashes = new GatheredRead((hashes, trace) => source.resolveHashes(hashes, trace), MAX_NAMES);
+  }
+
+  /** Reads begun, and those that failed; each for all calls that missed the same. */
+  get reads(): { readonly begun: number; readonly failed: number } {
+    const all = [this.#keyReads, this.#hashReads, this.#targetReads];
+    const sum = (of: (reads: SharedReads) => number) => all.reduce((total, reads) => total + of(reads), 0);
+    return { begun: sum(({ begun }) => begun), failed: sum(({ failed }) => failed) };
   }
 
   /** Resolves once the key is in the cache, or known not to exist. Rejects where identity does not answer. */
-  readKey(keyId: string): Promise<void> {
-    return shared(this.#keyReads, keyId, async () => {
+  readKey(keyId: string, trace?: Trace): Promise<void> {
+    return this.#keyReads.run("read key", keyId, trace, async (part) => {
       for (let read = 1; read <= MAX_READS; read++) {
-        const resolved = await this.#keys.ask(keyId);
+        const resolved = await this.#keys.ask(keyId, part);
         this.#note(resolved.position);
         if (this.#cache.fillKey(keyId, resolved)) return;
       }
@@ -52,11 +61,11 @@ export class IdentityReader {
    * not answer, and where so many are asked for that do not exist that this one has to wait: nothing but the answer
    * tells whether there is such a key.
    */
-  readImported(hash: string): Promise<void> {
-    return shared(this.#hashReads, hash, async () => {
+  readImported(hash: string, trace?: Trace): Promise<void> {
+    return this.#hashReads.run("read imported key", hash, trace, async (part) => {
       for (let read = 1; read <= MAX_READS; read++) {
         if (!this.#unknownHashes.take()) throw overloaded("too many imported keys that do not exist");
-        const resolved = await this.#hashes.ask(hash);
+        const resolved = await this.#hashes.ask(hash, part);
         this.#note(resolved.position);
         if (resolved.keyIds.has(hash)) this.#unknownHashes.giveBack();
         if (this.#cache.fillImported(hash, resolved)) return;
@@ -65,10 +74,11 @@ export class IdentityReader {
   }
 
   /** Resolves once the name is in the cache, or known to mean nothing. Rejects where identity does not answer. */
-  readTarget(organizationId: string, account: string): Promise<void> {
-    return shared(this.#targetReads, JSON.stringify([organizationId, account]), async () => {
+  readTarget(organizationId: string, account: string, trace?: Trace): Promise<void> {
+    const name = JSON.stringify([organizationId, account]);
+    return this.#targetReads.run("read account", name, trace, async (part) => {
       for (let read = 1; read <= MAX_READS; read++) {
-        const resolved = await this.#source.resolveTarget(organizationId, account);
+        const resolved = await this.#source.resolveTarget(organizationId, account, part);
         this.#note(resolved.position);
         if (this.#cache.fillTarget(organizationId, account, resolved)) return;
       }
@@ -114,10 +124,33 @@ export class IdentityReader {
 /** Keys or hashes in one request, as the proto bounds it. */
 const MAX_NAMES = 1000;
 
-function shared(reads: Map<string, Promise<void>>, name: string, read: () => Promise<void>): Promise<void> {
-  const under = reads.get(name);
-  if (under !== undefined) return under;
-  const promise = read().finally(() => reads.delete(name));
-  reads.set(name, promise);
-  return promise;
+type Read = (trace: Trace | undefined) => Promise<void>;
+
+/** One read at a time of each name, for all that wait for it. */
+class SharedReads {
+  begun = 0;
+  failed = 0;
+  readonly #underWay = new Map<string, { readonly done: Promise<void>; readonly trace: Trace | undefined }>();
+
+  /** `what` names the part of each waiter's trace; the read itself is a part of the first one's. */
+  run(what: string, name: string, trace: Trace | undefined, read: Read): Promise<void> {
+    return during(trace, what, (part) => {
+      const other = this.#underWay.get(name);
+      if (other === undefined) return this.#begin(name, part, read);
+      if (other.trace !== undefined) part?.link(other.trace);
+      return other.done;
+    });
+  }
+
+  #begin(name: string, trace: Trace | undefined, read: Read): Promise<void> {
+    this.begun++;
+    const done = read(trace)
+      .catch((error) => {
+        this.failed++;
+        throw error;
+      })
+      .finally(() => this.#underWay.delete(name));
+    this.#underWay.set(name, { done, trace });
+    return done;
+  }
 }

@@ -1,6 +1,6 @@
 import type { AccountNode, KeyNode } from "@gatehouse/access";
-import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./identity-cache.ts";
 import type { IdentityChange } from "./identity-replica.ts";
+import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./resolved.ts";
 
 /** identity as the cache's tests need it: what it holds now, its log, and its answers, each true at one position. */
 export class FakeIdentity {

@@ -3,10 +3,12 @@ import type { Clock, Moment } from "@gatehouse/changefeed";
 import { Acquirer, type Answer, type PendingAsk } from "./acquirer.ts";
 import type { ChargePath, Due } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
+import { LeaseCounts } from "./lease-counts.ts";
 import type { LeaseSource, Need } from "./lease-source.ts";
 import type { LimitBook, NodeLimits } from "./limit-book.ts";
 import { isOver, type LocalBucket, type LocalLease } from "./local-bucket.ts";
 import { RateReports } from "./rate-reports.ts";
+import type { Trace } from "./trace.ts";
 
 /**
  * Mechanism two, the holder's end. A call charges every bucket that applies or none: `charge` looks at all of
@@ -55,16 +57,19 @@ export interface LeasePoolOptions {
   readonly ship: () => void;
   /** The state of identity that asks rely on. */
   readonly identityFreshness: () => string;
+  /** Told how many milliseconds a call waited for metering's answer. */
+  readonly onWaited?: ((ms: number) => void) | undefined;
 }
 
 export class LeasePool {
   readonly #options: LeasePoolOptions;
   readonly #rates = new RateReports();
   readonly #acquirer: Acquirer;
+  readonly counts = new LeaseCounts();
 
   constructor(options: LeasePoolOptions) {
     this.#options = options;
-    this.#acquirer = new Acquirer({ ...options, rates: this.#rates });
+    this.#acquirer = new Acquirer({ ...options, rates: this.#rates, counts: this.counts });
   }
 
   /** Charges `needs` to every bucket on the path that counts them, or says what is in the way. */
@@ -83,6 +88,7 @@ export class LeasePool {
         units >= refusal.units &&
         left <= refusal.held
       ) {
+        this.counts.refusalsRepeated++;
         return refused(bucket, refusal.remaining, refusal.retryAtMs, now);
       }
       isLacking = true;
@@ -92,8 +98,8 @@ export class LeasePool {
   }
 
   /** Asks metering for units. Rejects where it does not answer. */
-  acquire(ask: PendingAsk): Promise<Answer> {
-    return this.#acquirer.acquire(ask);
+  acquire(ask: PendingAsk, trace?: Trace): Promise<Answer> {
+    return this.#acquirer.acquire(ask, trace);
   }
 
   /** Takes back what a call spent and the journal could not write. */
@@ -105,9 +111,27 @@ export class LeasePool {
     return this.#options.book.bucket(limitId);
   }
 
+  /** Units in hand of a limit, and whether some went back so lately that metering may not have heard. */
+  inHand(limitId: string, now: Moment): { readonly held: number; readonly isReturning: boolean } {
+    const bucket = this.bucket(limitId);
+    if (bucket === undefined) return { held: 0, isReturning: false };
+    return { held: bucket.left(now), isReturning: this.#acquirer.isReturning(bucket) };
+  }
+
+  /** Tells metering what was spent of the rates on these nodes: what it has not heard of does not refill. */
+  tellRates(nodeIds: readonly string[]): Promise<void> {
+    for (const nodeId of nodeIds) {
+      for (const { leases } of this.#options.book.limitsOf(nodeId)?.buckets ?? []) {
+        for (const lease of leases) if (lease.spends.length > 0) this.#rates.note(lease, false);
+      }
+    }
+    return this.#acquirer.reportNow();
+  }
+
   /** Closes every lease of these limits and says so at once. */
   recall(limitIds: readonly string[]): void {
     const now = this.#options.clock.now();
+    this.counts.recalls += limitIds.length;
     for (const limitId of limitIds) {
       const bucket = this.bucket(limitId);
       if (bucket !== undefined) for (const lease of [...bucket.leases]) this.#close(bucket, lease, now);

@@ -1,5 +1,6 @@
 import type { Position } from "@gatehouse/changefeed";
 import type { Limit } from "./limit.ts";
+import type { Trace } from "./trace.ts";
 
 /** What the lease pool asks of metering. Units are whole numbers, times milliseconds. */
 
@@ -70,9 +71,12 @@ export interface AcquireReply {
 
 export interface LeaseSource {
   /** Settles within its own deadline. `identityFreshness` is the state that the asks rely on. */
-  acquire(request: {
-    readonly identityFreshness: string;
-    readonly asks: readonly Ask[];
-    readonly reports: readonly RateReport[];
-  }): Promise<AcquireReply>;
+  acquire(
+    request: {
+      readonly identityFreshness: string;
+      readonly asks: readonly Ask[];
+      readonly reports: readonly RateReport[];
+    },
+    trace?: Trace,
+  ): Promise<AcquireReply>;
 }

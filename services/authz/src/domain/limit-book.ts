@@ -33,6 +33,8 @@ export class LimitBook implements Replica<LimitChange> {
   #sweepAtSize = SPARE_BUCKETS;
   #ring = new ChangeRing(RING_CAPACITY, 0);
   #position: Position | undefined;
+  /** Leases that were given up because metering's history was replaced. */
+  forfeited = 0;
 
   /** `capacity` nodes at most. */
   constructor(capacity: number) {
@@ -44,6 +46,15 @@ export class LimitBook implements Replica<LimitChange> {
   /** The limits on a node; undefined: not known here. */
   limitsOf(nodeId: string): NodeLimits | undefined {
     return this.#nodes.get(nodeId);
+  }
+
+  /** Nodes whose limits are known, and how many of them had to make room for others. */
+  get size(): number {
+    return this.#nodes.size;
+  }
+
+  get evictions(): number {
+    return this.#nodes.evictions;
   }
 
   bucket(limitId: string): LocalBucket | undefined {
@@ -110,7 +121,12 @@ export class LimitBook implements Replica<LimitChange> {
   restart(head: Position): Position {
     this.#nodes.clear();
     // Metering's history was replaced: it may know nothing of what it lent, and lend it again.
-    if (this.#position !== undefined) for (const bucket of this.#buckets.values()) bucket.forfeit();
+    if (this.#position !== undefined) {
+      for (const bucket of this.#buckets.values()) {
+        this.forfeited += bucket.leases.length;
+        bucket.forfeit();
+      }
+    }
     this.#ring = new ChangeRing(RING_CAPACITY, head.revision);
     this.#position = head;
     return head;

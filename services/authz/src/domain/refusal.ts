@@ -2,9 +2,14 @@ import type { Moment } from "@gatehouse/changefeed";
 import type { BindingLimit, DecisionCode } from "./decision.ts";
 import type { LocalBucket } from "./local-bucket.ts";
 
+/** What kept a call from being decided, for those who watch. */
+export type Cause = "identity" | "metering" | "not_now" | "budget" | "spool" | "attempts";
+
 /** A decision other than VALID, as found on the way. */
 export interface Refusal {
   readonly code: DecisionCode;
+  /** Why, where the code is INDETERMINATE. */
+  readonly cause?: Cause | undefined;
   /** The bucket that refused, and what was in hand of it when metering was asked: more by now is a new question. */
   readonly refusedBy?: { readonly bucket: LocalBucket; readonly held: number };
   readonly binding?: BindingLimit | undefined;
@@ -14,7 +19,15 @@ export interface Refusal {
 /** When a call that could not be decided is worth trying again. */
 const RETRY_MS = 100;
 
-export const undecidable: Refusal = { code: "INDETERMINATE", retryAfterMs: RETRY_MS };
+/** Identity is out of reach, or what came from it is too old. */
+export const undecidable: Refusal = undecidableFor("identity");
+/** So it is with metering. */
+export const unmetered: Refusal = undecidableFor("metering");
+
+/** INDETERMINATE, and what for. */
+export function undecidableFor(cause: Cause): Refusal {
+  return { code: "INDETERMINATE", cause, retryAfterMs: RETRY_MS };
+}
 
 export const notFound: Refusal = { code: "NOT_FOUND" };
 

@@ -14,6 +14,8 @@ export class S3Fifo<V extends object> {
   readonly #capacity: number;
   readonly #smallCapacity: number;
   readonly #onDrop: (value: V) => void;
+  /** Entries that had to make room. */
+  evictions = 0;
 
   /** `onDrop` is told of every value that leaves, whether evicted, replaced or deleted. */
   constructor(capacity: number, onDrop: (value: V) => void = () => {}) {
@@ -62,6 +64,7 @@ export class S3Fifo<V extends object> {
   }
 
   #evict(): void {
+    this.evictions++;
     if (this.#small.size > this.#smallCapacity || this.#main.size === 0) this.#evictFromSmall();
     else this.#evictFromMain();
   }

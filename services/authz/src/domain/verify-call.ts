@@ -1,5 +1,6 @@
 import type { Freshness } from "@gatehouse/changefeed";
 import type { Need } from "./lease-source.ts";
+import type { Trace } from "./trace.ts";
 
 /** One call that is to be decided. */
 export interface VerifyCall {
@@ -15,7 +16,11 @@ export interface VerifyCall {
   readonly account: string;
   /** None for a beat, which meets no limit. */
   readonly needs: readonly Need[];
+  /** How long the charges are held as an estimate; undefined where they are what the call costs. */
+  readonly reserveTtlMs: number | undefined;
   readonly atLeastAsFresh: readonly Freshness[];
   /** Where the call stands in its request, for messages: empty, or `requests[3].`. */
   readonly at: string;
+  /** Where it is followed closely; undefined nearly always. */
+  readonly trace?: Trace | undefined;
 }

@@ -10,13 +10,14 @@ import {
   termsRequired,
 } from "@gatehouse/access";
 import type { Clock, Moment } from "@gatehouse/changefeed";
-import { hashSecret, type KeyFormat } from "@gatehouse/keys";
+import { hashSecret, type KeyFormat, type ReservedDecisionIds } from "@gatehouse/keys";
+import { Failure } from "@gatehouse/service/failure";
 import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
 import { type ChargePath, pathOf } from "./charge-path.ts";
 import type { Decision } from "./decision.ts";
-import { Decisions } from "./decisions.ts";
+import { type DecisionCounts, Decisions } from "./decisions.ts";
 import { entryOf, type KeyEntry } from "./entry.ts";
 import { findTarget, organizationOf } from "./find-target.ts";
 import type { FreshnessGate, Proven } from "./freshness-gate.ts";
@@ -25,7 +26,18 @@ import type { IdentityReader } from "./identity-reader.ts";
 import type { Journal } from "./journal.ts";
 import type { LeasePool, Spend } from "./lease-pool.ts";
 import { Receipt } from "./receipt.ts";
-import { bindingOf, notFound, type Refusal, refusalBy, stands, undecidable } from "./refusal.ts";
+import {
+  bindingOf,
+  notFound,
+  type Refusal,
+  refusalBy,
+  stands,
+  undecidable,
+  undecidableFor,
+  unmetered,
+} from "./refusal.ts";
+import { Reservations } from "./reservations.ts";
+import { during, type Trace } from "./trace.ts";
 import type { VerifyCall } from "./verify-call.ts";
 
 /**
@@ -42,7 +54,7 @@ export interface VerifierOptions {
   readonly cache: IdentityCache;
   readonly identity: IdentityReader;
   readonly catalog: CatalogBook;
-  readonly activity: Activity;
+  readonly activity: Pick<Activity, "used">;
   readonly identityProof: Proven;
   readonly identityGate: FreshnessGate;
   readonly meteringProof: Proven;
@@ -50,11 +62,12 @@ export interface VerifierOptions {
   readonly limitsStalenessMaxMs: number;
   readonly pool: LeasePool;
   readonly journal: Journal;
+  readonly reservedIds: ReservedDecisionIds;
   readonly clock: Clock;
 }
 
 /** What an attempt is waiting for. Resolves to a code where waiting showed that there is nothing to wait for. */
-type Wait = () => Promise<Refusal | undefined>;
+type Wait = (trace: Trace | undefined) => Promise<Refusal | undefined>;
 
 /** Each wait can uncover the next thing missing: freshness, key, catalog, target, limits, units, and a race on each. */
 const MAX_ATTEMPTS = 14;
@@ -62,10 +75,12 @@ const MAX_ATTEMPTS = 14;
 export class Verifier {
   readonly #options: VerifierOptions;
   readonly #decisions: Decisions;
+  readonly #reservations: Reservations;
 
   constructor(options: VerifierOptions) {
     this.#options = options;
     this.#decisions = new Decisions(options);
+    this.#reservations = new Reservations(options.reservedIds, options.journal);
   }
 
   /**
@@ -78,6 +93,10 @@ export class Verifier {
     return typeof first === "function" ? this.#verifyLater(call, verifier, first) : first;
   }
 
+  get counts(): DecisionCounts {
+    return this.#decisions.counts;
+  }
+
   /** The answer where not even the verifier is known for sure. */
   undecided(): Decision {
     return this.#decisions.make(undecidable, "");
@@ -86,12 +105,12 @@ export class Verifier {
   async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait): Promise<Decision> {
     let wait = first;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const refusal = await wait();
+      const refusal = await wait(call.trace);
       const next = this.#attempt(call, verifier, refusal);
       if (typeof next !== "function") return next;
       wait = next;
     }
-    return this.#decisions.make(undecidable, call.resource);
+    return this.#decisions.make(undecidableFor("attempts"), call.resource);
   }
 
   // `refusal` is what the wait before found out; it stands only if nothing that comes before it fails.
@@ -116,7 +135,7 @@ export class Verifier {
     const state = stateOf(entry.view, now.wallMs);
     if (state === "NOT_FOUND") return this.#decisions.make(notFound, call.resource);
     if (state !== "VALID") return this.#decisions.make({ code: state }, call.resource, entry);
-    return this.#attemptFor(entry, call, now, refusal);
+    return this.#attemptFor(entry, call, verifier, now, refusal);
   }
 
   // `keyId` is undefined for what may be an imported key, which says of itself only that.
@@ -131,16 +150,23 @@ export class Verifier {
     if (refusal !== undefined) return this.#decisions.make(refusal, call.resource);
     // The others found out already that it does not answer; the loop goes on trying.
     if (identityGate.unreachable) return this.#decisions.make(undecidable, call.resource);
-    return () => this.#readOr(keyId === undefined ? identity.readImported(hash) : identity.readKey(keyId));
+    return (trace) =>
+      this.#readOr(keyId === undefined ? identity.readImported(hash, trace) : identity.readKey(keyId, trace));
   }
 
   // For a living key, whose secret was presented to somebody who may see it.
-  #attemptFor(entry: KeyEntry, call: VerifyCall, now: Moment, refusal: Refusal | undefined): Decision | Wait {
+  #attemptFor(
+    entry: KeyEntry,
+    call: VerifyCall,
+    verifier: KeyView,
+    now: Moment,
+    refusal: Refusal | undefined,
+  ): Decision | Wait {
     const { cache, catalog, identity, identityProof, identityGate } = this.#options;
     const { http, account } = call;
     if (http !== undefined && !catalog.isFilled) {
       if (refusal !== undefined) return this.#decisions.make(refusal, "", entry);
-      return () => this.#readOr(catalog.fill());
+      return (trace) => this.#readOr(during(trace, "read catalog", () => catalog.fill()));
     }
     const endpoint = http && catalog.endpointOf(http.method, http.path);
     const resource = endpoint === undefined ? call.resource : endpoint.resource;
@@ -151,7 +177,7 @@ export class Verifier {
     if (target === "none") return this.#decisions.make({ code: "TARGET_NOT_FOUND" }, resource, entry);
     if (target === "unknown") {
       if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry);
-      return () => this.#readOr(identity.readTarget(organizationOf(entry), account));
+      return (trace) => this.#readOr(identity.readTarget(organizationOf(entry), account, trace));
     }
     if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) return this.#proof;
     if (target !== entry.accounts) {
@@ -171,7 +197,7 @@ export class Verifier {
     if (!isCallable || !path.isAllowed) {
       return this.#decisions.make({ code: "SCOPE_DENIED" }, resource, entry, target);
     }
-    return this.#charge(call, now, entry, path, refusal);
+    return this.#charge(call, verifier, now, entry, path, refusal);
   }
 
   /** Undefined: what is cached may answer. */
@@ -186,28 +212,31 @@ export class Verifier {
       case "too-old":
         return undecidable;
     }
-    if (needs.length > 0 && meteringProof.ageMs() > limitsStalenessMaxMs) return undecidable;
+    if (needs.length > 0 && meteringProof.ageMs() > limitsStalenessMaxMs) return unmetered;
     for (const token of atLeastAsFresh) {
       const proof = token.source === "identity" ? identityProof : meteringProof;
       const { position } = proof;
       if (position?.incarnation === token.incarnation && position.revision >= token.revision) continue;
       return (
         refusal ??
-        (() =>
-          this.#options.identity.catchUp(proof, token).then((reached) => (reached ? undefined : undecidable)))
+        ((trace) =>
+          during(trace, "catch up", () => this.#options.identity.catchUp(proof, token)).then((reached) =>
+            reached ? undefined : undecidableFor(token.source),
+          ))
       );
     }
     return undefined;
   }
 
-  readonly #proof: Wait = async () => {
+  readonly #proof: Wait = async (trace) => {
     // Whether it failed is for the next attempt to judge, by the age of what is here.
-    await this.#options.identityGate.prove();
+    await during(trace, "prove freshness", () => this.#options.identityGate.prove());
     return undefined;
   };
 
   #charge(
     call: VerifyCall,
+    verifier: KeyView,
     now: Moment,
     entry: KeyEntry,
     path: ChargePath,
@@ -221,7 +250,13 @@ export class Verifier {
     const charged = this.#options.pool.charge(path, call.needs, now);
     switch (charged.kind) {
       case "charged": {
-        const receipt = this.#record(call, now, entry, path, charged.spends);
+        const { spends } = charged;
+        const { reserveTtlMs } = call;
+        const reserved =
+          reserveTtlMs === undefined
+            ? undefined
+            : this.#reservations.hold(call, reserveTtlMs, verifier.key.id, now, entry, path, spends);
+        const receipt = this.#record(call, now, entry, path, spends);
         const binding =
           charged.binding && bindingOf(charged.binding.bucket, charged.binding.remaining, undefined, now);
         this.#options.activity.used(entry, now.wallMs);
@@ -232,6 +267,7 @@ export class Verifier {
           target,
           charged.warnings,
           receipt,
+          reserved,
         );
       }
       case "refused": {
@@ -241,23 +277,24 @@ export class Verifier {
       case "lacking":
         if (refusal !== undefined && stands(refusal, now))
           return this.#decisions.make(refusal, resource, entry, target);
-        return () => this.#acquire(charged.ask);
+        return (trace) => this.#acquire(charged.ask, trace);
     }
   }
 
-  async #acquire(ask: PendingAsk): Promise<Refusal | undefined> {
+  async #acquire(ask: PendingAsk, trace: Trace | undefined): Promise<Refusal | undefined> {
     const { pool, clock } = this.#options;
     try {
-      const result = await pool.acquire(ask);
+      const result = await pool.acquire(ask, trace);
       if (result.outcome === "GRANTED") return undefined;
-      if (result.outcome === "UNKNOWN_NODE") return undecidable;
+      if (result.outcome === "UNKNOWN_NODE") return unmetered;
       const bucket = pool.bucket(result.limitId);
       if (bucket === undefined) return undefined;
       const refusal = refusalBy(bucket, result.remaining, result.retryAfterMs, clock.now());
       const refusedBy = { bucket, held: result.held };
-      return { ...refusal, ...(result.outcome === "NOT_NOW" && { code: "INDETERMINATE" }), refusedBy };
+      const notNow = { code: "INDETERMINATE", cause: "not_now" } as const;
+      return { ...refusal, ...(result.outcome === "NOT_NOW" && notNow), refusedBy };
     } catch {
-      return undecidable;
+      return unmetered;
     }
   }
 
@@ -266,8 +303,9 @@ export class Verifier {
     try {
       await read;
       return undefined;
-    } catch {
-      return undecidable;
+    } catch (error) {
+      const isOverBudget = error instanceof Failure && error.reason === "OVERLOADED";
+      return isOverBudget ? undecidableFor("budget") : undecidable;
     }
   }
 
@@ -293,7 +331,11 @@ export class Verifier {
     }
     const receipt = new Receipt();
     journal.whenWritten((error) => {
-      if (error !== undefined) pool.undo(spends);
+      if (error === undefined) this.counts.count("VALID");
+      else {
+        pool.undo(spends);
+        this.counts.count("INDETERMINATE", "spool");
+      }
       receipt.settle(error);
     });
     return receipt;

@@ -8,16 +8,18 @@ import {
   type ResolveHashesResponse,
   type ResolveKeysResponse,
 } from "@gatehouse/proto/identity";
-import { type GrpcClient, grpcClient } from "@gatehouse/service";
+import { type GrpcClient, grpcClient, type Span } from "@gatehouse/service";
 import type { ListedItems } from "../domain/followed-list.ts";
-import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "../domain/identity-cache.ts";
 import type { IdentitySource } from "../domain/identity-reader.ts";
 import type { IdentityChange } from "../domain/identity-replica.ts";
+import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "../domain/resolved.ts";
 
 /** A miss that takes longer counts as an identity that cannot be reached. */
 const TIMEOUT_MS = 1000;
-/** A proof that hangs must leave time for another within the second of P1. */
-const HEAD_TIMEOUT_MS = 500;
+/** A proof that hangs must leave time for another within the second of P1, the pause between them included. */
+const HEAD_TIMEOUT_MS = 400;
+/** Below the second after which the follower takes a failure for old. */
+const CHANGES_TIMEOUT_MS = 800;
 
 /** identity, over gRPC: what fills the cache, and the feed that keeps it true. */
 export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityChange> {
@@ -36,26 +38,28 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
 
   async changes(after: Position): Promise<readonly IdentityChange[]> {
     const request = { after: { incarnation: after.incarnation, revision: BigInt(after.revision) } };
-    const { changes } = await this.#client.listChanges(request, { timeoutMs: TIMEOUT_MS });
+    const { changes } = await this.#client.listChanges(request, { timeoutMs: CHANGES_TIMEOUT_MS });
     return changes.map(changeOf);
   }
 
-  async resolveKeys(keyIds: readonly string[]): Promise<ResolvedKeys> {
-    return resolvedKeys(await this.#client.resolveKeys({ keyIds: [...keyIds] }, { timeoutMs: TIMEOUT_MS }));
+  async resolveKeys(keyIds: readonly string[], trace?: Span): Promise<ResolvedKeys> {
+    const options = { timeoutMs: TIMEOUT_MS, trace };
+    return resolvedKeys(await this.#client.resolveKeys({ keyIds: [...keyIds] }, options));
   }
 
-  async resolveHashes(hashes: readonly string[]): Promise<ResolvedHashes> {
-    const answer = await this.#client.resolveHashes({ hashes: [...hashes] }, { timeoutMs: TIMEOUT_MS });
+  async resolveHashes(hashes: readonly string[], trace?: Span): Promise<ResolvedHashes> {
+    const options = { timeoutMs: TIMEOUT_MS, trace };
+    const answer = await this.#client.resolveHashes({ hashes: [...hashes] }, options);
     const found = answer.keyIds.flatMap((keyId, i): [string, string][] =>
       keyId === "" ? [] : [[hashes[i]!, keyId]],
     );
     return { ...resolvedKeys(answer), keyIds: new Map(found) };
   }
 
-  async resolveTarget(organizationId: string, account: string): Promise<ResolvedTarget> {
+  async resolveTarget(organizationId: string, account: string, trace?: Span): Promise<ResolvedTarget> {
     const answer = await this.#client.resolveAccounts(
       { names: [{ account, organizationId }] },
-      { timeoutMs: TIMEOUT_MS },
+      { timeoutMs: TIMEOUT_MS, trace },
     );
     return {
       position: positionOf(answer.position),

@@ -1,7 +1,8 @@
-import { durationFromMs, durationMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { decodeFreshness, type FeedSource, type Position, positionOf } from "@gatehouse/changefeed";
 import {
   type AcquireResponse,
+  type Allowance,
   AskResult_Outcome,
   Enforcement,
   FeedService,
@@ -9,7 +10,8 @@ import {
   LeaseService,
   type Limit as LimitMessage,
 } from "@gatehouse/proto/metering";
-import { type GrpcClient, grpcClient } from "@gatehouse/service";
+import { type GrpcClient, grpcClient, type Span } from "@gatehouse/service";
+import type { BucketReading, BucketSource } from "../domain/explain-buckets.ts";
 import type { AcquireReply, Ask, AskResult, LeaseSource, RateReport } from "../domain/lease-source.ts";
 import type { Limit } from "../domain/limit.ts";
 import type { LimitChange } from "../domain/limit-book.ts";
@@ -20,7 +22,7 @@ const TIMEOUT_MS = 1000;
 const INGEST_TIMEOUT_MS = 10_000;
 
 /** metering, over gRPC: leases, recalls, the feed of limits, and where sealed batches go. */
-export class GrpcMeteringSource implements LeaseSource, FeedSource<LimitChange> {
+export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource<LimitChange> {
   readonly #leases: GrpcClient<typeof LeaseService>;
   readonly #feed: GrpcClient<typeof FeedService>;
   readonly #ingest: GrpcClient<typeof IngestService>;
@@ -45,11 +47,14 @@ export class GrpcMeteringSource implements LeaseSource, FeedSource<LimitChange> 
     return changes.map(({ revision, nodeId }) => ({ revision: Number(revision), nodeId }));
   }
 
-  async acquire(request: {
-    readonly identityFreshness: string;
-    readonly asks: readonly Ask[];
-    readonly reports: readonly RateReport[];
-  }): Promise<AcquireReply> {
+  async acquire(
+    request: {
+      readonly identityFreshness: string;
+      readonly asks: readonly Ask[];
+      readonly reports: readonly RateReport[];
+    },
+    trace?: Span,
+  ): Promise<AcquireReply> {
     const answer = await this.#leases.acquire(
       {
         holder: this.#holder,
@@ -57,9 +62,22 @@ export class GrpcMeteringSource implements LeaseSource, FeedSource<LimitChange> 
         asks: request.asks.map(askMessage),
         reports: request.reports.map(reportMessage),
       },
-      { timeoutMs: TIMEOUT_MS },
+      { timeoutMs: TIMEOUT_MS, trace },
     );
     return replyOf(answer);
+  }
+
+  async readBuckets(request: {
+    readonly nodeIds: readonly string[];
+    readonly resource: string;
+    readonly identityFreshness: string;
+  }): Promise<readonly BucketReading[]> {
+    const { nodeIds, ...asked } = request;
+    const answer = await this.#leases.readBuckets(
+      { ...asked, nodeIds: [...nodeIds], holder: this.#holder },
+      { timeoutMs: TIMEOUT_MS },
+    );
+    return answer.buckets.map((bucket, i) => readingOf(bucket, answer.leasedToHolder[i]!));
   }
 
   /** Yields the limits whose leases metering wants back; ends with the connection. */
@@ -135,6 +153,24 @@ function limitOf(limit: LimitMessage): Limit {
     pattern: limit.resource,
     kind: limit.allowance.case === "rate" ? "rate" : "quota",
     enforcement: limit.enforcement === Enforcement.WARN ? "WARN" : "ENFORCE",
+  };
+}
+
+function readingOf(
+  { limit, used, leased, remaining, resetsAt }: Allowance,
+  leasedHere: bigint,
+): BucketReading {
+  const { allowance } = limit!;
+  const isRate = allowance.case === "rate";
+  return {
+    limit: limitOf(limit!),
+    unitsPerMs: isRate ? Number(allowance.value.units) / durationMs(allowance.value.interval!) : undefined,
+    capacity: Number(isRate ? allowance.value.burst : (allowance.value?.units ?? 0n)),
+    used: Number(used),
+    leased: Number(leased),
+    leasedHere: Number(leasedHere),
+    remaining: Number(remaining),
+    resetsAtMs: resetsAt && timestampMs(resetsAt),
   };
 }
 
