@@ -1,11 +1,12 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Registry } from "prom-client";
+import { Registry } from "prom-client";
 import { answerable } from "./error-wire.ts";
 import { sendJson } from "./http-json.ts";
 import { rpcListener } from "./http-rpc.ts";
 import { limitConnections } from "./limit-connections.ts";
+import { type CallOwn, ownCalls } from "./own-calls.ts";
 import type { Readiness } from "./readiness.ts";
 import type { TransportOptions } from "./transport.ts";
 
@@ -13,7 +14,7 @@ import type { TransportOptions } from "./transport.ts";
  * A plain HTTP endpoint beside the RPCs: takes the request and returns true, or leaves it and returns false.
  * What it throws before it returns is answered 500; what it starts and does not wait for is its own to catch.
  */
-export type ExtraEndpoint = (request: IncomingMessage, response: ServerResponse) => boolean;
+export type ExtraEndpoint = (request: IncomingMessage, response: ServerResponse, callOwn: CallOwn) => boolean;
 
 /** How long a client may take for its headers, and for a whole request; a silent one holds its connection no longer. */
 const HEADERS_MS_MAX = 10_000;
@@ -24,7 +25,8 @@ const SERVER_OPTIONS = { connectionsCheckingInterval: 2_000 };
 /** What the HTTP side needs beyond the routes. */
 export interface HttpTransportOptions<P> extends TransportOptions<P> {
   readonly readiness: Readiness;
-  readonly registry: Registry;
+  /** The text of `/metrics`. */
+  readonly scrape: () => Promise<string>;
   readonly extra?: ExtraEndpoint | undefined;
 }
 
@@ -42,12 +44,13 @@ export interface HttpTransport {
 export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTransport {
   const stopping = new AbortController();
   const serveRpc = rpcListener(options, stopping.signal);
+  const callOwn = ownCalls(options);
   let isLeaving = false;
   const server = createServer(SERVER_OPTIONS, (request, response) => {
     if (isLeaving) {
       response.setHeader("connection", "close");
     }
-    if (!serveRpc(request, response) && !servePlain(request, response, options)) {
+    if (!serveRpc(request, response) && !servePlain(request, response, options, callOwn)) {
       sendJson(response, 404, { code: "unimplemented", message: "nothing is served at this path" });
     }
   });
@@ -71,7 +74,8 @@ export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTranspor
 function servePlain<P>(
   request: IncomingMessage,
   response: ServerResponse,
-  { readiness, registry, report, extra }: HttpTransportOptions<P>,
+  { readiness, scrape, report, extra }: HttpTransportOptions<P>,
+  callOwn: CallOwn,
 ): boolean {
   switch (request.url?.split("?", 1)[0]) {
     case "/healthz":
@@ -81,14 +85,14 @@ function servePlain<P>(
       readiness.check().then(({ ready, checks }) => sendJson(response, ready ? 200 : 503, { ready, checks }));
       return true;
     case "/metrics":
-      registry.metrics().then(
-        (text) => response.writeHead(200, { "content-type": registry.contentType }).end(text),
+      scrape().then(
+        (text) => response.writeHead(200, { "content-type": Registry.PROMETHEUS_CONTENT_TYPE }).end(text),
         () => sendJson(response, 500, { code: "internal", message: "internal error" }),
       );
       return true;
     default:
       try {
-        return extra?.(request, response) ?? false;
+        return extra?.(request, response, callOwn) ?? false;
       } catch (error) {
         const { code, message, metadata } = answerable(error, report);
         sendJson(response, 500, { code: code.toLowerCase(), message, ...metadata });

@@ -43,3 +43,4 @@ export { type Environment, optional, Secret, type Setting, setting } from "./set
 export { Disposables, untilSignal } from "./shutdown.ts";
 export { SingleFlight, type SingleFlightOptions } from "./single-flight.ts";
 export type { AttributeValue, Span } from "./span.ts";
+export { inWorkers, type Worker, type WorkersOptions } from "./workers.ts";
