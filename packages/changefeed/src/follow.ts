@@ -5,8 +5,11 @@ import type { FeedName } from "./position.ts";
 
 /** How often the head is asked for: four times within the second that P1 promises. */
 const POLL_MS = 250;
-/** No longer than the poll: a source that is back is found in time for what it then revokes. */
-const BACKOFF = { minMs: 50, maxMs: POLL_MS };
+/**
+ * A source that is back is found in time for what it then revokes; and from the sending of one request that times out
+ * (400 ms) to the end of the next no more than the second passes in which the first still says that it is away.
+ */
+const BACKOFF = { minMs: 50, maxMs: 150 };
 
 export interface FollowOptions {
   readonly follower: Follower<{ readonly revision: number | bigint }>;
@@ -29,6 +32,7 @@ export function follow({ follower, source, bus, log, onBell }: FollowOptions): {
   const bell = bus.subscribe(bellSubject(source), (payload) => {
     // Wakes the loop, which pulls after this; and is not forgotten where what is told throws.
     loop.poke();
+    follower.bells++;
     onBell?.(decodeBell(payload).entityIds);
   });
   return {

@@ -42,6 +42,11 @@ export interface FollowerOptions<C> {
 /** A log cut off, a database restored: how often one proof starts over before it gives up for this time. */
 const MAX_RESTARTS = 2;
 
+/** One failure may be an accident of this side: a connection reset, a deadline that passed while it was stopped. */
+const FAILURES_OUT_OF_REACH = 2;
+/** What was asked longer ago says nothing of now; a loop that goes on trying has asked again by then. */
+const FAILURE_TOLD_MS = 1000;
+
 export class Follower<C extends { readonly revision: number | bigint }> {
   readonly #source: FeedSource<C>;
   readonly #replica: Replica<C>;
@@ -51,12 +56,21 @@ export class Follower<C extends { readonly revision: number | bigint }> {
   #position: Position | undefined;
   #proofsBegun = 0;
   #provenProof = 0;
+  /** Proofs that failed since the last that succeeded. */
+  #failures = 0;
+  /** When the newest request was sent, and when the newest of those that were not answered. */
+  #askedAt: Moment | undefined;
+  #unansweredAt: Moment | undefined;
+  /** Since the start, for those who watch: proofs that failed, times the replica began anew, bells heard. */
+  failedProofs = 0;
+  restarts = 0;
+  bells = 0;
 
   constructor({ source, replica, clock = systemClock }: FollowerOptions<C>) {
     this.#source = source;
     this.#replica = replica;
     this.#clock = clock;
-    this.#proof = new SharedRead(() => this.#proveOnce());
+    this.#proof = new SharedRead(() => this.#tryProof());
   }
 
   /** Milliseconds since the last moment of which the replica is proven; Infinity before the first. */
@@ -80,11 +94,38 @@ export class Follower<C extends { readonly revision: number | bigint }> {
   }
 
   /**
+   * Is the source out of reach, as far as can be told now? It is the counterpart of freshness, and judged as
+   * narrowly: on it rests who may answer from state that is past its bound. A process that was stopped finds the
+   * deadline of its request passed before it reads the reply that lies there; and what it found out before says
+   * nothing of after. So it takes failures in a row, the newest of them of a request sent within the last second.
+   */
+  get isOutOfReach(): boolean {
+    return (
+      this.#failures >= FAILURES_OUT_OF_REACH &&
+      this.#unansweredAt !== undefined &&
+      elapsedMs(this.#clock, this.#unansweredAt) <= FAILURE_TOLD_MS
+    );
+  }
+
+  /**
    * Proves the replica fresh as of a moment after this call; waiters share proofs. Rejects where the source
    * does not answer. Whoever loops over it must never give up.
    */
   prove(): Promise<void> {
     return this.#proof.read();
+  }
+
+  async #tryProof(): Promise<void> {
+    this.#askedAt = this.#clock.now();
+    try {
+      await this.#proveOnce();
+      this.#failures = 0;
+    } catch (error) {
+      this.#failures++;
+      this.failedProofs++;
+      this.#unansweredAt = this.#askedAt;
+      throw error;
+    }
   }
 
   async #proveOnce(): Promise<void> {
@@ -93,14 +134,17 @@ export class Follower<C extends { readonly revision: number | bigint }> {
     const proof = ++this.#proofsBegun;
     let at = await this.#replica.position();
     const sentAt = this.#clock.now();
+    this.#askedAt = sentAt;
     const head = await this.#source.head();
     let restarts = 0;
     if (at === undefined || at.incarnation !== head.incarnation || at.revision > head.revision) {
       at = await this.#replica.restart(head);
       restarts++;
+      this.restarts++;
     }
     while (at.revision < head.revision) {
       const after = at;
+      this.#askedAt = this.#clock.now();
       try {
         at = await this.#replica.apply(after, this.#following(after, await this.#source.changes(after)));
         // Or the loop would never end.
@@ -110,6 +154,7 @@ export class Follower<C extends { readonly revision: number | bigint }> {
           throw error;
         }
         at = await this.#replica.restart(head);
+        this.restarts++;
       }
       if (at.incarnation !== head.incarnation)
         throw new Error("the log changed its incarnation while it was read");

@@ -6,8 +6,10 @@ import {
   type KeyView,
   type ProviderRules,
 } from "@gatehouse/access";
+import type { VerifyingKey } from "@gatehouse/keys";
 import type { Grant } from "@gatehouse/scopes";
 import type { ChargePath } from "./charge-path.ts";
+import type { UpstreamHeader } from "./upstream-header.ts";
 
 /**
  * An account as the cache keeps it: one object shared by every key below it, changed in place. So a change of
@@ -37,6 +39,8 @@ export class AccountEntry implements AccountNode {
   doubtedAtProof = -1;
   /** Keys in the cache that hang below it. */
   references = 0;
+  /** What its upstream credential was opened to, once it was needed; no header where it does not open. */
+  upstream: { readonly credential: string; readonly header: UpstreamHeader | undefined } | undefined;
 
   constructor(node: AccountNode, revision: number) {
     this.id = node.id;
@@ -86,12 +90,14 @@ export class KeyEntry {
   /** Own account first, root last. */
   readonly accounts: readonly AccountEntry[];
   readonly revision: number;
-  /** Unix milliseconds. A hit never extends it. */
+  /** On the cache's own clock. A hit never extends it. */
   readonly expiresAtMs: number;
   dead = false;
   doubtedAtProof = -1;
   /** Where it was found by that: its imported credential, current or in its grace. */
   importedHash: string | undefined;
+  /** What its signatures are checked with, opened once they were needed; undefined for what does not open. */
+  verifying: readonly (VerifyingKey | undefined)[] | undefined;
   /** What its latest call had to work out. */
   latestPath: ChargePath | undefined;
   /** When it was last used, in Unix milliseconds, and the round of reports that this was first noted in. */

@@ -5,10 +5,18 @@ function setUp() {
   const follower = {
     reachable: true,
     provenProof: 1,
+    failures: 0,
     position: undefined,
     ageMs: () => 0,
+    get isOutOfReach() {
+      return this.failures >= 2;
+    },
     async prove() {
-      if (!this.reachable) throw new Error("no route");
+      if (!this.reachable) {
+        this.failures++;
+        throw new Error("no route");
+      }
+      this.failures = 0;
       this.provenProof++;
     },
   };
@@ -32,6 +40,24 @@ describe("the freshness gate", () => {
     expect(gate.check(10_001)).toBe("too-old");
     expect(gate.check(Number.POSITIVE_INFINITY)).toBe("too-old");
     expect(gate.check(1000)).toBe("fresh");
+  });
+
+  it("does not take one proof that failed for a source out of reach", async () => {
+    const { gate, follower } = setUp();
+    const prove = follower.prove;
+    follower.prove = async () => {
+      follower.failures = 1;
+      follower.prove = prove;
+      throw new Error("its deadline passed while this process was stopped");
+    };
+    expect(await gate.prove()).toBe(true);
+    expect([gate.unreachable, gate.check(1001)]).toEqual([false, "prove"]);
+  });
+
+  it("does not wait where the loop has found out already", () => {
+    const { gate, follower } = setUp();
+    follower.failures = 2;
+    expect([gate.check(1001), gate.check(10_001)]).toEqual(["stale", "too-old"]);
   });
 
   it("asks again after any proof has succeeded, whoever made it", async () => {

@@ -6,6 +6,8 @@ export interface Proven {
   prove(): Promise<void>;
   readonly position: Position | undefined;
   readonly provenProof: number;
+  /** Is the source out of reach, as far as can be told now? */
+  readonly isOutOfReach: boolean;
 }
 
 export interface FreshnessBounds {
@@ -24,8 +26,6 @@ export type Freshness = "fresh" | "prove" | "stale" | "too-old";
 export class FreshnessGate {
   readonly #follower: Proven;
   readonly #bounds: FreshnessBounds;
-  /** The latest proof that a call waited for failed, and none has succeeded since. */
-  #unreachableSinceProof: number | undefined;
 
   constructor(follower: Proven, bounds: FreshnessBounds) {
     this.#follower = follower;
@@ -34,24 +34,29 @@ export class FreshnessGate {
 
   check(ageMs: number): Freshness {
     if (ageMs <= this.#bounds.boundMs) return "fresh";
-    // One call finds out that the source is gone; the others do not wait for it again, the loop goes on trying.
-    if (this.#unreachableSinceProof !== this.#follower.provenProof) return "prove";
+    // Where the loop has found out that the source is gone, nobody waits for it again; the loop goes on trying.
+    if (!this.unreachable) return "prove";
     return ageMs <= this.#bounds.stalenessMaxMs ? "stale" : "too-old";
   }
 
   /** Is the source known to be out of reach? */
   get unreachable(): boolean {
-    return this.#unreachableSinceProof === this.#follower.provenProof;
+    return this.#follower.isOutOfReach;
   }
 
   /** A proof begun after now. False: the source cannot be reached. */
   async prove(): Promise<boolean> {
-    try {
-      await this.#follower.prove();
-      return true;
-    } catch {
-      this.#unreachableSinceProof = this.#follower.provenProof;
-      return false;
+    for (let proof = 1; proof <= MAX_PROOFS; proof++) {
+      try {
+        await this.#follower.prove();
+        return true;
+      } catch {
+        if (this.unreachable) return false;
+      }
     }
+    return false;
   }
 }
+
+/** One that fails may be an accident of this side; as many as these tell. */
+const MAX_PROOFS = 3;

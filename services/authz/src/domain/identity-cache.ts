@@ -32,6 +32,7 @@ export interface IdentityCacheOptions {
   readonly capacity: number;
   /** How long an entry lives at most; each gets up to a tenth less, so that they do not all end at once. */
   readonly lifetimeMs: number;
+  /** A clock that is never set: stepped back, it would lengthen lives. */
   readonly nowMs: () => number;
 }
 

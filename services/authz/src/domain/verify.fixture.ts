@@ -1,5 +1,5 @@
 import { type AccountNode, type ApiNode, type KeyKind, type KeyNode, MissBudget } from "@gatehouse/access";
-import { KeyFormat, newPepper, parsePepper } from "@gatehouse/keys";
+import { KeyFormat, newPepper, parsePepper, ReservedDecisionIds } from "@gatehouse/keys";
 import { Activity } from "./activity.ts";
 import { CatalogBook } from "./catalog-book.ts";
 import type { Decision } from "./decision.ts";
@@ -9,9 +9,10 @@ import { FakeIdentity } from "./identity.fixture.ts";
 import { IdentityCache } from "./identity-cache.ts";
 import { IdentityReader } from "./identity-reader.ts";
 import { IdentityReplica } from "./identity-replica.ts";
+import type { ReservationRecord } from "./journal.ts";
 import type { LeasePool } from "./lease-pool.ts";
 import { MeterBook } from "./meter-book.ts";
-import { Verifier } from "./verify.ts";
+import { Verifier, type VerifierOptions } from "./verify.ts";
 import type { VerifyCall } from "./verify-call.ts";
 
 /** A verifier over an identity in the test's hands, always fresh, that charges everything and counts it. */
@@ -29,6 +30,9 @@ export class TestVerifier {
     lifetimeMs: 60_000,
     nowMs: () => this.now.wallMs,
   });
+  /** Reservations as the journal got them. */
+  readonly reserved: ReservationRecord<object>[] = [];
+  readonly reservedIds = new ReservedDecisionIds("a service secret of thirty-two characters");
   readonly activity = new Activity(async (uses) => void this.reported.push(uses));
   readonly #catalog = new CatalogBook(async () => ({ position: this.identity.position, items: this.apis }));
   readonly #replica = new IdentityReplica(
@@ -36,9 +40,11 @@ export class TestVerifier {
     new MeterBook(async () => ({ position: this.identity.position, items: new Map() })),
     this.#catalog,
   );
+  /** What it decides with, for others that are to decide from the same. */
+  readonly options: VerifierOptions;
   readonly #verifier: Verifier;
   /** The provider's, who sees everything. */
-  readonly #provider = { key: this.identity.keyOf({ accountId: "acc_root" }), parent: undefined, chain: [] };
+  readonly provider = { key: this.identity.keyOf({ accountId: "acc_root" }), parent: undefined, chain: [] };
   charged = 0;
   /** Questions for imported keys. */
   hashReads = 0;
@@ -61,6 +67,7 @@ export class TestVerifier {
       ageMs: () => 0,
       prove: async () => {},
       provenProof: 1,
+      isOutOfReach: false,
       get position() {
         return cache.position();
       },
@@ -71,7 +78,7 @@ export class TestVerifier {
         return { kind: "charged", binding: undefined, warnings: [], spends: [] };
       },
     };
-    this.#verifier = new Verifier({
+    this.options = {
       format: this.format,
       cache,
       identity: reader,
@@ -88,12 +95,15 @@ export class TestVerifier {
         granted: () => {},
         charge: () => {},
         spend: () => {},
+        reserve: (record) => void this.reserved.push(record),
         close: () => {},
         denied: (series) => void this.denials.push(series as readonly [string, string]),
         whenWritten: (callback) => callback(),
       },
+      reservedIds: this.reservedIds,
       clock: { now: () => now },
-    });
+    };
+    this.#verifier = new Verifier(this.options);
     this.#replica.restart(identity.position);
   }
 
@@ -131,20 +141,8 @@ export class TestVerifier {
     if (changes.length > 0) this.#replica.apply(at, changes);
   }
 
-  async verify(call: Partial<VerifyCall>, verifier: Parameters<Verifier["verify"]>[1] = this.#provider) {
-    const whole: VerifyCall = {
-      presented: "",
-      resource: "",
-      http: undefined,
-      address: undefined,
-      integration: "",
-      account: "",
-      needs: [{ meter: "requests", units: 1 }],
-      atLeastAsFresh: [],
-      at: "",
-      ...call,
-    };
-    return (await this.#verifier.verify(whole, verifier)) satisfies Decision;
+  async verify(call: Partial<VerifyCall>, verifier: Parameters<Verifier["verify"]>[1] = this.provider) {
+    return (await this.#verifier.verify(callOf(call), verifier)) satisfies Decision;
   }
 
   async code(call: Partial<VerifyCall>, verifier?: Parameters<Verifier["verify"]>[1]): Promise<string> {
@@ -156,4 +154,21 @@ export class TestVerifier {
 export function keyed({ cache, identity }: TestVerifier, { id }: { readonly id: string }): KeyEntry {
   cache.fillKey(id, identity.resolveKeys([id]));
   return cache.key(id)!;
+}
+
+/** A call of one request that wants nothing, but for what is said. */
+export function callOf(call: Partial<VerifyCall>): VerifyCall {
+  return {
+    presented: "",
+    resource: "",
+    http: undefined,
+    address: undefined,
+    integration: "",
+    account: "",
+    needs: [{ meter: "requests", units: 1 }],
+    reserveTtlMs: undefined,
+    atLeastAsFresh: [],
+    at: "",
+    ...call,
+  };
 }
