@@ -5,7 +5,7 @@ import type { AccountEntry, KeyEntry } from "./entry.ts";
 import type { Proven } from "./freshness-gate.ts";
 import type { Journal } from "./journal.ts";
 import type { Receipt } from "./receipt.ts";
-import type { Cause, Refusal } from "./refusal.ts";
+import { CAUSES, type Cause, type Refusal } from "./refusal.ts";
 import type { Reserved } from "./reservations.ts";
 
 export interface DecisionsOptions {
@@ -16,7 +16,7 @@ export interface DecisionsOptions {
 /** How often each code was decided, and what for where nothing could be. Read by those who watch. */
 export class DecisionCounts {
   readonly codes = countersOf(Object.keys(reasons) as DecisionCode[]);
-  readonly causes = countersOf<Cause>(["identity", "metering", "not_now", "budget", "spool", "attempts"]);
+  readonly causes = countersOf(CAUSES);
 
   count(code: DecisionCode, cause: Cause = "identity"): void {
     this.codes[code]++;

@@ -2,8 +2,9 @@ import type { Moment } from "@gatehouse/changefeed";
 import type { BindingLimit, DecisionCode } from "./decision.ts";
 import type { LocalBucket } from "./local-bucket.ts";
 
-/** What kept a call from being decided, for those who watch. */
-export type Cause = "identity" | "metering" | "not_now" | "budget" | "spool" | "attempts";
+/** What can keep a call from being decided, for those who watch. */
+export const CAUSES = ["identity", "metering", "not_now", "budget", "signing", "spool", "attempts"] as const;
+export type Cause = (typeof CAUSES)[number];
 
 /** A decision other than VALID, as found on the way. */
 export interface Refusal {

@@ -22,6 +22,11 @@ export class RequestMemory {
     this.#nowMs = nowMs;
   }
 
+  /** Calls that are remembered. */
+  get size(): number {
+    return this.#charged.size;
+  }
+
   /** The decision of the first such call, if that was charged or is being decided. */
   recall(verifierKeyId: string, requestId: string, call: VerifyCall): Promise<Decision> | undefined {
     const remembered = this.#charged.get(nameOf(verifierKeyId, requestId, call));

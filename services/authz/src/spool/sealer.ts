@@ -25,6 +25,8 @@ export interface SealerOptions {
 export class Sealer {
   readonly #options: SealerOptions;
   #waiting = 0;
+  /** Since the start. */
+  sealed = 0;
   #isStopping = false;
   #idle: Promise<void> = Promise.resolve();
 
@@ -74,6 +76,7 @@ export class Sealer {
       }
     }
     this.#waiting--;
+    this.sealed++;
     await files?.removeSegment(sequence).catch((error) => {
       log.warn({ err: error, epoch: epoch.number, sequence }, "a sealed segment could not be removed");
     });

@@ -70,6 +70,9 @@ export class Shipper {
   #wake = new AbortController();
   #isUnreachable = false;
   #whenDone: (() => void)[] = [];
+  /** Since the start: batches that metering took, and those set aside because it had others under their numbers. */
+  shipped = 0;
+  rejected = 0;
 
   constructor(options: ShipperOptions) {
     this.#options = options;
@@ -95,6 +98,11 @@ export class Shipper {
   get oldestAgeMs(): number {
     const { oldestAtMs } = this.#backlog;
     return oldestAtMs === undefined ? 0 : Math.max(0, this.#options.spool.nowMs() - oldestAtMs);
+  }
+
+  /** Epochs that wait for an operator. */
+  get stuckEpochs(): number {
+    return this.#backlog.epochs.filter((epoch) => this.#progress.get(epoch)?.isStuck).length;
   }
 
   start(): void {
@@ -219,6 +227,7 @@ export class Shipper {
       } else {
         progress.sent = Math.max(progress.sent, sequence);
         const expected = await this.#send(epoch, sequence, batch);
+        this.shipped++;
         if (expected <= sequence) {
           throw new Error(`metering took batch ${sequence} and expects ${expected} next`);
         }
@@ -264,6 +273,7 @@ export class Shipper {
         fields,
         "ALARM: a batch is not what metering took under its number, or damaged; set aside",
       );
+      this.rejected++;
       await epoch.reject(sequence);
       progress.expected = undefined;
       return;

@@ -50,6 +50,8 @@ export interface SpoolOptions {
   readonly maxPendingBytes?: number | undefined;
   /** Wall clock. */
   readonly nowMs?: (() => number) | undefined;
+  /** Told how many milliseconds a turn's write took, until it counts. */
+  readonly onWritten?: ((ms: number) => void) | undefined;
   /** How a frame is written; for tests. */
   readonly write?: WriteFrame | undefined;
 }
@@ -132,6 +134,11 @@ export class Spool {
   /** Turns that could not be recorded since the start. */
   get failedTurns(): number {
     return this.#failedTurns;
+  }
+
+  /** Segments that were sealed since the start, and those that wait for it. */
+  get segments(): { readonly sealed: number; readonly waiting: number } {
+    return this.#sealer;
   }
 
   /** The handle of a series; keep it where it is used often. Throws RangeError for names beyond their bound. */
@@ -285,7 +292,11 @@ export class Spool {
     }
     this.#isFlushing = true;
     const frame = this.#turn.take();
-    const settle = (error?: Error) => this.#settle(frame.marks, callbacks, error);
+    const startedMs = performance.now();
+    const settle = (error?: Error) => {
+      this.#options.onWritten?.(performance.now() - startedMs);
+      this.#settle(frame.marks, callbacks, error);
+    };
     try {
       if (frame.bytes.length > MAX_TURN_BYTES || frame.growthBytes > MAX_TURN_BYTES) {
         throw new Error(`a turn of ${frame.bytes.length} bytes is too large for the spool`);
