@@ -1,4 +1,4 @@
-import { scopeListErrors } from "@gatehouse/scopes";
+import { intersect, scopeListErrors } from "@gatehouse/scopes";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
@@ -9,7 +9,8 @@ import {
   universe,
 } from "../../scopes/test/reference-model.ts";
 import { accountOf, keyOf, root, viewOf } from "../test/nodes.ts";
-import { effectiveGrant } from "./grant.ts";
+import { ceilingsOf, effectiveGrant } from "./grant.ts";
+import { levelsOf } from "./levels.ts";
 import type { AccountNode, KeyNode, KeyView } from "./node.ts";
 
 /*
@@ -102,6 +103,19 @@ describe("the effective grant", () => {
     );
     // Nests that let nothing through would show nothing.
     expect(allowed).toBeGreaterThan(1000);
+  });
+
+  it("is what its levels come to, each named once", () => {
+    fc.assert(
+      fc.property(arbitraryView, fc.array(arbitraryAccount, { maxLength: 2 }), (view, below) => {
+        const target = [...below, ...view.chain];
+        const grants = levelsOf(view, target).map(({ grant }) => grant);
+        const expected = intersect([effectiveGrant(view), ...ceilingsOf(target)]);
+        for (const name of universe()) expect(intersect(grants).allows(name)).toBe(expected.allows(name));
+        expect(levelsOf(view, view.chain).length).toBe(effectiveGrant(view).levels.length);
+      }),
+      { numRuns: 100 },
+    );
   });
 
   it("is never wider than any part of it, nor widened by one more", () => {

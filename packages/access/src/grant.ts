@@ -10,7 +10,8 @@ import { builtInRoles, scopesOfRole } from "./role.ts";
  */
 const grantOfBuiltIn = remembered((key: KeyNode) => compileOrNothing(key, []));
 const listOfRole = remembered(parseScopeList);
-const grantOfEndpoints = remembered((endpoints: readonly EndpointNode[]) =>
+/** What a key that is held to endpoints may touch at most. */
+export const grantOfEndpoints = remembered((endpoints: readonly EndpointNode[]) =>
   grantOfList(endpoints.map(({ resource }) => resource)),
 );
 

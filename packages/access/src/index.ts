@@ -12,6 +12,7 @@ export { addressOfCall, clientAddress, isAddress } from "./client-address.ts";
 export { isEndpointAllowed } from "./endpoint.ts";
 export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
 export { isIntegrationAllowed } from "./integration.ts";
+export { type GrantLevel, levelsOf } from "./levels.ts";
 export { METER_NAME } from "./meter.ts";
 export { MissBudget, UNKNOWN_HASHES } from "./miss-budget.ts";
 export {

@@ -1,13 +1,16 @@
 import { MissBudget, type Principal, UNKNOWN_HASHES } from "@gatehouse/access";
 import { accessGuard } from "@gatehouse/access/guard";
-import { encodeFreshness, Follower, follow, systemClock } from "@gatehouse/changefeed";
+import { encodeFreshness, Follower, follow } from "@gatehouse/changefeed";
 import { KeyFormat, ReservedDecisionIds } from "@gatehouse/keys";
 import { AuthzService } from "@gatehouse/proto/authz";
+import { Authorization } from "@gatehouse/proto/envoy";
 import {
   type Bus,
   Disposables,
+  type ExtraEndpoint,
   type Guard,
   type Log,
+  type Metric,
   openBus,
   type Route,
   route,
@@ -17,15 +20,20 @@ import type { AuthzConfig } from "./config.ts";
 import { Activity } from "./domain/activity.ts";
 import { CachedDirectory } from "./domain/cached-directory.ts";
 import { CatalogBook } from "./domain/catalog-book.ts";
-import { FreshnessGate } from "./domain/freshness-gate.ts";
-import { IdentityCache } from "./domain/identity-cache.ts";
+import { Explainer } from "./domain/explain.ts";
 import { IdentityReader } from "./domain/identity-reader.ts";
 import { IdentityReplica } from "./domain/identity-replica.ts";
 import { LeasePool } from "./domain/lease-pool.ts";
 import { LimitBook } from "./domain/limit-book.ts";
 import { MeterBook } from "./domain/meter-book.ts";
-import { Verifier } from "./domain/verify.ts";
+import { peekingVerifier } from "./domain/peek.ts";
+import { Verifier, type VerifierOptions } from "./domain/verify.ts";
+import { AuthzObservations, authzMetrics } from "./metrics.ts";
+import { type Parts, wholeParts } from "./parts.ts";
 import { authzHandlers } from "./rpc/authz-service.ts";
+import { explainHandler } from "./rpc/explain.ts";
+import { extAuthzHandlers } from "./rpc/ext-authz.ts";
+import { forwardAuth } from "./rpc/forward-auth.ts";
 import { RequestMemory } from "./rpc/request-memory.ts";
 import { verifierGuard } from "./rpc/verifier-guard.ts";
 import { Shipper, Spool } from "./spool/index.ts";
@@ -40,12 +48,17 @@ export interface AuthzOverrides {
   readonly bus?: Bus;
   /** Tests switch following off, to see that what rests on it then fails. */
   readonly following?: boolean;
+  /** Tests weaken a part, to see that an attack finds what its rule protects from. */
+  readonly parts?: Partial<Parts>;
 }
 
 /** authz, ready to be served. */
 export interface Authz {
   readonly routes: readonly Route<Principal | undefined>[];
   readonly guard: Guard<Principal | undefined>;
+  readonly metrics: readonly Metric[];
+  /** What gateways ask over plain HTTP. */
+  readonly extra: ExtraEndpoint;
   /** Rejects until both feeds have been proven once. */
   ready(): Promise<void>;
   /** After the server has closed: gives leases back and ships what is spooled, for a few seconds at most. */
@@ -72,13 +85,16 @@ export async function createAuthz(
   overrides: AuthzOverrides = {},
 ): Promise<Authz> {
   const opened = new Disposables(log);
-  const clock = systemClock;
+  const parts = { ...wholeParts, ...overrides.parts };
+  const { clock } = parts;
   const secret = config.serviceSecret.reveal();
   try {
     const bus = overrides.bus ?? openBus({ urls: config.natsUrls, name: "authz", log, opened });
     const identity = new GrpcIdentitySource(config.identityAddress, secret);
     opened.add("identity client", () => identity.close());
-    const spool = await Spool.open({ ...config.spool, log });
+    const observations = new AuthzObservations();
+    const onWritten = (ms: number) => observations.spoolWrites.observe(ms);
+    const spool = await Spool.open({ ...config.spool, onWritten, log });
     const metering = new GrpcMeteringSource(
       config.meteringAddress,
       secret,
@@ -90,17 +106,17 @@ export async function createAuthz(
     shipper.start();
     opened.add("spool", () => spool.stop(() => shipper.stop(DRAIN_MS)));
 
-    const cache = new IdentityCache({
+    const cache = parts.identityCache({
       capacity: config.cache.keys,
       lifetimeMs: config.cache.lifetimeMs,
-      nowMs: () => clock.now().wallMs,
+      nowMs: () => clock.now().monotonicMs,
     });
     const meters = new MeterBook(() => identity.meters());
     const catalog = new CatalogBook(() => identity.catalog());
     const replica = new IdentityReplica(cache, meters, catalog);
-    const identityFollower = new Follower({ source: identity, replica, clock });
+    const identityFollower = parts.identityFollower({ source: identity, replica, clock });
     const following = overrides.following ?? true;
-    const identityGate = new FreshnessGate(identityFollower, following ? config.freshness : UNGUARDED);
+    const identityGate = parts.identityGate(identityFollower, following ? config.freshness : UNGUARDED);
     const reader = new IdentityReader(
       identity,
       cache,
@@ -109,21 +125,23 @@ export async function createAuthz(
     // As many nodes as keys, and their accounts.
     const book = new LimitBook(config.cache.keys * 2);
     const meteringFollower = new Follower({ source: metering, replica: book, clock });
+    const identityFreshness = () => {
+      const position = reader.latest(identityFollower.position);
+      return position === undefined ? "" : encodeFreshness("identity", position);
+    };
     const pool = new LeasePool({
       book,
       journal: spool,
       source: metering,
       clock,
       ship: () => void spool.seal().then(() => shipper.kick()),
-      identityFreshness: () => {
-        const position = reader.latest(identityFollower.position);
-        return position === undefined ? "" : encodeFreshness("identity", position);
-      },
+      onWaited: (ms) => observations.acquireWaits.observe(ms),
+      identityFreshness,
     });
     opened.add("leases", () => pool.drain());
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
     const activity = new Activity((uses) => identity.recordActivity(uses));
-    const verifier = new Verifier({
+    const deciding: VerifierOptions = {
       format,
       cache,
       identity: reader,
@@ -137,12 +155,13 @@ export async function createAuthz(
       journal: spool,
       reservedIds: new ReservedDecisionIds(secret),
       clock,
-    });
+    };
+    const verifier = new Verifier(deciding);
 
     if (following) {
       const doubt = (ids: readonly string[]) => cache.doubt(ids, identityFollower.proofsBegun);
       const followers = [
-        follow({ follower: identityFollower, source: "identity", bus, log, onBell: doubt }),
+        parts.follow({ follower: identityFollower, source: "identity", bus, log, onBell: doubt }),
         follow({
           follower: meteringFollower,
           source: "metering",
@@ -170,19 +189,38 @@ export async function createAuthz(
       cache,
       identity: reader,
       identityProof: identityFollower,
-      identityGate,
+      identityGate: parts.guardGate(identityGate),
     });
     const memory = new RequestMemory(() => clock.now().monotonicMs);
+    const onBatch = (items: number) => observations.batchItems.observe(items);
+    const { trustedProxies } = config;
+    const peeking = peekingVerifier(deciding);
+    const explainer = new Explainer({ ...deciding, verifier: peeking, buckets: metering, identityFreshness });
+    const explain = explainHandler({ explainer, meters, trustedProxies });
+    const handlers = authzHandlers({ verifier, memory, meters, explain, trustedProxies, onBatch });
+    const fault = (error: unknown) => log.error({ err: error }, "a gateway's call failed by a fault");
     return {
       routes: [
-        route(
-          AuthzService,
-          authzHandlers({ verifier, memory, meters, trustedProxies: config.trustedProxies }),
-        ),
+        route(AuthzService, handlers),
+        route(Authorization, extAuthzHandlers({ verify: handlers.verify, fault })),
       ],
-      guard: verifierGuard(
-        accessGuard({ directory, format, serviceSecret: secret, trustedProxies: config.trustedProxies }),
-      ),
+      extra: forwardAuth(fault),
+      metrics: authzMetrics({
+        verifier,
+        cache,
+        reader,
+        book,
+        pool,
+        activity,
+        memory,
+        spool,
+        shipper,
+        feeds: { identity: identityFollower, metering: meteringFollower },
+        identityBounds: config.freshness,
+        limitsStalenessMaxMs: LIMITS_STALENESS_MAX_MS,
+        observations,
+      }),
+      guard: verifierGuard(accessGuard({ directory, format, serviceSecret: secret, trustedProxies })),
       ready: async () => {
         if (identityFollower.provenProof === 0) throw new Error("identity was not followed yet");
         if (meteringFollower.provenProof === 0) throw new Error("metering was not followed yet");

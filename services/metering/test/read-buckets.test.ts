@@ -33,8 +33,11 @@ async function organization() {
   const account = identity.account(identity.root, `org-${++made}`);
   const key = identity.key(account);
   await metering.follower.prove();
-  const limit = async (node: { case: "account" | "key"; value: string }, allowance: object, resource = "") =>
-    (await metering.limits(root).setLimit({ node, allowance, resource }, { timeoutMs })).limit!.id;
+  const limit = async (
+    node: { case: "account" | "key"; value: string },
+    allowance: typeof quota | typeof rate,
+    resource = "",
+  ) => (await metering.limits(root).setLimit({ node, allowance, resource }, { timeoutMs })).limit!.id;
   return { account, key, nodeIds: [key.id, account.id, identity.root.id], limit };
 }
 

@@ -1,11 +1,12 @@
 import type { AddressList, Principal } from "@gatehouse/access";
 import type { AuthzService, VerifyRequest, VerifyResponse } from "@gatehouse/proto/authz";
-import { Failure, type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
+import { type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
 import type { Decision } from "../domain/decision.ts";
 import type { MeterBook } from "../domain/meter-book.ts";
 import type { Verifier } from "../domain/verify.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
 import type { RequestMemory } from "./request-memory.ts";
+import { unlessUnavailable } from "./unless-unavailable.ts";
 import { beatCall, verifyCall } from "./verify-call.ts";
 import { beatReply, verifyReply } from "./verify-reply.ts";
 
@@ -13,8 +14,11 @@ export interface AuthzHandlersOptions {
   readonly verifier: Verifier;
   readonly memory: RequestMemory;
   readonly meters: MeterBook;
+  readonly explain: Handlers<typeof AuthzService, Principal | undefined>["explain"];
   /** The proxies whose X-Forwarded-For is believed. */
   readonly trustedProxies: AddressList | undefined;
+  /** Told how many calls each BatchVerify has. */
+  readonly onBatch?: ((calls: number) => void) | undefined;
 }
 
 const MAX_BATCH = 1000;
@@ -27,7 +31,9 @@ export function authzHandlers({
   verifier,
   memory,
   meters,
+  explain,
   trustedProxies,
+  onBatch,
 }: AuthzHandlersOptions): Handlers<typeof AuthzService, Principal | undefined> {
   function decide(
     { requestId }: VerifyRequest,
@@ -86,6 +92,7 @@ export function authzHandlers({
       if (requests.length === 0 || requests.length > MAX_BATCH) {
         throw invalid([{ field: "requests", description: `must have 1 to ${MAX_BATCH} entries` }]);
       }
+      onBatch?.(requests.length);
       // All are read before any is charged: a batch with a bad call charges nothing.
       const calls = requests.map((request, i) => verifyCall(request, trustedProxies, `requests[${i}].`));
       const go = (known: Principal | undefined) =>
@@ -93,9 +100,7 @@ export function authzHandlers({
       return { responses: await withMeters(calls, go, principal) };
     },
 
-    explain() {
-      throw new Failure({ code: "UNIMPLEMENTED", reason: "INTERNAL", message: "not yet" });
-    },
+    explain,
 
     async heartbeat(request, { principal }) {
       const call = beatCall(request, trustedProxies);
@@ -103,12 +108,6 @@ export function authzHandlers({
       return beatReply(await verifier.verify(call, principal.view));
     },
   };
-}
-
-function unlessUnavailable(error: unknown): false {
-  if (error instanceof Failure && (error.code === "UNAVAILABLE" || error.code === "DEADLINE_EXCEEDED"))
-    return false;
-  throw error;
 }
 
 // No promise on the warm path: the replies of a turn leave together, after its one write.

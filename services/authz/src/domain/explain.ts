@@ -1,0 +1,211 @@
+import { isInSubtree, type KeyView, stateOfChain } from "@gatehouse/access";
+import type { Clock } from "@gatehouse/changefeed";
+import type { KeyFormat } from "@gatehouse/keys";
+import type { CatalogBook } from "./catalog-book.ts";
+import { pathOf } from "./charge-path.ts";
+import { type Decision, reasons } from "./decision.ts";
+import {
+  type BucketSource,
+  codeOf,
+  decidingBucket,
+  type MetBucket,
+  metBuckets,
+  scarcest,
+} from "./explain-buckets.ts";
+import { checkWords, type Examined } from "./explain-checks.ts";
+import { CHECKS, type Check, type CheckCode, type CheckOutcome, type Explanation } from "./explanation.ts";
+import { findTarget } from "./find-target.ts";
+import type { IdentityCache } from "./identity-cache.ts";
+import type { LeasePool } from "./lease-pool.ts";
+import type { Need } from "./lease-source.ts";
+import { Sight } from "./sight.ts";
+import type { Verifier } from "./verify.ts";
+import type { VerifyCall } from "./verify-call.ts";
+
+/**
+ * Says what Verify would answer, and why. What it is, Verify itself decides: a verifier that leaves no trace is asked
+ * for all that comes before the limits, metering for the buckets. Then each check is put into words. So the words may be
+ * too general where something changes in between, but the answer is Verify's.
+ *
+ * P7: of a key out of the verifier's sight it says what it says of none. Of accounts above the verifier's own, that
+ * they decided, and nothing else: no ids, names, patterns or numbers.
+ */
+
+export interface ExplainerOptions {
+  /** Decides without charging, counting or noting anything. */
+  readonly verifier: Verifier;
+  readonly format: KeyFormat;
+  readonly cache: IdentityCache;
+  readonly catalog: CatalogBook;
+  readonly buckets: BucketSource;
+  readonly pool: Pick<LeasePool, "inHand" | "tellRates">;
+  readonly clock: Clock;
+  /** The state of identity that the cache rests on. */
+  readonly identityFreshness: () => string;
+}
+
+/** The word for a limit that is on an account above the verifier's. */
+const ABOVE = "above";
+const NO_NEEDS: readonly Need[] = [];
+
+export class Explainer {
+  readonly #options: ExplainerOptions;
+
+  constructor(options: ExplainerOptions) {
+    this.#options = options;
+  }
+
+  /** Throws Failure like Verify. */
+  async explain(call: VerifyCall, verifier: KeyView): Promise<Explanation> {
+    const first = await this.#peek(call, verifier);
+    if (first.code !== "VALID") return this.#explained(first, call, verifier, undefined);
+    const met = await this.#met(first, call);
+    // Again, because the buckets were waited for.
+    const decision = await this.#peek(call, verifier);
+    return this.#explained(decision, call, verifier, decision.code === "VALID" ? met : undefined);
+  }
+
+  /** What is said where not even the verifier is known for sure. */
+  undecided(): Explanation {
+    const decision = { ...this.#options.verifier.undecided(), decisionId: "" };
+    return { decision, decidedBy: "", checks: unknownKey(), buckets: [] };
+  }
+
+  async #peek(call: VerifyCall, verifier: KeyView): Promise<Decision> {
+    const decision = await this.#options.verifier.verify({ ...call, needs: NO_NEEDS }, verifier);
+    return { ...decision, decisionId: "" };
+  }
+
+  /** "unknown" where metering cannot be asked. */
+  async #met(decision: Decision, call: VerifyCall): Promise<readonly MetBucket[] | "unknown"> {
+    const { buckets, pool, clock, identityFreshness } = this.#options;
+    const { resource } = this.#resourceOf(call);
+    const { nodeIds } = pathOf(decision.entry!, decision.target!, resource);
+    try {
+      await pool.tellRates(nodeIds);
+      const request = { nodeIds, resource, identityFreshness: identityFreshness() };
+      return metBuckets(await buckets.readBuckets(request), call.needs, pool, clock.now());
+    } catch {
+      return "unknown";
+    }
+  }
+
+  #explained(
+    decision: Decision,
+    call: VerifyCall,
+    verifier: KeyView,
+    met: readonly MetBucket[] | "unknown" | undefined,
+  ): Explanation {
+    if (decision.code === "NOT_FOUND") {
+      return { decision, decidedBy: "NOT_FOUND", checks: [this.#notFound(call, verifier)], buckets: [] };
+    }
+    const { entry, target } = decision;
+    if (entry === undefined || target === undefined) {
+      return { decision, decidedBy: "", checks: unknownKey(), buckets: [] };
+    }
+    const sight = new Sight(verifier, [entry.key, entry.view.parent], [entry.accounts, target]);
+    const nowMs = this.#options.clock.now().wallMs;
+    const asked = { call, entry, target, sight, nowMs, http: call.http, ...this.#resourceOf(call) };
+    const checks = this.#checks(decision, asked);
+    if (met === "unknown") return { decision: withoutLimits(decision), decidedBy: "", checks, buckets: [] };
+    const decidedBy = isCheck(decision.code) ? decision.code : "";
+    if (met === undefined) return { decision, decidedBy, checks, buckets: [] };
+    const buckets = met.filter(({ limit }) => sight.sees(limit.nodeId));
+    const deciding = decidingBucket(met);
+    if (deciding === undefined) return { decision: admitted(decision, buckets), decidedBy, checks, buckets };
+    const isSeen = sight.sees(deciding.limit.nodeId);
+    return {
+      decision: refused(decision, deciding, isSeen, nowMs),
+      decidedBy: deciding.outcome === "UNKNOWN" ? "" : isSeen ? deciding.limit.id : ABOVE,
+      checks,
+      buckets,
+    };
+  }
+
+  #resourceOf({ http, resource }: VerifyCall): { resource: string; endpointName: string | undefined } {
+    if (http === undefined) return { resource, endpointName: undefined };
+    const endpoint = this.#options.catalog.endpointOf(http.method, http.path);
+    return { resource: endpoint?.resource ?? "", endpointName: endpoint?.name };
+  }
+
+  #checks(decision: Decision, examined: Examined): Check[] {
+    const { code } = decision;
+    const decidedAt = isCheck(code) ? CHECKS.indexOf(code) : CHECKS.length;
+    const unknownAt = code === "INDETERMINATE" ? CHECKS.indexOf(this.#unknownCheck(examined)) : CHECKS.length;
+    // The state of an account that was named is looked at when it was found.
+    const isOfTarget = code.startsWith("ACCOUNT_") && stateOfChain(examined.entry.accounts) === "VALID";
+    const reached = isOfTarget ? CHECKS.indexOf("TARGET_NOT_FOUND") : Math.min(decidedAt, unknownAt);
+    return CHECKS.map((each, i): Check => {
+      if (each === code) return { code: each, outcome: "FAILED", ...checkWords[each].failed(examined) };
+      if (i === unknownAt) return { code: each, outcome: "UNKNOWN", nodeId: undefined, detail: UNREACHABLE };
+      if (i > reached) return { code: each, outcome: "NOT_REACHED", nodeId: undefined, detail: "" };
+      const absent = checkWords[each].absent?.(examined);
+      if (absent !== undefined)
+        return { code: each, outcome: "NOT_APPLICABLE", nodeId: undefined, detail: absent };
+      return { code: each, outcome: "PASSED", ...checkWords[each].passed(examined) };
+    });
+  }
+
+  /** What an undecided call about a known key was waiting for. */
+  #unknownCheck({ entry, call }: Examined): CheckCode {
+    const { cache, catalog } = this.#options;
+    if (call.http !== undefined && !catalog.isFilled) return "TERMS_REQUIRED";
+    return findTarget(cache, entry, call.account) === "unknown" ? "TARGET_NOT_FOUND" : "SCOPE_DENIED";
+  }
+
+  // What was once the key's secret has its tag: who presents that, and sees the key, is told what became of it.
+  #notFound({ presented }: VerifyCall, verifier: KeyView): Check {
+    const { format, cache } = this.#options;
+    const keyId = format.parse(presented)?.keyId;
+    const entry = keyId === undefined || !format.authentic(presented) ? undefined : cache.key(keyId);
+    if (entry === undefined || !isInSubtree(verifier, entry.accounts)) {
+      return { code: "NOT_FOUND", outcome: "FAILED", nodeId: undefined, detail: NO_KEY };
+    }
+    const { key, parent } = entry.view;
+    const revoked = [key, parent].find((each) => each?.status === "REVOKED");
+    const detail =
+      revoked === undefined
+        ? `the key "${key.name}" has another secret by now`
+        : `the key "${revoked.name}" was revoked`;
+    return { code: "NOT_FOUND", outcome: "FAILED", nodeId: (revoked ?? key).id, detail };
+  }
+}
+
+const NO_KEY = "no such key in the verifier's sight: unknown, mistyped, revoked, or of another organization";
+const UNREACHABLE = "identity cannot be asked about this now";
+const LIMITS_UNKNOWN =
+  "metering cannot be asked for the limits now; Verify goes on as far as this replica has units in hand";
+
+function isCheck(code: string): code is CheckCode {
+  return (CHECKS as readonly string[]).includes(code);
+}
+
+function unknownKey(): Check[] {
+  return CHECKS.map((code, i) => {
+    const outcome: CheckOutcome = i === 0 ? "UNKNOWN" : "NOT_REACHED";
+    return { code, outcome, nodeId: undefined, detail: i === 0 ? UNREACHABLE : "" };
+  });
+}
+
+function withoutLimits(decision: Decision): Decision {
+  return { ...decision, code: "INDETERMINATE", reason: LIMITS_UNKNOWN };
+}
+
+function admitted(decision: Decision, seen: readonly MetBucket[]): Decision {
+  const least = scarcest(seen);
+  const warnings = seen.filter(({ outcome }) => outcome === "FAILED").map(({ limit }) => limit.id);
+  const binding = least && {
+    limit: least.limit,
+    remaining: least.left - least.units,
+    resetsAtMs: least.resetsAtMs,
+  };
+  return { ...decision, warnings, binding };
+}
+
+function refused(decision: Decision, deciding: MetBucket, isSeen: boolean, nowMs: number): Decision {
+  const { limit, left, resetsAtMs, retryAfterMs } = deciding;
+  const code = codeOf(deciding);
+  const resets = resetsAtMs ?? (retryAfterMs === undefined ? undefined : nowMs + retryAfterMs);
+  const binding = isSeen ? { limit, remaining: left, resetsAtMs: resets } : undefined;
+  return { ...decision, code, reason: reasons[code], binding, retryAfterMs };
+}
