@@ -3,8 +3,8 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import type { Server, ServerCredentials } from "@grpc/grpc-js";
 import { limitConnections } from "./limit-connections.ts";
 
-// Sessions are destroyed after the grace; sockets that have not ended this long after it are destroyed, too.
-const FORCED_MS_MAX = 1000;
+/** After the grace the sockets are destroyed; sessions have nothing left to be cut by then. */
+const NEVER_MS = 60_000;
 
 /**
  * The port of a grpc-js server. grpc-js binds ports of its own, but shows neither how many connections there are nor
@@ -32,12 +32,14 @@ export class GrpcListener {
 
   /** Takes no connection and, by GOAWAY, no stream any more; lets the running ones finish for `graceMs`, then cuts them. */
   async close(graceMs: number): Promise<void> {
-    const force = setTimeout(() => this.#destroySockets(), graceMs + FORCED_MS_MAX);
+    // Not by grpc-js, which cuts calls as if their callers had cancelled them: who loses its connection knows that it
+    // does not know, and tries again.
+    const cut = setTimeout(() => this.#destroySockets(), graceMs);
     await new Promise((resolve) => {
       this.#server.close(resolve);
-      this.#injector.drain(graceMs);
+      this.#injector.drain(graceMs + NEVER_MS);
     });
-    clearTimeout(force);
+    clearTimeout(cut);
     this.#grpc.tryShutdown(() => {});
   }
 

@@ -1,4 +1,5 @@
 import type { ServerCredentials } from "@grpc/grpc-js";
+import type { Registry } from "prom-client";
 import { type Address, joinAddress } from "./address.ts";
 import { CallRoom } from "./call-room.ts";
 import { sleep } from "./deadline.ts";
@@ -21,6 +22,8 @@ export interface ServeOptions<P> {
   readonly ready?: ReadinessChecks | undefined;
   readonly log: Log;
   readonly metrics?: RpcMetrics | undefined;
+  /** Makes the text of `/metrics` where the process is not alone; see `inWorkers`. */
+  readonly gatherMetrics?: ((own: Registry) => () => Promise<string>) | undefined;
   /** Plain HTTP endpoints beside the RPCs. */
   readonly extra?: ExtraEndpoint | undefined;
   /** How many calls may be in flight, over both transports; default {@link CALLS_MAX}. More are refused at once. */
@@ -70,7 +73,9 @@ export async function serve<P>(options: ServeOptions<P>): Promise<ServingService
   };
   const readiness = new Readiness(options.ready ?? {});
   const grpc = grpcTransport(shared, options.grpcCredentials);
-  const http = httpTransport({ ...shared, readiness, registry: metrics.registry, extra: options.extra });
+  const { registry } = metrics;
+  const scrape = options.gatherMetrics?.(registry) ?? (() => registry.metrics());
+  const http = httpTransport({ ...shared, readiness, scrape, extra: options.extra });
 
   let closing: Promise<void> | undefined;
   async function closeBoth(): Promise<void> {
