@@ -31,6 +31,7 @@ import { Verifier, type VerifierOptions } from "./domain/verify.ts";
 import { AuthzObservations, authzMetrics } from "./metrics.ts";
 import { type Parts, wholeParts } from "./parts.ts";
 import { authzHandlers } from "./rpc/authz-service.ts";
+import { callerAsFresh } from "./rpc/caller-as-fresh.ts";
 import { explainHandler } from "./rpc/explain.ts";
 import { extAuthzHandlers } from "./rpc/ext-authz.ts";
 import { forwardAuth } from "./rpc/forward-auth.ts";
@@ -197,7 +198,11 @@ export async function createAuthz(
     const peeking = peekingVerifier(deciding);
     const explainer = new Explainer({ ...deciding, verifier: peeking, buckets: metering, identityFreshness });
     const explain = explainHandler({ explainer, meters, trustedProxies });
-    const handlers = authzHandlers({ verifier, memory, meters, explain, trustedProxies, onBatch });
+    const guard = verifierGuard(accessGuard({ directory, format, serviceSecret: secret, trustedProxies }));
+    const handlers = callerAsFresh(
+      authzHandlers({ verifier, memory, meters, explain, trustedProxies, onBatch }),
+      { guard, catchUp: (token) => reader.catchUp(identityFollower, token) },
+    );
     const fault = (error: unknown) => log.error({ err: error }, "a gateway's call failed by a fault");
     return {
       routes: [
@@ -220,7 +225,7 @@ export async function createAuthz(
         limitsStalenessMaxMs: LIMITS_STALENESS_MAX_MS,
         observations,
       }),
-      guard: verifierGuard(accessGuard({ directory, format, serviceSecret: secret, trustedProxies })),
+      guard,
       ready: async () => {
         if (identityFollower.provenProof === 0) throw new Error("identity was not followed yet");
         if (meteringFollower.provenProof === 0) throw new Error("metering was not followed yet");

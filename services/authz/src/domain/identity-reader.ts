@@ -73,6 +73,22 @@ export class IdentityReader {
     });
   }
 
+  /**
+   * As `readKey`, for a key that is said to have signed: anybody can make up an id, which has no tag. So it is held to
+   * the budget of imported keys.
+   */
+  readSigner(keyId: string, trace?: Trace): Promise<void> {
+    return this.#keyReads.run("read signing key", keyId, trace, async (part) => {
+      for (let read = 1; read <= MAX_READS; read++) {
+        if (!this.#unknownHashes.take()) throw overloaded("too many signing keys that do not exist");
+        const resolved = await this.#keys.ask(keyId, part);
+        this.#note(resolved.position);
+        if (resolved.keys.has(keyId)) this.#unknownHashes.giveBack();
+        if (this.#cache.fillKey(keyId, resolved)) return;
+      }
+    });
+  }
+
   /** Resolves once the name is in the cache, or known to mean nothing. Rejects where identity does not answer. */
   readTarget(organizationId: string, account: string, trace?: Trace): Promise<void> {
     const name = JSON.stringify([organizationId, account]);
@@ -91,13 +107,13 @@ export class IdentityReader {
    * or ahead of a head read after it was shown.
    */
   async catchUp(proof: Proven, token: Freshness): Promise<boolean> {
+    if (hasReached(proof.position, token)) return true;
     try {
       await proof.prove();
     } catch {
       return false;
     }
-    const { position } = proof;
-    if (position?.incarnation === token.incarnation && position.revision >= token.revision) return true;
+    if (hasReached(proof.position, token)) return true;
     throw failedPrecondition(
       "FRESHNESS_UNREACHABLE",
       `at_least_as_fresh: ${token.source} is not there; the token is ahead of it, or of a history that was replaced`,
@@ -119,6 +135,10 @@ export class IdentityReader {
     if (last?.incarnation !== position.incarnation || last.revision < position.revision)
       this.#readAt = position;
   }
+}
+
+function hasReached(position: Position | undefined, token: Freshness): boolean {
+  return position?.incarnation === token.incarnation && position.revision >= token.revision;
 }
 
 /** Keys or hashes in one request, as the proto bounds it. */

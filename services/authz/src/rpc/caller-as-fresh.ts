@@ -1,0 +1,112 @@
+import { decodeFreshness, type Freshness } from "@gatehouse/changefeed";
+import type { AuthzService } from "@gatehouse/proto/authz";
+import { accessRule, type Call, type Guard, type Handlers, type Later, type Reply } from "@gatehouse/service";
+
+export interface CallerAsFreshOptions<P> {
+  readonly guard: Guard<P>;
+  /** Follows identity up to a token of it. Where that cannot be done it answers false, or rejects. */
+  readonly catchUp: (token: Freshness) => boolean | Promise<boolean>;
+}
+
+/**
+ * A freshness token binds for the key that asks, too: who shows the token of a revocation is not let in by what was
+ * known before it, be it the verifier's own key that was revoked. The guard has not seen the request, so it looks once
+ * more when the feed has come as far as the token. A call without tokens costs one look at a list.
+ */
+export function callerAsFresh<P>(
+  handlers: Handlers<typeof AuthzService, P>,
+  { guard, catchUp }: CallerAsFreshOptions<P>,
+): Handlers<typeof AuthzService, P> {
+  async function readmitted<T>(
+    shown: readonly string[],
+    call: Call<P>,
+    handle: (call: Call<P>) => Reply<T>,
+  ): Promise<T> {
+    const tokens = [...new Set(shown)].flatMap((token) => decodeFreshness(token) ?? []);
+    const ofIdentity = tokens.filter(({ source }) => source === "identity");
+    // Where it cannot come that far, the handler finds the same for the key that is asked about, and says so.
+    await Promise.allSettled(ofIdentity.map(catchUp));
+    const principal = await guard(call.method, accessRule(call.method))(call as Call<undefined>);
+    return settled(handle(new ReadmittedCall(call, principal)));
+  }
+
+  return {
+    verify(request, call) {
+      if (request.atLeastAsFresh.length === 0) return handlers.verify(request, call);
+      return readmitted(request.atLeastAsFresh, call, (admitted) => handlers.verify(request, admitted));
+    },
+    batchVerify(request, call) {
+      const shown = request.requests.flatMap(({ atLeastAsFresh }) => atLeastAsFresh);
+      if (shown.length === 0) return handlers.batchVerify(request, call);
+      return readmitted(shown.slice(0, MAX_SHOWN), call, (admitted) =>
+        handlers.batchVerify(request, admitted),
+      );
+    },
+    heartbeat(request, call) {
+      if (request.atLeastAsFresh.length === 0) return handlers.heartbeat(request, call);
+      return readmitted(request.atLeastAsFresh, call, (admitted) => handlers.heartbeat(request, admitted));
+    },
+    explain(request, call) {
+      if (request.atLeastAsFresh.length === 0) return handlers.explain(request, call);
+      return readmitted(request.atLeastAsFresh, call, (admitted) => handlers.explain(request, admitted));
+    },
+  };
+}
+
+/** As many as a batch may show, whose entries are counted by its handler. */
+const MAX_SHOWN = 8000;
+
+/** A call as it came, with who was found to make it since. */
+class ReadmittedCall<P> implements Call<P> {
+  readonly principal: P;
+  readonly #call: Call<P>;
+
+  constructor(call: Call<P>, principal: P) {
+    this.#call = call;
+    this.principal = principal;
+  }
+
+  get method(): Call["method"] {
+    return this.#call.method;
+  }
+
+  get peerAddress(): string | undefined {
+    return this.#call.peerAddress;
+  }
+
+  get signal(): AbortSignal {
+    return this.#call.signal;
+  }
+
+  get draining(): AbortSignal {
+    return this.#call.draining;
+  }
+
+  get isAbandoned(): boolean {
+    return this.#call.isAbandoned ?? false;
+  }
+
+  get deadlineMs(): number | undefined {
+    return this.#call.deadlineMs;
+  }
+
+  get trace(): Call["trace"] {
+    return this.#call.trace;
+  }
+
+  header(name: string): string | undefined {
+    return this.#call.header(name);
+  }
+
+  setHeader(name: string, value: string): void {
+    this.#call.setHeader(name, value);
+  }
+}
+
+async function settled<T>(reply: Reply<T>): Promise<T> {
+  const later = reply as Awaited<Reply<T>> | Later<T>;
+  if (typeof later !== "object" || later === null || !("whenReady" in later)) return reply as T | Promise<T>;
+  return new Promise((resolve, reject) => {
+    later.whenReady((error, value) => (error ? reject(error) : resolve(value!)));
+  });
+}
