@@ -16,6 +16,7 @@ export { databaseFailure } from "./database-failure.ts";
 export { feedMetrics } from "./feed-metrics.ts";
 export { type FollowOptions, follow } from "./follow.ts";
 export { type FeedSource, Follower, type FollowerOptions, type Replica } from "./follower.ts";
+export { poolMetrics } from "./pool-metrics.ts";
 export {
   decodeFreshness,
   encodeFreshness,

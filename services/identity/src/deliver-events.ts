@@ -3,6 +3,7 @@ import { SealError, type Sealer } from "@gatehouse/keys";
 import { BUS_PAYLOAD_BYTES_MAX, type Bus, type Log, runLoop } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import { secretContext } from "./domain/events/webhook.ts";
+import type { IdentityCounts } from "./metrics.ts";
 import { type ClaimedDelivery, DeliveryStore } from "./storage/delivery-store.ts";
 import type { OutgoingEvent } from "./storage/event-outbox.ts";
 
@@ -16,6 +17,7 @@ export interface EventDeliveryOptions {
   readonly insecure: boolean;
   readonly nowMs: () => number;
   readonly log: Log;
+  readonly counts: IdentityCounts;
 }
 
 /** Brings events to webhooks until it is stopped. */
@@ -31,11 +33,16 @@ export function deliverEvents({
   insecure,
   nowMs,
   log,
+  counts,
 }: EventDeliveryOptions): EventDelivery {
   const deliveries = new DeliveryStore(dataSource, nowMs);
   const pump = new DeliveryPump<ClaimedDelivery>({
     deliveries,
-    send: (delivery, signal) => send(delivery, signal),
+    send: async (delivery, signal) => {
+      const outcome = await send(delivery, signal);
+      counts.deliveries[outcome.taken ? "taken" : "failed"]++;
+      return outcome;
+    },
     onSettled: () => delivering.poke(),
     onError: (error) => log.warn({ err: error }, "what came of a delivery could not be written down"),
   });

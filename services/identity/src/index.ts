@@ -17,6 +17,7 @@ import {
   type Guard,
   type Log,
   type Loop,
+  type Metric,
   openBus,
   type Route,
   runLoop,
@@ -34,6 +35,7 @@ import { FairShare } from "./domain/rules/fair-share.ts";
 import type { Store } from "./domain/store.ts";
 import { ImportedKeys } from "./imported-keys.ts";
 import { startLoops } from "./loops.ts";
+import { IdentityCounts, identityMetrics } from "./metrics.ts";
 import { activityGuard } from "./rpc/activity-guard.ts";
 import { auditedGuard } from "./rpc/audited-guard.ts";
 import { routes } from "./rpc/routes.ts";
@@ -76,6 +78,7 @@ export interface IdentityOverrides {
 export interface Identity {
   readonly routes: readonly Route<Principal>[];
   readonly guard: Guard<Principal>;
+  readonly metrics: readonly Metric[];
   readonly changeLog: ChangeLog;
   /** What the first start made. */
   readonly bootstrapped: Bootstrapped;
@@ -138,7 +141,8 @@ export async function createIdentity(
     const forgetting = auditLoop(dataSource, config.auditRetentionDays, nowMs, log);
     opened.add("forgetting", () => forgetting.stop());
     const { insecureWebhooks: insecure } = config;
-    delivery = deliverEvents({ dataSource: followed, sealer, insecure, nowMs, log });
+    const counts = new IdentityCounts();
+    delivery = deliverEvents({ dataSource: followed, sealer, insecure, nowMs, log, counts });
     opened.add("delivery", delivery.stop);
     const directory: Directory = {
       findKey: (keyId) => store.keys.find(keyId),
@@ -158,7 +162,8 @@ export async function createIdentity(
       activity: new DatabaseActivity(followed.manager),
       nonces: new DatabaseNonces(followed.manager),
     };
-    startLoops({ domain, seen, ...facts, sealedPlaces: sealedPlaces(dataSource.manager) }, opened, log);
+    const places = sealedPlaces(dataSource.manager);
+    startLoops({ domain, seen, ...facts, sealedPlaces: places, counts }, opened, log);
     return {
       routes: routes(domain, feed, { ...facts, nowMs }).map((route) =>
         translatedRoute(route, databaseFailure),
@@ -167,6 +172,7 @@ export async function createIdentity(
         activityGuard(auditedGuard(guard, domain, directory), seen, nowMs),
         databaseFailure,
       ),
+      metrics: identityMetrics(counts, { changes: dataSource, feed: followed }),
       changeLog,
       bootstrapped,
       ready: async () => {

@@ -4,6 +4,7 @@ import type { ActivityStore, SeenKeys } from "./domain/keys/activity.ts";
 import type { NonceStore } from "./domain/keys/nonces.ts";
 import { watchKeys } from "./domain/keys/watch-keys.ts";
 import { reseal, type SealedPlace } from "./domain/reseal.ts";
+import type { IdentityCounts } from "./metrics.ts";
 
 /** What a key's owner sees of its use is this old at most, here and there. */
 const FLUSH_EVERY_MS = 1000;
@@ -24,11 +25,12 @@ export interface LoopParts {
   readonly activity: ActivityStore;
   readonly nonces: NonceStore;
   readonly sealedPlaces: readonly SealedPlace[];
+  readonly counts: IdentityCounts;
 }
 
 /** Starts what happens by itself. It ends, the last uses written, when `opened` is closed. */
 export function startLoops(parts: LoopParts, opened: Disposables, log: Log): void {
-  const { domain, seen, activity, nonces, sealedPlaces } = parts;
+  const { domain, seen, activity, nonces, sealedPlaces, counts } = parts;
   const start = (name: string, everyMs: number, run: (signal: AbortSignal) => void | Promise<void>) => {
     const loop: Loop = runLoop({ name, everyMs, backoff: BACKOFF, run, log });
     opened.add(name, () => loop.stop());
@@ -40,6 +42,7 @@ export function startLoops(parts: LoopParts, opened: Disposables, log: Log): voi
   start("seal with the current key", RESEAL_EVERY_MS, async (signal) => {
     const { rows, lost } = await reseal(domain.sealer, sealedPlaces, signal);
     if (lost.length > 0) log.warn({ lost }, "sealed with an encryption key that is not configured");
+    counts.resealed += rows;
     if (rows > 0) log.info({ rows }, "sealed with the current encryption key");
   });
 }

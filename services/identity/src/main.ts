@@ -1,5 +1,5 @@
 import { redact } from "@gatehouse/keys";
-import { createLog, Disposables, serve, untilSignal } from "@gatehouse/service";
+import { createLog, createRegistry, Disposables, RpcMetrics, serve, untilSignal } from "@gatehouse/service";
 import { createIdentity, readIdentityConfig } from "./index.ts";
 import { keepRootKey } from "./keep-root-key.ts";
 
@@ -12,9 +12,10 @@ opened.add("identity", identity.close);
 const { rootKey } = identity.bootstrapped;
 if (rootKey !== undefined) log.info({ path: await keepRootKey(rootKey, dataDirectory) }, "made the root key");
 const { routes, guard, ready } = identity;
+const metrics = new RpcMetrics(createRegistry("identity", identity.metrics));
 const server = opened.use(
   "server",
-  await serve({ grpc, http, routes, guard, ready: { database: ready }, log }),
+  await serve({ grpc, http, routes, guard, ready: { database: ready }, log, metrics }),
 );
 server.setServing(true);
 log.info({ signal: await untilSignal() }, "closing");

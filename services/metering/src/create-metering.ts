@@ -11,8 +11,16 @@ import {
   translatedGuard,
   translatedRoute,
 } from "@gatehouse/changefeed";
-import { KeyFormat } from "@gatehouse/keys";
-import { type Bus, Disposables, type Guard, type Log, openBus, type Route } from "@gatehouse/service";
+import { KeyFormat, ReservedDecisionIds } from "@gatehouse/keys";
+import {
+  type Bus,
+  Disposables,
+  type Guard,
+  type Log,
+  type Metric,
+  openBus,
+  type Route,
+} from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import type { MeteringConfig } from "./config.ts";
 import { AcquireLoop } from "./domain/acquire-loop.ts";
@@ -22,6 +30,7 @@ import { Recalls } from "./domain/recalls.ts";
 import { followedIdentity } from "./followed-identity.ts";
 import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
 import { startLoops } from "./loops.ts";
+import { MeteringCounts, meteringMetrics } from "./metrics.ts";
 import { feedRoute } from "./rpc/feed-service.ts";
 import { holdingRoute } from "./rpc/holding-service.ts";
 import { ingestRoute } from "./rpc/ingest-service.ts";
@@ -30,6 +39,7 @@ import { limitRoute } from "./rpc/limit-service.ts";
 import { usageRoute } from "./rpc/usage-service.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { EndedHolders1764100000000 } from "./storage/ended-holders-migration.ts";
+import { OpenReservations } from "./storage/held-reservations.ts";
 import { PostgresIngestStore } from "./storage/ingest-store.ts";
 import { Initial1764000000000 } from "./storage/initial-migration.ts";
 import { PostgresLeaseStore } from "./storage/lease-store.ts";
@@ -37,6 +47,8 @@ import { PostgresLimitStore } from "./storage/limit-store.ts";
 import { MirrorNodes1764200000000 } from "./storage/mirror-nodes-migration.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
+import { PostgresReservationStore } from "./storage/reservation-store.ts";
+import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
 import { PostgresUsageStore } from "./storage/usage-store.ts";
 
 /** What tests and the stack put in the place of what the configuration would give. */
@@ -55,6 +67,7 @@ export interface MeteringOverrides {
 export interface Metering {
   readonly routes: readonly Route<Principal>[];
   readonly guard: Guard<Principal>;
+  readonly metrics: readonly Metric[];
   /** Of identity; how fresh the mirror is. */
   readonly follower: Follower<MirrorChange>;
   readonly changeLog: ChangeLog;
@@ -96,20 +109,43 @@ export async function createMetering(
     const acquires = new AcquireLoop(new PostgresLeaseStore(quickLog, clockOffsetMs), overrides.waitMs);
     opened.add("acquires", () => acquires.close());
     const recalls = new Recalls();
-    startLoops({ config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls });
+    const counts = new MeteringCounts();
+    const reservations = new PostgresReservationStore(changeLog, clockOffsetMs);
+    startLoops({
+      config,
+      log,
+      opened,
+      work,
+      changeLog,
+      clockOffsetMs,
+      acquires,
+      recalls,
+      counts,
+      reservations,
+    });
     const following = follow({ follower, source: "identity", bus, log, onBell: () => identity.doubt() });
     opened.add("follower", () => following.stop());
 
     const limits = { mirror, store: new PostgresLimitStore(work, changeLog, clockOffsetMs) };
-    const alarm = (what: object, message: string) => log.error(what, message);
+    const alarm = (what: object, message: string) => {
+      counts.alarms++;
+      log.error(what, message);
+    };
+    const onTaken = (rows: number, quarantined: number) => {
+      counts.ingest.batches++;
+      counts.ingest.rows += rows;
+      counts.ingest.quarantined += quarantined;
+    };
     const routes = [
       limitRoute(limits),
       leaseRoute({ acquires, recalls, catchUp: catchUpWith(identity), limits: limits.store }),
-      ingestRoute({ store: new PostgresIngestStore(work, changeLog), identity, alarm }),
-      usageRoute({ mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() }),
+      ingestRoute({ store: new PostgresIngestStore(work, changeLog), identity, alarm, onTaken }),
+      usageRoute(
+        { mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() },
+        { store: reservations, ids: new ReservedDecisionIds(config.serviceSecret.reveal()) },
+      ),
       feedRoute(quickLog),
-      // Nothing is kept for accounts yet: wallets and reservations, once there are any, are the keepers.
-      holdingRoute({ mirror, keepers: [] }),
+      holdingRoute({ mirror, keepers: [new OpenReservations(work, clockOffsetMs)] }),
     ];
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
     const guard = accessGuard({
@@ -121,6 +157,7 @@ export async function createMetering(
     return {
       routes: routes.map((route) => translatedRoute(route, databaseFailure)),
       guard: translatedGuard(guard, databaseFailure),
+      metrics: meteringMetrics({ counts, follower, acquires, recalls, pools: { work, quick } }),
       follower,
       changeLog,
       async ready() {
@@ -140,7 +177,12 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
     url: config.databaseUrl.reveal(),
     schema: "metering",
     entities: [],
-    migrations: [Initial1764000000000, EndedHolders1764100000000, MirrorNodes1764200000000],
+    migrations: [
+      Initial1764000000000,
+      EndedHolders1764100000000,
+      MirrorNodes1764200000000,
+      Reservations1764300000000,
+    ],
     poolSize,
   });
   opened.add("database", () => dataSource.destroy());

@@ -5,7 +5,11 @@ import type { MeteringConfig } from "./config.ts";
 import type { AcquireLoop } from "./domain/acquire-loop.ts";
 import { FORFEIT_GRACE_MS } from "./domain/lend.ts";
 import type { Recalls } from "./domain/recalls.ts";
+import type { ReservationStore } from "./domain/reservation-store.ts";
+import { bookDue } from "./domain/settle-reservation.ts";
+import type { MeteringCounts } from "./metrics.ts";
 import type { ClockOffset } from "./storage/clock.ts";
+import { forgetReservations } from "./storage/held-reservations.ts";
 import { listenForNotices } from "./storage/notices.ts";
 import { sweepLeases } from "./storage/sweep.ts";
 import { retryQuarantine } from "./storage/usage-rows.ts";
@@ -19,6 +23,8 @@ export interface LoopDependencies {
   readonly clockOffsetMs: ClockOffset;
   readonly acquires: AcquireLoop;
   readonly recalls: Recalls;
+  readonly counts: MeteringCounts;
+  readonly reservations: ReservationStore;
 }
 
 const RETRY = { minMs: 50, maxMs: 1000 };
@@ -28,7 +34,8 @@ const TRIM_MS = 60_000;
 
 /** What goes on beside the calls, for ever. */
 export function startLoops(dependencies: LoopDependencies): void {
-  const { config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls } = dependencies;
+  const { config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls, counts, reservations } =
+    dependencies;
   const start = (name: string, everyMs: number, run: LoopOptions["run"]) => {
     const loop = runLoop({ name, everyMs, backoff: RETRY, run, log });
     opened.add(name, () => loop.stop());
@@ -41,10 +48,15 @@ export function startLoops(dependencies: LoopDependencies): void {
   start("listen for notices", RETRY.minMs, (signal) =>
     listenForNotices(config.databaseUrl.reveal(), handlers, signal),
   );
-  start("sweep leases", HOUSEKEEPING_MS, () => sweepLeases(work, changeLog, FORFEIT_GRACE_MS, clockOffsetMs));
+  start("sweep leases", HOUSEKEEPING_MS, async () => {
+    counts.forfeitedUnits += await sweepLeases(work, changeLog, FORFEIT_GRACE_MS, clockOffsetMs);
+  });
   start("retry quarantine", HOUSEKEEPING_MS, async () => {
     const booked = await retryQuarantine(work);
+    counts.booked += booked;
     if (booked > 0) log.info({ booked }, "booked usage out of quarantine");
   });
+  start("book settled reservations", HOUSEKEEPING_MS, () => bookDue(reservations).then(() => undefined));
+  start("forget reservations", HOUSEKEEPING_MS, () => forgetReservations(work, clockOffsetMs));
   start("trim the change log", TRIM_MS, () => trimChanges(work.manager));
 }

@@ -1,5 +1,5 @@
 import { redact } from "@gatehouse/keys";
-import { createLog, Disposables, serve, untilSignal } from "@gatehouse/service";
+import { createLog, createRegistry, Disposables, RpcMetrics, serve, untilSignal } from "@gatehouse/service";
 import { createMetering, readMeteringConfig } from "./index.ts";
 
 const config = readMeteringConfig(process.env);
@@ -9,9 +9,10 @@ await using opened = new Disposables(log);
 const metering = await createMetering(config, log);
 opened.add("metering", metering.close);
 const { routes, guard, ready } = metering;
+const metrics = new RpcMetrics(createRegistry("metering", metering.metrics));
 const server = opened.use(
   "server",
-  await serve({ grpc, http, routes, guard, ready: { metering: ready }, log }),
+  await serve({ grpc, http, routes, guard, ready: { metering: ready }, log, metrics }),
 );
 server.setServing(true);
 log.info({ signal: await untilSignal() }, "closing");

@@ -23,6 +23,8 @@ export class AcquireLoop {
   #again = false;
   #closed = false;
   #timer: NodeJS.Timeout | undefined;
+  /** Transactions since the start. */
+  rounds = 0;
 
   /** `waitMs`: how long an ask waits for units that others hold. */
   constructor(store: LeaseStore, waitMs = DEFAULT_WAIT_MS) {
@@ -40,6 +42,11 @@ export class AcquireLoop {
       this.#arrived.push(new Acquire(request, performance.now() + this.#waitMs, resolve, reject));
       this.#start();
     });
+  }
+
+  /** Requests that are not answered yet, but for those of a transaction that is under way. */
+  get waiting(): number {
+    return this.#arrived.length + this.#waiting.length;
   }
 
   /** Units of these limits came back, somewhere. */
@@ -88,6 +95,7 @@ export class AcquireLoop {
   }
 
   async #lend(acquires: readonly Acquire[]): Promise<void> {
+    this.rounds++;
     const applicants = acquires.map((acquire) => acquire.applicant());
     const round = await this.#store.transact((tx) => lend(tx, applicants));
     const nowMs = performance.now();

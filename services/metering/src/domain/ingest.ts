@@ -1,7 +1,8 @@
 import { Failure, failedPrecondition } from "@gatehouse/service/failure";
 import { type BucketDraw, bookSpend, type LeaseAnomaly, type QuotaLease } from "./lease-spend.ts";
 import type { Proof } from "./mirror.ts";
-import type { Batch, LeaseSpend, ProducerEpoch } from "./usage.ts";
+import type { HeldEstimate } from "./reservation.ts";
+import type { Batch, BatchReservation, LeaseSpend, ProducerEpoch } from "./usage.ts";
 
 /** What an answered batch leaves behind. */
 export interface Taken {
@@ -23,6 +24,13 @@ export interface BookedUsage {
   readonly full: number;
 }
 
+/** A reservation of a batch, with the buckets that it was taken of. */
+export interface ArrivedReservation {
+  readonly decisionId: string;
+  readonly expiresAtMs: number;
+  readonly held: HeldEstimate;
+}
+
 export interface IngestTx {
   /** Locks the epoch's row, made if missing; answers the sequence number that is next. */
   lockEpoch(epoch: ProducerEpoch): Promise<number>;
@@ -34,6 +42,7 @@ export interface IngestTx {
   /** The leases, with their buckets locked. Those that are not there are unknown. */
   lockLeases(leaseIds: readonly string[]): Promise<readonly QuotaLease[]>;
   writeLeases(leases: readonly QuotaLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void>;
+  hold(reservations: readonly ArrivedReservation[]): Promise<void>;
   /** Notes the batch as taken and wakes those who wait for units of these limits. */
   finish(batch: Batch, quarantined: number, freedLimitIds: readonly string[]): Promise<void>;
 }
@@ -52,6 +61,8 @@ export interface IngestDependencies {
   readonly store: IngestStore;
   readonly identity: Proof;
   readonly alarm: Alarm;
+  /** Told of each batch that was taken, or had been before. */
+  readonly onTaken?: ((rows: number, quarantined: number) => void) | undefined;
 }
 
 /**
@@ -62,7 +73,7 @@ export interface IngestDependencies {
  * Throws Failure FAILED_PRECONDITION (SEQUENCE_GAP) and DATA_LOSS (DIGEST_MISMATCH).
  */
 export async function ingestBatch(
-  { store, identity, alarm }: IngestDependencies,
+  { store, identity, alarm, onTaken }: IngestDependencies,
   batch: Batch,
 ): Promise<Taken> {
   // An account made a moment ago is seldom unknown for longer than this; what still is, waits in quarantine.
@@ -82,6 +93,7 @@ export async function ingestBatch(
       message: "another batch was taken under this number",
     });
   }
+  onTaken?.(batch.usage.length, taken.quarantined);
   return taken;
 }
 
@@ -98,7 +110,8 @@ async function take(tx: IngestTx, batch: Batch) {
     };
   }
   const spends = batch.final ? [...batch.leases, ...(await closesOf(tx, batch))] : batch.leases;
-  const { anomalies, freed } = await bookLeases(tx, spends);
+  const { anomalies, freed, leases } = await bookLeases(tx, spends);
+  await tx.hold(batch.reservations.map((reservation) => arrived(reservation, leases)));
   const { quarantined, full } = await tx.bookUsage(batch);
   await tx.finish(batch, quarantined, freed);
   return { taken: { expectedSequence: expected + 1, quarantined }, anomalies, full };
@@ -112,9 +125,10 @@ async function closesOf(tx: IngestTx, epoch: ProducerEpoch): Promise<LeaseSpend[
 async function bookLeases(tx: IngestTx, spends: readonly LeaseSpend[]) {
   const anomalies: LeaseAnomaly[] = [];
   const freed = new Set<string>();
-  if (spends.length === 0) return { anomalies, freed: [] };
-  const rows = await tx.lockLeases([...new Set(spends.map(({ leaseId }) => leaseId))]);
+  const leaseIds = [...new Set(spends.map(({ leaseId }) => leaseId))];
+  const rows = leaseIds.length === 0 ? [] : await tx.lockLeases(leaseIds);
   const leases = new Map(rows.map((lease) => [lease.id, lease]));
+  if (spends.length === 0) return { anomalies, freed: [], leases };
   const draws = new Map<string, BucketDraw>();
   for (const spend of spends) {
     const lease = leases.get(spend.leaseId);
@@ -131,7 +145,19 @@ async function bookLeases(tx: IngestTx, spends: readonly LeaseSpend[]) {
     if (booked.anomaly !== undefined) anomalies.push(booked.anomaly);
   }
   await tx.writeLeases([...leases.values()], draws);
-  return { anomalies, freed: [...freed] };
+  return { anomalies, freed: [...freed], leases };
+}
+
+// What it took of a lease is in the same batch, so the lease is at hand; one that metering does not know has no bucket.
+function arrived(
+  { decisionId, expiresAtMs, draws, ...held }: BatchReservation,
+  leases: ReadonlyMap<string, QuotaLease>,
+): ArrivedReservation {
+  const drawn = draws.flatMap(({ leaseId, units }) => {
+    const lease = leases.get(leaseId);
+    return lease === undefined ? [] : [{ bucketId: lease.bucketId, limitId: lease.limitId, units }];
+  });
+  return { decisionId, expiresAtMs, held: { ...held, draws: drawn } };
 }
 
 function gap(expected: number): Failure {

@@ -5,6 +5,13 @@ const MAX_LIMITS_PER_MESSAGE = 1000;
 /** Hands recalls to the streams that holders keep open. A holder may have several; each gets every recall. */
 export class Recalls {
   readonly #streams = new Map<string, Set<RecallStream>>();
+  /** Limits that were recalled from holders here, since the start. */
+  delivered = 0;
+
+  /** How many streams are open. */
+  get streams(): number {
+    return this.#streams.values().reduce((sum, streams) => sum + streams.size, 0);
+  }
 
   /** Limits whose leases the holder is to close, as they come, until `signal` aborts. */
   async *watch(holder: string, signal: AbortSignal): AsyncGenerator<readonly string[]> {
@@ -26,7 +33,10 @@ export class Recalls {
   }
 
   deliver(holder: string, limitIds: readonly string[]): void {
-    for (const stream of this.#streams.get(holder) ?? []) stream.add(limitIds);
+    const streams = this.#streams.get(holder);
+    if (streams === undefined) return;
+    this.delivered += limitIds.length;
+    for (const stream of streams) stream.add(limitIds);
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ChangeLog } from "@gatehouse/changefeed";
 import type { DataSource } from "typeorm";
-import { type ClockOffset, nowMsExpression } from "./clock.ts";
-import { forfeitQuotaLeases, instant, writeQuotaBuckets } from "./lease-store.ts";
+import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
+import { forfeitQuotaLeases, writeQuotaBuckets } from "./lease-store.ts";
 
 /** Buckets of one transaction, so that nobody waits long for their rows. */
 const MAX_BUCKETS = 200;
@@ -12,16 +12,17 @@ const FORFEITED_KEPT_MS = 90 * 86_400_000;
 
 /**
  * Forfeits leases whose holders have vanished, so that what is shown as lent is lent, and forgets old ones.
- * An acquire does the same for the buckets it touches; this is for those that nobody asks.
+ * An acquire does the same for the buckets it touches; this is for those that nobody asks. Answers the units forfeited.
  */
 export async function sweepLeases(
   dataSource: DataSource,
   log: ChangeLog,
   graceMs: number,
   offsetMs: ClockOffset,
-): Promise<void> {
+): Promise<number> {
   const [now] = await dataSource.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
   const nowMs = Number(now.now_ms) + offsetMs();
+  let lost = 0;
   await log.commit(async ({ manager }) => {
     const rows = await manager.query<{ id: string; spent: string; leased: string }[]>(
       `SELECT id, spent, leased FROM quota_bucket WHERE id IN (
@@ -33,6 +34,7 @@ export async function sweepLeases(
     if (rows.length === 0) return;
     const ids = rows.map(({ id }) => id);
     const forfeited = await forfeitQuotaLeases(manager, ids, nowMs - graceMs);
+    lost = forfeited.values().reduce((sum, units) => sum + units, 0);
     await writeQuotaBuckets(
       manager,
       rows.map(({ id, spent, leased }) => {
@@ -48,4 +50,5 @@ export async function sweepLeases(
        LIMIT $3)`,
     [instant(nowMs - CLOSED_KEPT_MS), instant(nowMs - FORFEITED_KEPT_MS), MAX_LEASES],
   );
+  return lost;
 }

@@ -1,0 +1,32 @@
+import { poolMetrics } from "@gatehouse/changefeed";
+import { counter, type Metric } from "@gatehouse/service";
+import type { DataSource } from "typeorm";
+
+/** What identity did since the start, counted where it happens. */
+export class IdentityCounts {
+  /** Attempts to deliver an event to a webhook. */
+  readonly deliveries = { taken: 0, failed: 0 };
+  /** Rows that were sealed with the current encryption key. */
+  resealed = 0;
+}
+
+/** The metrics of identity; docs/metrics.md says what each means. */
+export function identityMetrics(
+  counts: IdentityCounts,
+  pools: Readonly<Record<string, DataSource>>,
+): readonly Metric[] {
+  return [
+    counter(
+      "gatehouse_webhook_deliveries_total",
+      "Attempts to deliver an event to a webhook, by whether it was taken.",
+      () => counts.deliveries,
+      "outcome",
+    ),
+    counter(
+      "gatehouse_resealed_rows_total",
+      "Rows that were sealed with the current encryption key.",
+      () => counts.resealed,
+    ),
+    ...poolMetrics(pools),
+  ];
+}

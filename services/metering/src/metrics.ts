@@ -1,0 +1,64 @@
+import { type Follower, feedMetrics, poolMetrics } from "@gatehouse/changefeed";
+import { counter, gauge, type Metric } from "@gatehouse/service";
+import type { DataSource } from "typeorm";
+import type { AcquireLoop } from "./domain/acquire-loop.ts";
+import type { Recalls } from "./domain/recalls.ts";
+
+/** What metering did since the start, counted where it happens. */
+export class MeteringCounts {
+  readonly ingest = { batches: 0, rows: 0, quarantined: 0 };
+  /** Rows that left quarantine, since their accounts are known by now. */
+  booked = 0;
+  /** What an operator must hear of; the log says what it is. */
+  alarms = 0;
+  forfeitedUnits = 0;
+}
+
+/** What the metrics are read from. */
+export interface Watched {
+  readonly counts: MeteringCounts;
+  readonly follower: Follower<{ readonly revision: number | bigint }>;
+  readonly acquires: Pick<AcquireLoop, "waiting" | "rounds">;
+  readonly recalls: Pick<Recalls, "streams" | "delivered">;
+  readonly pools: Readonly<Record<string, DataSource>>;
+}
+
+/** The metrics of metering; docs/metrics.md says what each means. */
+export function meteringMetrics({ counts, follower, acquires, recalls, pools }: Watched): readonly Metric[] {
+  const { ingest } = counts;
+  return [
+    ...feedMetrics("identity", follower),
+    counter("gatehouse_ingest_batches_total", "Batches of usage that were taken.", () => ingest.batches),
+    counter("gatehouse_ingest_rows_total", "Rows of usage in them.", () => ingest.rows),
+    counter(
+      "gatehouse_ingest_quarantined_rows_total",
+      "Rows put aside, since their accounts were not known.",
+      () => ingest.quarantined,
+    ),
+    counter("gatehouse_quarantine_booked_rows_total", "Rows that left quarantine.", () => counts.booked),
+    counter(
+      "gatehouse_ingest_alarms_total",
+      "What an operator must look at in the log.",
+      () => counts.alarms,
+    ),
+    counter(
+      "gatehouse_lease_units_forfeited_total",
+      "Units lent to holders that vanished, counted as spent.",
+      () => counts.forfeitedUnits,
+    ),
+    counter("gatehouse_acquire_rounds_total", "Transactions that lent units.", () => acquires.rounds),
+    gauge("gatehouse_acquires_waiting", "Requests for units that wait.", "sum", () => acquires.waiting),
+    gauge(
+      "gatehouse_recall_streams",
+      "Streams on which holders hear of recalls.",
+      "sum",
+      () => recalls.streams,
+    ),
+    counter(
+      "gatehouse_recalls_delivered_total",
+      "Limits recalled from holders here.",
+      () => recalls.delivered,
+    ),
+    ...poolMetrics(pools),
+  ];
+}
