@@ -160,6 +160,7 @@ function variablesOf(ports: StackPorts): Environment {
 interface Service<P> {
   readonly routes: ServeOptions<P>["routes"];
   readonly guard: ServeOptions<P>["guard"];
+  readonly extra?: ServeOptions<P>["extra"];
   ready(): Promise<void>;
 }
 
@@ -171,11 +172,11 @@ interface Listening {
 async function open<P>(
   name: string,
   { grpc, http }: Listening,
-  { routes, guard, ready }: Service<P>,
+  { routes, guard, extra, ready }: Service<P>,
   log: Log,
   opened: Disposables,
 ): Promise<ServiceAddresses> {
-  const options = { grpc, http, routes, guard, ready: { [name]: ready }, log };
+  const options = { grpc, http, routes, guard, extra, ready: { [name]: ready }, log };
   const server = opened.use(`${name} server`, await serve(options), 6000);
   await untilReady(name, ready);
   server.setServing(true);

@@ -1,0 +1,154 @@
+import { STATUS_CODES } from "node:http";
+import { durationMs } from "@bufbuild/protobuf/wkt";
+import { DecisionCode, type VerifyResponse } from "@gatehouse/proto/authz";
+import { KeyKind } from "@gatehouse/proto/identity";
+import { Failure } from "@gatehouse/service/failure";
+import type { Credential } from "./credential.ts";
+import { CONSUMED_HEADERS, CONTENT_HASH_HEADER, IDENTITY_HEADERS, type IdentityHeader } from "./headers.ts";
+import { Unanswerable, type UnanswerableCode } from "./unanswerable.ts";
+
+/** What a gateway is to do with a call, whichever gateway. Names of headers are lower-cased. */
+export type GatewayAnswer = Passed | Refused;
+
+/** Pass it on. */
+export interface Passed {
+  readonly status: 200;
+  /** To be set on the call, over what is there. */
+  readonly headers: ReadonlyMap<string, string>;
+  /** To be taken off the call; none that is set. */
+  readonly removed: readonly string[];
+}
+
+/** Answer it. */
+export interface Refused {
+  readonly status: RefusedStatus;
+  readonly headers: ReadonlyMap<string, string>;
+  /** A problem of RFC 9457. */
+  readonly body: string;
+}
+
+export type RefusedStatus = 400 | 401 | 402 | 403 | 404 | 429 | 500 | 503;
+
+const REFUSED_STATUS: Readonly<Record<Exclude<keyof typeof DecisionCode, "VALID">, RefusedStatus>> = {
+  UNSPECIFIED: 503,
+  NOT_FOUND: 401,
+  DISABLED: 401,
+  NOT_YET_VALID: 401,
+  EXPIRED: 401,
+  ACCOUNT_SUSPENDED: 401,
+  ACCOUNT_CLOSED: 401,
+  SIGNATURE_INVALID: 401,
+  REPLAYED: 401,
+  TERMS_REQUIRED: 403,
+  ADDRESS_DENIED: 403,
+  INTEGRATION_DENIED: 403,
+  SCOPE_DENIED: 403,
+  TARGET_NOT_FOUND: 404,
+  CREDIT_EXHAUSTED: 402,
+  RATE_LIMITED: 429,
+  QUOTA_EXCEEDED: 429,
+  INDETERMINATE: 503,
+};
+
+const UNANSWERABLE_STATUS: Readonly<Record<UnanswerableCode, RefusedStatus>> = {
+  CREDENTIAL_MISSING: 401,
+  CREDENTIAL_INVALID: 401,
+  REQUEST_INVALID: 400,
+  SETUP: 500,
+  UNAVAILABLE: 503,
+};
+
+/** What a decision means to a gateway. Throws where a header would hold what no header may: a fault of ours. */
+export function answerOf(response: VerifyResponse, credential: Credential): GatewayAnswer {
+  const code = DecisionCode[response.code] as keyof typeof DecisionCode;
+  if (code === "VALID") return passed(response, credential);
+  const status = REFUSED_STATUS[code];
+  const retryAfter = response.retryAfter && Math.max(1, Math.ceil(durationMs(response.retryAfter) / 1000));
+  const limit = status === 429 ? response.bindingLimit : undefined;
+  return refused(
+    status,
+    { code, detail: response.reason, decision_id: response.decisionId, meter: limit?.meter },
+    [
+      ["www-authenticate", challengeOf(status, code)],
+      ["retry-after", retryAfter?.toString() ?? (status === 503 ? "1" : undefined)],
+      ["ratelimit", limit && rateLimit(limit.meter, limit.remaining, retryAfter)],
+    ],
+  );
+}
+
+/** What a call that Verify did not decide is answered. `fault` is told what nobody foresaw. */
+export function answerOfError(error: unknown, fault: (error: unknown) => void): Refused {
+  const { code, message } = unanswerable(error, fault);
+  const status = UNANSWERABLE_STATUS[code];
+  return refused(status, { code, detail: message }, [
+    ["www-authenticate", challengeOf(status, code)],
+    ["retry-after", status === 503 ? "1" : undefined],
+  ]);
+}
+
+function passed(response: VerifyResponse, credential: Credential): Passed {
+  const headers = new Map<string, string>();
+  const { upstreamHeader } = response;
+  if (upstreamHeader !== undefined) headers.set(upstreamHeader.name.toLowerCase(), upstreamHeader.value);
+  const identity: Readonly<Record<IdentityHeader, string>> = {
+    "gatehouse-key-id": response.keyId,
+    "gatehouse-key-kind": KeyKind[response.keyKind].toLowerCase(),
+    "gatehouse-account-id": response.accountId,
+    "gatehouse-account-slug": response.accountSlug,
+    "gatehouse-organization-id": response.organizationId,
+    "gatehouse-decision-id": response.decisionId,
+    [CONTENT_HASH_HEADER]: "signed" in credential ? credential.contentSha256 : "",
+  };
+  for (const name of IDENTITY_HEADERS) if (identity[name] !== "") headers.set(name, identity[name]);
+  for (const [name, value] of headers) {
+    if (!/^[!-~]+( +[!-~]+)*$/.test(value)) throw new Error(`${name} cannot hold what it should`);
+  }
+  const gone = [...CONSUMED_HEADERS, ...IDENTITY_HEADERS];
+  if ("key" in credential) gone.push(credential.header);
+  return { status: 200, headers, removed: [...new Set(gone)].filter((name) => !headers.has(name)) };
+}
+
+function refused(
+  status: RefusedStatus,
+  said: Readonly<Record<string, string | undefined>>,
+  headers: readonly (readonly [string, string | undefined])[],
+): Refused {
+  const body = JSON.stringify({ type: "about:blank", title: STATUS_CODES[status], status, ...said });
+  const given = headers.filter((header): header is [string, string] => header[1] !== undefined);
+  return {
+    status,
+    headers: new Map([["content-type", "application/problem+json"], ["cache-control", "no-store"], ...given]),
+    body,
+  };
+}
+
+// RFC 6750, section 3: no error where no credential came.
+function challengeOf(status: RefusedStatus, code: string): string | undefined {
+  const error =
+    status === 401 ? "invalid_token" : code === "SCOPE_DENIED" ? "insufficient_scope" : "invalid_request";
+  if (status !== 401 && status !== 400 && code !== "SCOPE_DENIED") return undefined;
+  return `Bearer realm="gatehouse"${code === "CREDENTIAL_MISSING" ? "" : `, error="${error}"`}`;
+}
+
+/** The largest integer of a structured field (RFC 9651). */
+const MAX_INTEGER = 999_999_999_999_999n;
+
+// draft-ietf-httpapi-ratelimit-headers: what is left, and when there is more. The policy is called after its meter; which
+// account or key it is on is not the caller's to know.
+function rateLimit(meter: string, remaining: bigint, retryAfter: number | undefined): string {
+  const left = remaining < 0n ? 0n : remaining > MAX_INTEGER ? MAX_INTEGER : remaining;
+  return `"${meter}";r=${left}${retryAfter === undefined ? "" : `;t=${retryAfter}`}`;
+}
+
+/** Of what Verify may find wrong with a request, what only the gateway has said. */
+const SAID_BY_GATEWAY = new Set(["resource", "integration", "client_ip"]);
+
+function unanswerable(error: unknown, fault: (error: unknown) => void): Unanswerable {
+  if (error instanceof Unanswerable) return error;
+  if (error instanceof Failure && error.code === "INVALID_ARGUMENT") {
+    const isSetup = error.violations.some(({ field }) => SAID_BY_GATEWAY.has(field));
+    return new Unanswerable(isSetup ? "SETUP" : "REQUEST_INVALID", error.message);
+  }
+  if (!(error instanceof Failure)) fault(error);
+  return new Unanswerable("UNAVAILABLE", "this cannot be decided now; try again");
+}

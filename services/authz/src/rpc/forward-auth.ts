@@ -1,0 +1,137 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { AuthzService } from "@gatehouse/proto/authz";
+import type { CallOwn, ExtraEndpoint } from "@gatehouse/service";
+import type { Failure } from "@gatehouse/service/failure";
+import { answerOf, answerOfError, type GatewayAnswer } from "../gateway/gateway-answer.ts";
+import { type GatewayRequest, gatewayRoute, verifyRequestOf } from "../gateway/gateway-request.ts";
+import { FORWARDED_FOR, PROBLEM_HEADER, STATUS_HEADER, VERIFIER_HEADER } from "../gateway/headers.ts";
+import { Unanswerable } from "../gateway/unanswerable.ts";
+
+const PATH = "/forward-auth";
+
+/**
+ * What nginx, Caddy, Traefik and HAProxy ask before they pass a call on: a request with the call's own headers, whose
+ * answer is 200 with the headers to set, or what the caller is to be answered. The method does not matter, a body is
+ * not read. The query of the endpoint's URL is the gateway's configuration: `resource`, `integration`, `account`, and
+ * `codes=nginx` for a gateway that knows no other answers than 200, 401 and 403.
+ *
+ * The call's method and path come in headers, which a client can send as well: the gateway must set both of its pair
+ * over what came. A call that has headers of more than one pair is refused, because one of them is then the client's.
+ */
+export function forwardAuth(fault: (error: unknown) => void): ExtraEndpoint {
+  return (request, response, callOwn) => {
+    const url = request.url!;
+    const end = url.includes("?") ? url.indexOf("?") : url.length;
+    if (url.slice(0, end) !== PATH) return false;
+    const said = new URLSearchParams(url.slice(end));
+    const send = senderOf(said, response);
+    try {
+      decide(gatewayRequest(request, said), request, response, callOwn, (error, answer) => {
+        try {
+          send(error === undefined ? answer!() : answerOfError(error, fault));
+        } catch (thrown) {
+          send(answerOfError(thrown, fault));
+        }
+      });
+    } catch (error) {
+      send(answerOfError(error, fault));
+    }
+    return true;
+  };
+}
+
+function decide(
+  call: GatewayRequest,
+  request: IncomingMessage,
+  response: ServerResponse,
+  callOwn: CallOwn,
+  done: (error: unknown, answer?: () => GatewayAnswer) => void,
+): void {
+  const { credential, verify } = verifyRequestOf(call);
+  const exchange = { request, response, header: headerOfVerifier(request) };
+  callOwn(AuthzService.method.verify, verify, exchange, (failure, reply) => {
+    if (failure === undefined) done(undefined, () => answerOf(reply!, credential));
+    else done(isOfVerifier(failure) ? verifierRefused : failure);
+  });
+}
+
+// Whose key is missing or wrong is the gateway, which the caller can do nothing about.
+const verifierRefused = new Unanswerable("SETUP", "the gateway may not ask whether this is allowed");
+
+function isOfVerifier({ code }: Failure): boolean {
+  return code === "UNAUTHENTICATED" || code === "PERMISSION_DENIED";
+}
+
+// The gateway's credential is in a header of its own; where it calls from is the other end of the connection, and
+// X-Forwarded-For speaks of the caller.
+function headerOfVerifier(request: IncomingMessage): (name: string) => string | undefined {
+  return (name) => {
+    const key = name === "authorization" ? headerOf(request, VERIFIER_HEADER) : undefined;
+    return key === undefined ? undefined : `Bearer ${key}`;
+  };
+}
+
+function gatewayRequest(request: IncomingMessage, said: URLSearchParams): GatewayRequest {
+  const header = (name: string) => headerOf(request, name);
+  const hops = (header(FORWARDED_FOR) ?? "").split(",").map((hop) => hop.trim());
+  return {
+    ...calledOf(request),
+    header,
+    // The gateway puts the address that it sees last.
+    clientIp: hops.pop()!,
+    forwardedFor: hops.join(","),
+    route: gatewayRoute(said.entries().filter(([name, value]) => name !== CODES || value !== NGINX)),
+  };
+}
+
+function headerOf(request: IncomingMessage, name: string): string | undefined {
+  return request.headersDistinct[name]?.join(",");
+}
+
+/** Where gateways put what is called: each sets all headers of one row that it has. */
+const CALLED_IN = [
+  { method: "x-forwarded-method", path: "x-forwarded-uri" },
+  { method: "x-original-method", path: "x-original-uri" },
+  { method: "x-original-method", path: "x-original-url" },
+] as const;
+
+function calledOf({ headersDistinct }: IncomingMessage): { readonly method: string; readonly path: string } {
+  const named = CALLED_IN.filter(({ path }) => headersDistinct[path] !== undefined);
+  const methods = [...new Set(CALLED_IN.map(({ method }) => method))];
+  const values = [...named.map(({ path }) => path), ...methods].flatMap(
+    (name) => headersDistinct[name] ?? [],
+  );
+  if (named.length === 0) return { method: "", path: "" };
+  // A path, its method, and nothing else.
+  const [{ method, path }] = named as [(typeof CALLED_IN)[number]];
+  if (values.length > 2 || named.length > 1) {
+    throw new Unanswerable("REQUEST_INVALID", "the call says more than once what is called");
+  }
+  const [called] = headersDistinct[path]!;
+  return { method: headersDistinct[method]?.[0] ?? "", path: pathOf(called!) };
+}
+
+// nginx's ingress controller tells the whole URL.
+function pathOf(called: string): string {
+  return called.startsWith("/") ? called : (/^https?:\/\/[^/?#]*(\/[^#]*)/i.exec(called)?.[1] ?? called);
+}
+
+const CODES = "codes";
+const NGINX = "nginx";
+
+function senderOf(said: URLSearchParams, response: ServerResponse): (answer: GatewayAnswer) => void {
+  const forNginx = said.getAll(CODES).includes(NGINX);
+  return (answer) => {
+    const { status, headers } = answer;
+    const shown = forNginx && status !== 200 && status !== 401 ? 403 : status;
+    const body = "body" in answer ? answer.body : "";
+    response.writeHead(shown, {
+      ...Object.fromEntries(headers),
+      [STATUS_HEADER]: String(status),
+      ...(forNginx && body !== "" && { [PROBLEM_HEADER]: body }),
+      "cache-control": "no-store",
+      "content-length": Buffer.byteLength(body),
+    });
+    response.end(body);
+  };
+}
