@@ -1,0 +1,219 @@
+import { request as httpRequest, type IncomingMessage } from "node:http";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { AuthzService, DecisionCode, type VerifyRequest, VerifyResponseSchema } from "@gatehouse/proto/authz";
+import { createLog, type Guard, route, type ServingService, serve } from "@gatehouse/service";
+import { denied, unauthenticated, unavailable } from "@gatehouse/service/failure";
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { forwardAuth } from "./forward-auth.ts";
+
+type Verified = MessageInitShape<typeof VerifyResponseSchema>;
+
+let asked: VerifyRequest[] = [];
+let verify: () => Verified;
+const fault = vi.fn();
+const guard: Guard<undefined> = () => (call) => {
+  if (call.header("x-forwarded-for") !== undefined) throw new Error("the verifier was forwarded for nobody");
+  const presented = call.header("authorization");
+  if (presented === "Bearer weak") throw denied("SCOPE_DENIED", "the key does not hold gatehouse.verify");
+  if (presented !== "Bearer verifier") throw unauthenticated("CREDENTIAL_INVALID");
+  return undefined;
+};
+
+let server: ServingService;
+beforeAll(async () => {
+  const handlers = {
+    verify: (request: VerifyRequest) => {
+      asked.push(request);
+      return verify();
+    },
+    batchVerify: () => ({}),
+    explain: () => ({}),
+    heartbeat: () => ({}),
+  };
+  server = await serve({
+    grpc: { host: "127.0.0.1", port: 0 },
+    http: { host: "127.0.0.1", port: 0 },
+    routes: [route<typeof AuthzService, undefined>(AuthzService, handlers)],
+    guard,
+    extra: forwardAuth(fault),
+    log: createLog({ name: "test", level: "silent" }),
+  });
+});
+afterAll(() => server.close());
+beforeEach(() => {
+  asked = [];
+  verify = () =>
+    create(VerifyResponseSchema, { code: DecisionCode.VALID, keyId: "key_1", accountId: "acc_1" });
+  fault.mockReset();
+});
+
+interface Asking {
+  readonly query?: string;
+  readonly method?: string;
+  readonly body?: string;
+  readonly headers?: Readonly<Record<string, string | string[]>>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly headers: IncomingMessage["headers"];
+  readonly text: string;
+}
+
+const CALLED = { "x-forwarded-method": "GET", "x-forwarded-uri": "/weather?units=metric" };
+const KEY = { "x-api-key": "gth_acc_1" };
+
+/** What a gateway asks; not by fetch, which joins headers and lets some not be set. */
+function ask({ query = "", method = "GET", body, headers = { ...CALLED, ...KEY } }: Asking): Promise<Answer> {
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const sent = { "gatehouse-verifier": "verifier", ...headers };
+  const url = `http://${server.httpAddress}/forward-auth${query}`;
+  const request = httpRequest(url, { method, headers: sent }, async (response) => {
+    const text = (await response.toArray()).join("");
+    resolve({ status: response.statusCode!, headers: response.headers, text });
+  });
+  request.once("error", reject).end(body);
+  return promise;
+}
+
+const status = async (asking: Asking) => (await ask(asking)).status;
+const codeOf = ({ text }: Answer) => JSON.parse(text).code as string;
+
+describe("the answer", () => {
+  test.each(["GET", "HEAD", "POST", "DELETE"])(
+    "to %s holds the headers to set, and no body",
+    async (method) => {
+      const { status, headers, text } = await ask({ method, ...(method === "POST" && { body: "{}" }) });
+      expect([status, text]).toEqual([200, ""]);
+      expect(headers).toMatchObject({
+        "gatehouse-key-id": "key_1",
+        "gatehouse-account-id": "acc_1",
+        "gatehouse-status": "200",
+        "cache-control": "no-store",
+      });
+      expect(headers).not.toHaveProperty("gatehouse-organization-id");
+    },
+  );
+
+  test("to a call that may not pass is what the caller is to be told", async () => {
+    verify = () => ({ code: DecisionCode.RATE_LIMITED, retryAfter: { seconds: 3n } });
+    const answer = await ask({});
+    expect([answer.status, codeOf(answer)]).toEqual([429, "RATE_LIMITED"]);
+    expect(answer.headers).toMatchObject({
+      "retry-after": "3",
+      "content-type": "application/problem+json",
+      "gatehouse-status": "429",
+    });
+    expect(answer.headers).not.toHaveProperty("gatehouse-problem");
+  });
+
+  test("to nginx has a code that it knows, and the rest in headers", async () => {
+    const query = "?codes=nginx";
+    expect(await status({ query })).toBe(200);
+    expect(await status({ query, headers: CALLED })).toBe(401);
+    verify = () => ({ code: DecisionCode.RATE_LIMITED, retryAfter: { seconds: 3n } });
+    const { status: shown, headers } = await ask({ query });
+    expect([shown, headers["gatehouse-status"], headers["retry-after"]]).toEqual([403, "429", "3"]);
+    expect(JSON.parse(headers["gatehouse-problem"] as string)).toMatchObject({ code: "RATE_LIMITED" });
+  });
+
+  test("to a fault of ours is 503", async () => {
+    verify = () => {
+      throw new TypeError("oops");
+    };
+    expect(await status({})).toBe(503);
+    verify = () => ({ code: DecisionCode.VALID, keyId: "a\r\nx-admin: 1" });
+    expect(await status({})).toBe(503);
+    expect(fault).toHaveBeenCalledOnce();
+    verify = () => {
+      throw unavailable("identity");
+    };
+    expect(await status({})).toBe(503);
+  });
+
+  test("to a gateway that may not ask blames the gateway, and says no more", async () => {
+    for (const verifier of ["somebody", "weak", ""]) {
+      const answer = await ask({ headers: { ...CALLED, ...KEY, "gatehouse-verifier": verifier } });
+      expect([answer.status, codeOf(answer)]).toEqual([500, "SETUP"]);
+      expect(answer.headers).not.toHaveProperty("www-authenticate");
+    }
+    expect(asked).toEqual([]);
+  });
+});
+
+describe("what is called", () => {
+  test.each([
+    [{ "x-forwarded-method": "PUT", "x-forwarded-uri": "/a?b" }, "/a?b"],
+    [{ "x-original-method": "PUT", "x-original-uri": "/a?b" }, "/a?b"],
+    [{ "x-original-method": "PUT", "x-original-url": "https://api.example.com/a?b" }, "/a?b"],
+    [{ "x-original-method": "PUT", "x-original-url": "https://api.example.com:8443//a" }, "//a"],
+  ])("is read from %o", async (headers, path) => {
+    expect(await status({ headers: { ...headers, ...KEY } })).toBe(200);
+    expect(asked).toMatchObject([{ http: { method: "PUT", path } }]);
+  });
+
+  test.each([
+    [{ ...CALLED, "x-original-method": "GET", "x-original-uri": "/other" }],
+    [{ ...CALLED, "x-original-url": "https://api.example.com/other" }],
+    [{ ...CALLED, "x-original-method": "DELETE" }],
+    [{ "x-forwarded-uri": "/weather", "x-original-method": "DELETE", "x-forwarded-method": "GET" }],
+    [{ ...CALLED, "x-forwarded-uri": ["/weather", "/other"] }],
+    [{ ...CALLED, "x-forwarded-method": ["GET", "DELETE"] }],
+    [{ "x-original-method": "GET", "x-original-uri": "/a", "x-original-url": "https://x/b" }],
+  ])("is refused where it is said more than once: %o", async (headers) => {
+    const answer = await ask({ headers: { ...headers, ...KEY } });
+    expect([answer.status, codeOf(answer)]).toEqual([400, "REQUEST_INVALID"]);
+    expect(asked).toEqual([]);
+  });
+
+  test.each([[{}], [{ "x-forwarded-method": "GET" }], [{ "x-forwarded-uri": "/weather" }]])(
+    "has to be said: %o",
+    async (headers) => {
+      expect(await status({ headers: { ...headers, ...KEY } })).toBe(500);
+      expect(await status({ query: "?resource=weather.read", headers: { ...headers, ...KEY } })).toBe(200);
+    },
+  );
+});
+
+describe("the configuration", () => {
+  test("is in the query", async () => {
+    await ask({ query: "?resource=weather.read&integration=zapier&account=team&codes=nginx" });
+    expect(asked).toMatchObject([{ resource: "weather.read", integration: "zapier", account: "team" }]);
+    expect(asked[0]!.http).toBeUndefined();
+  });
+
+  test.each(["?resouce=a", "?codes=apache", "?resource=a&resource=b", "?=", "?resource=a?b&x"])(
+    "cannot be %s",
+    async (query) => {
+      expect(await status({ query })).toBe(500);
+    },
+  );
+});
+
+describe("the caller's address", () => {
+  test.each([
+    ["198.51.100.7", "198.51.100.7", ""],
+    ["203.0.113.9, 198.51.100.7", "198.51.100.7", "203.0.113.9"],
+    [["203.0.113.9, 10.0.0.1", "198.51.100.7"], "198.51.100.7", "203.0.113.9,10.0.0.1"],
+    ["", "", ""],
+  ])("is the last of %j", async (forwarded, clientIp, forwardedFor) => {
+    await ask({ headers: { ...CALLED, ...KEY, "x-forwarded-for": forwarded } });
+    expect(asked).toMatchObject([{ clientIp, forwardedFor }]);
+  });
+
+  test("is not that of the gateway", async () => {
+    await ask({});
+    expect(asked).toMatchObject([{ clientIp: "", forwardedFor: "" }]);
+  });
+});
+
+test("a key that came twice is none", async () => {
+  expect(await status({ headers: { ...CALLED, authorization: ["Bearer one", "Bearer two"] } })).toBe(401);
+  expect(await status({ headers: { ...CALLED, "x-api-key": ["one", "two"] } })).toBe(401);
+  expect(asked).toEqual([]);
+});
+
+test("other paths are somebody else's", async () => {
+  const found = await fetch(`http://${server.httpAddress}/forward-auth/`);
+  expect(found.status).toBe(404);
+});
