@@ -111,7 +111,12 @@ function wordOfAnswer(body: {
   code?: string;
   responses?: { code: string }[];
   reports?: { keyId: string }[];
+  deniedResponse?: { body: string };
 }): string {
+  if (body.deniedResponse !== undefined) {
+    const { code } = JSON.parse(body.deniedResponse.body) as { code: string };
+    return WORDS[code] ?? code;
+  }
   const decision = body.code ?? body.responses?.[0]?.code;
   if (decision !== undefined) {
     if (decision === "DECISION_CODE_VALID") return "ok";

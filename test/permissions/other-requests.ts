@@ -12,6 +12,12 @@ export const otherRequests: Requests = {
   [`${AUTHZ}/Verify`]: async (world) => ({ key: (await freshKey(world)).secret }),
   [`${AUTHZ}/Heartbeat`]: async (world) => ({ key: (await freshKey(world)).secret }),
   [`${AUTHZ}/BatchVerify`]: async (world) => ({ requests: [{ key: (await freshKey(world)).secret }] }),
+  "envoy.service.auth.v3.Authorization/Check": async (world) => ({
+    attributes: {
+      request: { http: { headers: { "x-api-key": (await freshKey(world)).secret } } },
+      context_extensions: { resource: "weather.read" },
+    },
+  }),
 
   [`${LIMITS}/SetLimit`]: ({ subaccount }) => ({ account: subaccount, ...QUOTA }),
   [`${LIMITS}/SetLimit:key`]: async (world) => ({ key: (await freshKey(world)).id, ...QUOTA }),

@@ -45,7 +45,10 @@ export interface System {
   /** Of identity and metering, each in its schema; for tests that look at what was stored. */
   readonly databaseUrl: string;
   as(secret: string): Caller;
-  /** One call by JSON over HTTP; `method` begins with the package: `authz.v1.AuthzService/Verify`. */
+  /**
+   * One call by JSON over HTTP; `method` begins with the package: `authz.v1.AuthzService/Verify`, or whose it is:
+   * `envoy.service.auth.v3.Authorization/Check`.
+   */
   json(key: string | undefined, method: string, body: unknown, replica?: number): Promise<JsonAnswer>;
   /** What every process wrote, for a test that failed. */
   logs(): string;
@@ -177,7 +180,8 @@ async function start({ replicas = [{}, {}] }: SystemOptions, opened: AsyncDispos
       const [name] = method.split(".");
       const process =
         name === "identity" ? identity : name === "metering" ? metering : made[replica]!.process;
-      return jsonCall(process.httpAddress, key, `gatehouse.${method}`, body);
+      const path = name === "envoy" ? method : `gatehouse.${method}`;
+      return jsonCall(process.httpAddress, key, path, body);
     },
     logs: () => logsOf(processes),
     stop: () => opened.disposeAsync(),

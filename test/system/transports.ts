@@ -1,6 +1,7 @@
 import { type DescMethod, type DescService, fromJson, type JsonValue, toJson } from "@bufbuild/protobuf";
 import * as authz from "@gatehouse/proto/authz";
 import { Caller } from "@gatehouse/proto/common";
+import * as envoy from "@gatehouse/proto/envoy";
 import * as identity from "@gatehouse/proto/identity";
 import * as metering from "@gatehouse/proto/metering";
 import { accessRule, Failure, grpcClient } from "@gatehouse/service";
@@ -66,7 +67,7 @@ export function overGrpc(system: System): Transport {
 
 /** Every RPC of every service. */
 export function allMethods(): readonly DescMethod[] {
-  return [authz, identity, metering]
+  return [authz, identity, metering, envoy]
     .flatMap((module) => Object.values(module) as { readonly kind?: string }[])
     .filter((each): each is DescService => each.kind === "service")
     .flatMap(({ methods }) => methods);
@@ -77,7 +78,7 @@ export function publicMethods(): readonly DescMethod[] {
   return allMethods().filter((method) => accessRule(method).caller !== Caller.SERVICE);
 }
 
-/** `identity.v1.KeyService/CreateKey` */
+/** `identity.v1.KeyService/CreateKey`; what is not Gatehouse's own begins with its owner. */
 export function nameOf({ parent, name }: DescMethod): string {
   return `${parent.typeName.replace("gatehouse.", "")}/${name}`;
 }
