@@ -1,6 +1,13 @@
 import { hostname } from "node:os";
-import { addressList, peppers } from "@gatehouse/access/settings";
-import { type ConfigOf, optional, readConfig, config as settings } from "@gatehouse/service";
+import { addressList, encryptionKeys, peppers } from "@gatehouse/access/settings";
+import {
+  CALLS_MAX,
+  CONNECTIONS_MAX,
+  type ConfigOf,
+  optional,
+  readConfig,
+  config as settings,
+} from "@gatehouse/service";
 
 const spec = {
   grpc: settings.address("GATEHOUSE_AUTHZ_GRPC", { host: "127.0.0.1", port: 7102 }),
@@ -12,7 +19,11 @@ const spec = {
   /** What Gatehouse's own services present to each other. */
   serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),
   peppers: peppers("GATEHOUSE_PEPPERS"),
+  /** Open the secrets of keys that sign, and upstream credentials. Without them neither works. */
+  encryptionKeys: optional(encryptionKeys("GATEHOUSE_ENCRYPTION_KEYS")),
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
+  /** How far from now a signed request's timestamp may be, either way. */
+  signatureWindowMs: settings.durationMs("GATEHOUSE_SIGNATURE_WINDOW", { min: 1000, max: 300_000 }, 30_000),
   /** The proxies whose X-Forwarded-For is believed. */
   trustedProxies: optional(addressList("GATEHOUSE_TRUSTED_PROXIES")),
   spool: {
@@ -30,6 +41,18 @@ const spec = {
   freshness: {
     boundMs: settings.durationMs("GATEHOUSE_FRESHNESS_BOUND", { min: 300, max: 1000 }, 1000),
     stalenessMaxMs: settings.durationMs("GATEHOUSE_STALENESS_MAX", { min: 0, max: 3_600_000 }, 10_000),
+  },
+  /** Processes behind one port, each a replica of its own. */
+  workers: settings.workers("GATEHOUSE_WORKERS", 64),
+  /** What is taken at once, by each process; and how long calls are still taken once it has said that it closes. */
+  serving: {
+    maxCalls: settings.integer("GATEHOUSE_MAX_CALLS", { min: 100, max: 1_000_000 }, CALLS_MAX),
+    maxConnections: settings.integer(
+      "GATEHOUSE_MAX_CONNECTIONS",
+      { min: 10, max: 1_000_000 },
+      CONNECTIONS_MAX,
+    ),
+    drainDelayMs: settings.durationMs("GATEHOUSE_DRAIN_DELAY", { min: 0, max: 60_000 }, 1000),
   },
   logLevel: settings.choice("GATEHOUSE_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], "info"),
 };

@@ -37,7 +37,15 @@ import { extAuthzHandlers } from "./rpc/ext-authz.ts";
 import { forwardAuth } from "./rpc/forward-auth.ts";
 import { RequestMemory } from "./rpc/request-memory.ts";
 import { verifierGuard } from "./rpc/verifier-guard.ts";
-import { Shipper, Spool } from "./spool/index.ts";
+import { openSigning } from "./signing.ts";
+import {
+  placeOfWorker,
+  placesLeft,
+  Shipper,
+  Spool,
+  shipLeftSpools,
+  type WorkerNumber,
+} from "./spool/index.ts";
 import { GrpcIdentitySource } from "./upstream/identity-source.ts";
 import { GrpcMeteringSource } from "./upstream/metering-source.ts";
 
@@ -45,6 +53,8 @@ export { type AuthzConfig, readAuthzConfig } from "./config.ts";
 
 /** What tests and the stack put in the place of what the configuration would give. */
 export interface AuthzOverrides {
+  /** Which worker of a service in several this is; default the only one. */
+  readonly worker?: WorkerNumber;
   /** Shared with other services of the process; left open by `close`. */
   readonly bus?: Bus;
   /** Tests switch following off, to see that what rests on it then fails. */
@@ -95,7 +105,13 @@ export async function createAuthz(
     opened.add("identity client", () => identity.close());
     const observations = new AuthzObservations();
     const onWritten = (ms: number) => observations.spoolWrites.observe(ms);
-    const spool = await Spool.open({ ...config.spool, onWritten, log });
+    const worker = overrides.worker ?? { number: 1, count: 1 };
+    const spool = await Spool.open({
+      ...config.spool,
+      ...placeOfWorker(config.spool, worker),
+      onWritten,
+      log,
+    });
     const metering = new GrpcMeteringSource(
       config.meteringAddress,
       secret,
@@ -106,6 +122,11 @@ export async function createAuthz(
     const shipper = new Shipper({ spool, register, send, log });
     shipper.start();
     opened.add("spool", () => spool.stop(() => shipper.stop(DRAIN_MS)));
+    if (worker.number === 1 && config.spool.sync !== "off") {
+      const places = placesLeft(config.spool, worker.count);
+      const left = shipLeftSpools({ places, sync: config.spool.sync, register, send, log });
+      opened.add("left spools", () => left.stop(DRAIN_MS));
+    }
 
     const cache = parts.identityCache({
       capacity: config.cache.keys,
@@ -142,6 +163,8 @@ export async function createAuthz(
     opened.add("leases", () => pool.drain());
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
     const activity = new Activity((uses) => identity.recordActivity(uses));
+    const claimNonce = identity.claimNonce.bind(identity);
+    const signing = openSigning({ config, claimNonce, clock, log, opened });
     const deciding: VerifierOptions = {
       format,
       cache,
@@ -151,6 +174,8 @@ export async function createAuthz(
       identityProof: identityFollower,
       identityGate,
       meteringProof: meteringFollower,
+      signatures: signing.signatures,
+      upstream: signing.upstream,
       limitsStalenessMaxMs: following ? LIMITS_STALENESS_MAX_MS : Number.POSITIVE_INFINITY,
       pool,
       journal: spool,

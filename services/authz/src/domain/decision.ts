@@ -1,6 +1,7 @@
 import type { AccountEntry, KeyEntry } from "./entry.ts";
 import type { Limit } from "./limit.ts";
 import type { Receipt } from "./receipt.ts";
+import type { UpstreamHeader } from "./upstream-header.ts";
 
 /** The codes of DECISION_CODE_…, those that this version can give. */
 export type DecisionCode =
@@ -46,6 +47,8 @@ export interface Decision {
   readonly freshness: string;
   /** How old that state may be. */
   readonly stalenessMs: number;
+  /** What to send upstream: a secret. Only where VALID. */
+  readonly upstream?: UpstreamHeader | undefined;
   /** What charged is answered only once this says that it was written down. */
   readonly receipt: Receipt | undefined;
 }

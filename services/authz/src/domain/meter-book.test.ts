@@ -3,6 +3,7 @@ import { MeterBook } from "./meter-book.ts";
 
 const call = (...meters: string[]) => ({
   presented: "",
+  signed: undefined,
   resource: "",
   http: undefined,
   address: undefined,

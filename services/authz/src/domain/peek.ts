@@ -1,9 +1,19 @@
 import type { Journal } from "./journal.ts";
 import { Verifier, type VerifierOptions } from "./verify.ts";
 
-/** Decides as the other verifiers do, and leaves no trace of it: no use of a key is noted, no denial counted. */
+/**
+ * Decides as the other verifiers do, and leaves no trace of it: no use of a key is noted, no denial counted, no nonce
+ * taken. It shows no upstream credential.
+ */
 export function peekingVerifier(options: VerifierOptions): Verifier {
-  return new Verifier({ ...options, activity: { used: () => {} }, journal: forgetful });
+  const signatures: VerifierOptions["signatures"] = {
+    faultOf: (entry, signing, signed, now) => options.signatures.faultOf(entry, signing, signed, now),
+    prepare: () => undefined,
+    claim: async () => undefined,
+    admitted: () => {},
+  };
+  const upstream = { of: () => undefined };
+  return new Verifier({ ...options, signatures, upstream, activity: { used: () => {} }, journal: forgetful });
 }
 
 const forgetful: Journal = {

@@ -3,10 +3,12 @@ export class Receipt {
   #settled = false;
   #error: Error | undefined;
   #callback: ((error?: Error) => void) | undefined;
+  #onFailure: (() => void) | undefined;
 
   settle(error: Error | undefined): void {
     this.#settled = true;
     this.#error = error;
+    if (error !== undefined) this.#onFailure?.();
     this.#callback?.(error);
   }
 
@@ -14,5 +16,11 @@ export class Receipt {
   whenSettled(callback: (error?: Error) => void): void {
     if (this.#settled) callback(this.#error);
     else this.#callback = callback;
+  }
+
+  /** Calls back if it was not written down, before anybody is answered; one callback only. */
+  whenFailed(callback: () => void): void {
+    if (!this.#settled) this.#onFailure = callback;
+    else if (this.#error !== undefined) callback();
   }
 }

@@ -1,10 +1,14 @@
 import type { Freshness } from "@gatehouse/changefeed";
 import type { Need } from "./lease-source.ts";
+import type { SignedRequest } from "./signed-request.ts";
 import type { Trace } from "./trace.ts";
 
 /** One call that is to be decided. */
 export interface VerifyCall {
+  /** The key; empty where it signed the call. */
   readonly presented: string;
+  /** Undefined where the key was presented. */
+  readonly signed: SignedRequest | undefined;
   /** Empty for none, and where `http` says what is called. */
   readonly resource: string;
   readonly http: { readonly method: string; readonly path: string } | undefined;

@@ -1,5 +1,13 @@
 import { type AccountNode, type ApiNode, type KeyKind, type KeyNode, MissBudget } from "@gatehouse/access";
-import { KeyFormat, newPepper, parsePepper, ReservedDecisionIds } from "@gatehouse/keys";
+import {
+  KeyFormat,
+  newEncryptionKey,
+  newPepper,
+  parseEncryptionKey,
+  parsePepper,
+  ReservedDecisionIds,
+  Sealer,
+} from "@gatehouse/keys";
 import { Activity } from "./activity.ts";
 import { CatalogBook } from "./catalog-book.ts";
 import type { Decision } from "./decision.ts";
@@ -12,8 +20,15 @@ import { IdentityReplica } from "./identity-replica.ts";
 import type { ReservationRecord } from "./journal.ts";
 import type { LeasePool } from "./lease-pool.ts";
 import { MeterBook } from "./meter-book.ts";
+import { NonceSet } from "./nonce-set.ts";
+import { SealedValues } from "./sealed-values.ts";
+import { type ClaimNonce, Signatures } from "./signatures.ts";
+import { UpstreamHeaders } from "./upstream-header.ts";
 import { Verifier, type VerifierOptions } from "./verify.ts";
 import type { VerifyCall } from "./verify-call.ts";
+
+/** How old signed requests may be. */
+const WINDOW_MS = 30_000;
 
 /** A verifier over an identity in the test's hands, always fresh, that charges everything and counts it. */
 export class TestVerifier {
@@ -45,6 +60,16 @@ export class TestVerifier {
   readonly #verifier: Verifier;
   /** The provider's, who sees everything. */
   readonly provider = { key: this.identity.keyOf({ accountId: "acc_root" }), parent: undefined, chain: [] };
+  /** Opens what it sealed. */
+  readonly sealer = new Sealer([parseEncryptionKey(newEncryptionKey("1"))]);
+  readonly unopened: string[] = [];
+  readonly nonces = new NonceSet({
+    windowMs: WINDOW_MS,
+    mark: { valueMs: 0, raise: () => {} },
+    since: { wallMs: this.now.wallMs - 3_600_000, monotonicMs: -3_600_000 },
+  });
+  /** What the deployment says of a nonce; each is free. */
+  claimNonce: ClaimNonce = async () => true;
   charged = 0;
   /** Questions for imported keys. */
   hashReads = 0;
@@ -63,6 +88,7 @@ export class TestVerifier {
       cache,
       new MissBudget({ perSecond: 10, burst: 5 }, () => now.monotonicMs),
     );
+    const sealed = new SealedValues(this.sealer, (id) => void this.unopened.push(id));
     const proof = {
       ageMs: () => 0,
       prove: async () => {},
@@ -101,6 +127,14 @@ export class TestVerifier {
         whenWritten: (callback) => callback(),
       },
       reservedIds: this.reservedIds,
+      signatures: new Signatures({
+        nonces: this.nonces,
+        sealed,
+        windowMs: WINDOW_MS,
+        claimNonce: (...nonce) => this.claimNonce(...nonce),
+        onNoRoom: () => {},
+      }),
+      upstream: new UpstreamHeaders(sealed),
       clock: { now: () => now },
     };
     this.#verifier = new Verifier(this.options);
@@ -160,6 +194,7 @@ export function keyed({ cache, identity }: TestVerifier, { id }: { readonly id: 
 export function callOf(call: Partial<VerifyCall>): VerifyCall {
   return {
     presented: "",
+    signed: undefined,
     resource: "",
     http: undefined,
     address: undefined,

@@ -1,26 +1,25 @@
 import {
   isAddressAllowed,
   isEndpointAllowed,
-  isInSubtree,
   isIntegrationAllowed,
   type KeyView,
-  secretMatches,
   stateOf,
   stateOfChain,
   termsRequired,
 } from "@gatehouse/access";
 import type { Clock, Moment } from "@gatehouse/changefeed";
-import { hashSecret, type KeyFormat, type ReservedDecisionIds } from "@gatehouse/keys";
+import type { KeyFormat, ReservedDecisionIds } from "@gatehouse/keys";
 import { Failure } from "@gatehouse/service/failure";
 import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
 import { type ChargePath, pathOf } from "./charge-path.ts";
+import { Credentials } from "./credentials.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
 import { entryOf, type KeyEntry } from "./entry.ts";
 import { findTarget, organizationOf } from "./find-target.ts";
-import type { FreshnessGate, Proven } from "./freshness-gate.ts";
+import { FreshnessCheck, type FreshnessCheckOptions } from "./freshness-check.ts";
 import { type IdentityCache, isDoubted } from "./identity-cache.ts";
 import type { IdentityReader } from "./identity-reader.ts";
 import type { Journal } from "./journal.ts";
@@ -37,8 +36,12 @@ import {
   unmetered,
 } from "./refusal.ts";
 import { Reservations } from "./reservations.ts";
+import type { Signatures } from "./signatures.ts";
+import type { SignedRequest } from "./signed-request.ts";
 import { during, type Trace } from "./trace.ts";
+import type { UpstreamHeaders } from "./upstream-header.ts";
 import type { VerifyCall } from "./verify-call.ts";
+import type { Wait } from "./wait.ts";
 
 /**
  * The hot path. `attempt` decides synchronously from what is in memory, charges, and writes the journal; where
@@ -49,37 +52,35 @@ import type { VerifyCall } from "./verify-call.ts";
  * The order of checks is the order of DESIGN's codes: the first failure wins.
  */
 
-export interface VerifierOptions {
+export interface VerifierOptions extends FreshnessCheckOptions {
   readonly format: KeyFormat;
   readonly cache: IdentityCache;
   readonly identity: IdentityReader;
   readonly catalog: CatalogBook;
   readonly activity: Pick<Activity, "used">;
-  readonly identityProof: Proven;
-  readonly identityGate: FreshnessGate;
-  readonly meteringProof: Proven;
-  /** Limits known longer ago than this are not relied on: a lowered limit binds within one lease's life. */
-  readonly limitsStalenessMaxMs: number;
+  readonly signatures: Pick<Signatures, "faultOf" | "prepare" | "claim" | "admitted">;
+  readonly upstream: Pick<UpstreamHeaders, "of">;
   readonly pool: LeasePool;
   readonly journal: Journal;
   readonly reservedIds: ReservedDecisionIds;
   readonly clock: Clock;
 }
 
-/** What an attempt is waiting for. Resolves to a code where waiting showed that there is nothing to wait for. */
-type Wait = (trace: Trace | undefined) => Promise<Refusal | undefined>;
-
-/** Each wait can uncover the next thing missing: freshness, key, catalog, target, limits, units, and a race on each. */
-const MAX_ATTEMPTS = 14;
+/** Each wait can uncover the next thing missing: freshness, key, catalog, target, nonce, limits, units; a race on each. */
+const MAX_ATTEMPTS = 15;
 
 export class Verifier {
   readonly #options: VerifierOptions;
   readonly #decisions: Decisions;
   readonly #reservations: Reservations;
+  readonly #credentials: Credentials;
+  readonly #freshness: FreshnessCheck;
 
   constructor(options: VerifierOptions) {
     this.#options = options;
     this.#decisions = new Decisions(options);
+    this.#credentials = new Credentials(options);
+    this.#freshness = new FreshnessCheck(options);
     this.#reservations = new Reservations(options.reservedIds, options.journal);
   }
 
@@ -115,23 +116,23 @@ export class Verifier {
 
   // `refusal` is what the wait before found out; it stands only if nothing that comes before it fails.
   #attempt(call: VerifyCall, verifier: KeyView, refusal?: Refusal): Decision | Wait {
-    const { format, cache, activity, clock } = this.#options;
+    const { cache, activity, clock } = this.#options;
     const now = clock.now();
     const asking = entryOf(verifier);
     if (asking !== undefined) activity.used(asking, now.wallMs);
-    const keyId = format.parse(call.presented)?.keyId;
+    const keyId = this.#credentials.keyIdOf(call);
     if (keyId === undefined && !cache.mayBeImported(call.presented)) {
       return this.#decisions.make(notFound, call.resource);
     }
-    const freshness = this.#freshness(call, refusal);
+    const freshness = this.#freshness.of(call, refusal);
     if (freshness !== undefined) {
       return typeof freshness === "function" ? freshness : this.#decisions.make(freshness, call.resource);
     }
-    const entry = keyId === undefined ? cache.imported(hashSecret(call.presented)) : cache.key(keyId);
+    const entry = this.#credentials.entryOf(keyId, call);
     if (entry === undefined) return this.#missing(keyId, call, refusal);
-    if (!secretMatches(entry.view, call.presented, now.wallMs) || !isInSubtree(verifier, entry.accounts)) {
-      return this.#decisions.make(notFound, call.resource);
-    }
+    const fault = this.#credentials.faultOf(entry, call, verifier, now);
+    if (fault === notFound) return this.#decisions.make(notFound, call.resource);
+    if (fault !== undefined) return this.#decisions.make(fault, call.resource, entry);
     const state = stateOf(entry.view, now.wallMs);
     if (state === "NOT_FOUND") return this.#decisions.make(notFound, call.resource);
     if (state !== "VALID") return this.#decisions.make({ code: state }, call.resource, entry);
@@ -140,21 +141,14 @@ export class Verifier {
 
   // `keyId` is undefined for what may be an imported key, which says of itself only that.
   #missing(keyId: string | undefined, call: VerifyCall, refusal: Refusal | undefined): Decision | Wait {
-    const { format, cache, identity, identityGate } = this.#options;
-    const hash = keyId === undefined ? hashSecret(call.presented) : "";
-    const isNone =
-      keyId === undefined
-        ? cache.isUnknownHash(hash)
-        : cache.isUnknownKey(keyId) || !format.authentic(call.presented);
-    if (isNone) return this.#decisions.make(notFound, call.resource);
+    if (this.#credentials.isNone(keyId, call)) return this.#decisions.make(notFound, call.resource);
     if (refusal !== undefined) return this.#decisions.make(refusal, call.resource);
     // The others found out already that it does not answer; the loop goes on trying.
-    if (identityGate.unreachable) return this.#decisions.make(undecidable, call.resource);
-    return (trace) =>
-      this.#readOr(keyId === undefined ? identity.readImported(hash, trace) : identity.readKey(keyId, trace));
+    if (this.#options.identityGate.unreachable) return this.#decisions.make(undecidable, call.resource);
+    return (trace) => this.#readOr(this.#credentials.read(keyId, call, trace));
   }
 
-  // For a living key, whose secret was presented to somebody who may see it.
+  // For a living key, which was presented to somebody who may see it, or signed the call.
   #attemptFor(
     entry: KeyEntry,
     call: VerifyCall,
@@ -179,7 +173,9 @@ export class Verifier {
       if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry);
       return (trace) => this.#readOr(identity.readTarget(organizationOf(entry), account, trace));
     }
-    if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) return this.#proof;
+    if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) {
+      return this.#freshness.proof;
+    }
     if (target !== entry.accounts) {
       const targetState = stateOfChain(target);
       if (targetState !== "VALID")
@@ -197,42 +193,45 @@ export class Verifier {
     if (!isCallable || !path.isAllowed) {
       return this.#decisions.make({ code: "SCOPE_DENIED" }, resource, entry, target);
     }
-    return this.#charge(call, verifier, now, entry, path, refusal);
+    const upstream = this.#options.upstream.of(target, verifier);
+    if (upstream === "sealed") {
+      return this.#decisions.make(undecidableFor("signing"), resource, entry, target);
+    }
+    const decided =
+      call.signed === undefined
+        ? this.#charge(call, verifier, now, entry, path, refusal)
+        : this.#chargeSigned(call, call.signed, verifier, now, entry, path, refusal);
+    if (upstream === undefined || typeof decided === "function" || decided.code !== "VALID") return decided;
+    return { ...decided, upstream };
   }
 
-  /** Undefined: what is cached may answer. */
-  #freshness(
-    { atLeastAsFresh, needs }: VerifyCall,
+  // Charged and taken in one stretch: of two copies of a request the second finds the nonce gone.
+  #chargeSigned(
+    call: VerifyCall,
+    signed: SignedRequest,
+    verifier: KeyView,
+    now: Moment,
+    entry: KeyEntry,
+    path: ChargePath,
     refusal: Refusal | undefined,
-  ): Wait | Refusal | undefined {
-    const { identityProof, identityGate, meteringProof, limitsStalenessMaxMs } = this.#options;
-    switch (identityGate.check(identityProof.ageMs())) {
-      case "prove":
-        return refusal ?? this.#proof;
-      case "too-old":
-        return undecidable;
+  ): Decision | Wait {
+    const { signatures, clock, identityGate } = this.#options;
+    const { resource, target } = path;
+    const signing = entry.key.signing!;
+    if (signed.wasAdmitted) return this.#charge(call, verifier, now, entry, path, refusal);
+    const hindrance = signatures.prepare(signing, signed, now);
+    if (hindrance === "claim") {
+      if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry, target);
+      if (identityGate.unreachable) return this.#decisions.make(undecidable, resource, entry, target);
+      return (trace) => during(trace, "claim nonce", () => signatures.claim(signed, () => clock.now()));
     }
-    if (needs.length > 0 && meteringProof.ageMs() > limitsStalenessMaxMs) return unmetered;
-    for (const token of atLeastAsFresh) {
-      const proof = token.source === "identity" ? identityProof : meteringProof;
-      const { position } = proof;
-      if (position?.incarnation === token.incarnation && position.revision >= token.revision) continue;
-      return (
-        refusal ??
-        ((trace) =>
-          during(trace, "catch up", () => this.#options.identity.catchUp(proof, token)).then((reached) =>
-            reached ? undefined : undecidableFor(token.source),
-          ))
-      );
+    if (hindrance !== undefined) return this.#decisions.make(hindrance, resource, entry, target);
+    const decided = this.#charge(call, verifier, now, entry, path, refusal);
+    if (typeof decided !== "function" && decided.code === "VALID") {
+      signatures.admitted(signing, signed, now, decided.receipt);
     }
-    return undefined;
+    return decided;
   }
-
-  readonly #proof: Wait = async (trace) => {
-    // Whether it failed is for the next attempt to judge, by the age of what is here.
-    await during(trace, "prove freshness", () => this.#options.identityGate.prove());
-    return undefined;
-  };
 
   #charge(
     call: VerifyCall,

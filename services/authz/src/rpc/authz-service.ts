@@ -61,7 +61,8 @@ export function authzHandlers({
     }
     if (first?.code === "VALID") {
       const needs = call.needs.map(({ meter }) => ({ meter, units: 0 }));
-      const peek = { ...call, needs, reserveTtlMs: undefined };
+      const signed = call.signed && { ...call.signed, wasAdmitted: true };
+      const peek = { ...call, needs, signed, reserveTtlMs: undefined };
       const again = await verifier.verify(peek, view);
       return verifyReply(again.code === "VALID" ? first : again);
     }

@@ -59,8 +59,8 @@ interface Remembered {
 
 // JSON keeps the parts apart: joined as they are, two calls could make one name. Hashed, no key lies about.
 function nameOf(verifierKeyId: string, requestId: string, call: VerifyCall): string {
-  const { presented, resource, http, address, integration, account, needs, reserveTtlMs } = call;
-  const asked = [presented, resource, http?.method, http?.path, address, integration, account];
+  const { presented, signed, resource, http, address, integration, account, needs, reserveTtlMs } = call;
+  const asked = [presented, signed, resource, http?.method, http?.path, address, integration, account];
   const parts = [...asked, needs, reserveTtlMs];
   const name = JSON.stringify([verifierKeyId, requestId, ...parts]);
   return hash("sha256", name, "base64url");

@@ -12,6 +12,7 @@ import { isResource } from "@gatehouse/scopes";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { Need } from "../domain/lease-source.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
+import { readSigned } from "./read-signed.ts";
 
 const MAX_KEY_LENGTH = 4096;
 const MAX_ACCOUNT_LENGTH = 200;
@@ -45,7 +46,8 @@ export function verifyCall(
   const bad: Violation[] = [];
   const field = (name: string, description: string) => bad.push({ field: at + name, description });
   const { key, resource, account, requestId, clientIp, forwardedFor, integration } = request;
-  if (key === "") field("key", "is required");
+  if (key === "" && request.signed === undefined) field("key", "is required, or signed");
+  if (key !== "" && request.signed !== undefined) field("signed", "is not given where key is");
   if (key.length > MAX_KEY_LENGTH) field("key", `is longer than ${MAX_KEY_LENGTH} characters`);
   if (resource !== "" && !isResource(resource)) {
     field("resource", "must be segments of letters, digits, - and _, joined by dots");
@@ -71,15 +73,17 @@ export function verifyCall(
   const reserveTtlMs =
     request.reserveTtl === undefined ? undefined : reserveTtlOf(request.reserveTtl, needs, field);
   const atLeastAsFresh = request.atLeastAsFresh.length === 0 ? NO_TOKENS : tokensOf(request, field);
+  const read = request.signed && readSigned(request.signed, account, field);
   if (bad.length > 0) throw invalid(bad);
   const address = clientIp === "" ? undefined : clientAddress(clientIp, forwardedFor, trustedProxies);
   return {
     presented: key,
+    signed: read?.signed,
     resource,
     http,
     address,
     integration,
-    account,
+    account: read === undefined ? account : read.account,
     needs,
     reserveTtlMs,
     atLeastAsFresh,
@@ -91,8 +95,9 @@ const NO_NEEDS: readonly Need[] = [];
 
 /** Reads a beat: a call that wants nothing. Throws Failure INVALID_ARGUMENT naming every bad field. */
 export function beatCall(request: HeartbeatRequest, trustedProxies: AddressList | undefined): VerifyCall {
-  const { key, clientIp, forwardedFor, atLeastAsFresh } = request;
-  const call = create(VerifyRequestSchema, { key, clientIp, forwardedFor, atLeastAsFresh });
+  const { key, signed, clientIp, forwardedFor, atLeastAsFresh } = request;
+  const init = { key, clientIp, forwardedFor, atLeastAsFresh, ...(signed !== undefined && { signed }) };
+  const call = create(VerifyRequestSchema, init);
   return { ...verifyCall(call, trustedProxies), needs: NO_NEEDS };
 }
 

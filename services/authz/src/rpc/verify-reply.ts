@@ -38,6 +38,10 @@ export function verifyReply(decision: Decision): VerifyResponse {
       }),
     freshness: decision.freshness,
     staleness: durationFromMs(Math.round(decision.stalenessMs)),
+    ...(decision.upstream !== undefined &&
+      decision.code === "VALID" && {
+        upstreamHeader: { $typeName: "gatehouse.authz.v1.UpstreamHeader", ...decision.upstream },
+      }),
     ...(decision.reservedUntilMs !== undefined && {
       reservedUntil: timestampFromMs(decision.reservedUntilMs),
     }),

@@ -87,6 +87,12 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
     await this.#client.recordActivity({ activities }, { timeoutMs: TIMEOUT_MS });
   }
 
+  /** Takes a nonce for the whole deployment. False: it was taken. */
+  async claimNonce(keyId: string, nonce: string, expiresAtMs: number): Promise<boolean> {
+    const request = { keyId, nonce, expiresAt: timestampFromMs(expiresAtMs) };
+    return (await this.#client.claimNonce(request, { timeoutMs: TIMEOUT_MS })).claimed;
+  }
+
   close(): void {
     this.#client.close();
   }

@@ -167,8 +167,9 @@ export declare type SignedRequest = Message<"gatehouse.authz.v1.SignedRequest"> 
   algorithm: SigningAlgorithm;
 
   /**
-   * What was signed, as it is, up to 16 KiB. Where its first line is `GATEHOUSE-SIGNED-1`, the timestamp and the nonce in
-   * it must be those below; in a form of the gateway's own, it is the gateway who takes them from what was signed.
+   * What was signed, as it is, up to 16 KiB. Where its first line is `GATEHOUSE-SIGNED-1`, the key, the timestamp and the
+   * nonce in it must be those given here, and its account the call's, where the call names one; else the call acts on the
+   * account that was signed. In any other form it is the gateway who takes all of them from what was signed.
    *
    * @generated from field: string canonical_request = 3;
    */
@@ -509,7 +510,7 @@ export declare const BatchVerifyResponseSchema: GenMessage<BatchVerifyResponse>;
  */
 export declare type HeartbeatRequest = Message<"gatehouse.authz.v1.HeartbeatRequest"> & {
   /**
-   * The presented key.
+   * The presented key. Exactly one of this and `signed` is given.
    *
    * @generated from field: string key = 1;
    */
@@ -535,6 +536,13 @@ export declare type HeartbeatRequest = Message<"gatehouse.authz.v1.HeartbeatRequ
    * @generated from field: repeated string at_least_as_fresh = 4;
    */
   atLeastAsFresh: string[];
+
+  /**
+   * Instead of `key`, for a key that signs, as in Verify: its nonce is taken where the beat is.
+   *
+   * @generated from field: gatehouse.authz.v1.SignedRequest signed = 5;
+   */
+  signed?: SignedRequest | undefined;
 };
 
 /**

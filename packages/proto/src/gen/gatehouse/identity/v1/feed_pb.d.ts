@@ -1209,7 +1209,7 @@ export declare type ClaimNonceRequest = Message<"gatehouse.identity.v1.ClaimNonc
   nonce: string;
 
   /**
-   * When the signed request is too old anyway; up to 10 minutes from now.
+   * When the signed request is too old anyway; up to 15 minutes from now.
    *
    * @generated from field: google.protobuf.Timestamp expires_at = 3;
    */

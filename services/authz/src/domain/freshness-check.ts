@@ -1,0 +1,56 @@
+import type { FreshnessGate, Proven } from "./freshness-gate.ts";
+import type { IdentityReader } from "./identity-reader.ts";
+import { type Refusal, undecidable, undecidableFor, unmetered } from "./refusal.ts";
+import { during } from "./trace.ts";
+import type { VerifyCall } from "./verify-call.ts";
+import type { Wait } from "./wait.ts";
+
+export interface FreshnessCheckOptions {
+  readonly identity: Pick<IdentityReader, "catchUp">;
+  readonly identityProof: Proven;
+  readonly identityGate: FreshnessGate;
+  readonly meteringProof: Proven;
+  /** Limits known longer ago than this are not relied on: a lowered limit binds within one lease's life. */
+  readonly limitsStalenessMaxMs: number;
+}
+
+/** Whether what is cached may answer a call: by the age that its sources were proven at, and by the tokens it names. */
+export class FreshnessCheck {
+  readonly #options: FreshnessCheckOptions;
+
+  constructor(options: FreshnessCheckOptions) {
+    this.#options = options;
+  }
+
+  /** Undefined: it may. `refusal` is what the wait before found out. */
+  of({ atLeastAsFresh, needs }: VerifyCall, refusal: Refusal | undefined): Wait | Refusal | undefined {
+    const { identity, identityProof, identityGate, meteringProof, limitsStalenessMaxMs } = this.#options;
+    switch (identityGate.check(identityProof.ageMs())) {
+      case "prove":
+        return refusal ?? this.proof;
+      case "too-old":
+        return undecidable;
+    }
+    if (needs.length > 0 && meteringProof.ageMs() > limitsStalenessMaxMs) return unmetered;
+    for (const token of atLeastAsFresh) {
+      const proof = token.source === "identity" ? identityProof : meteringProof;
+      const { position } = proof;
+      if (position?.incarnation === token.incarnation && position.revision >= token.revision) continue;
+      return (
+        refusal ??
+        ((trace) =>
+          during(trace, "catch up", () => identity.catchUp(proof, token)).then((reached) =>
+            reached ? undefined : undecidableFor(token.source),
+          ))
+      );
+    }
+    return undefined;
+  }
+
+  /** A proof begun from now on. */
+  readonly proof: Wait = async (trace) => {
+    // Whether it failed is for the next attempt to judge, by the age of what is here.
+    await during(trace, "prove freshness", () => this.#options.identityGate.prove());
+    return undefined;
+  };
+}

@@ -1,0 +1,204 @@
+import { hash } from "node:crypto";
+import type { Moment } from "@gatehouse/changefeed";
+
+/**
+ * The nonces that this replica has admitted. A request that it admitted once it never admits again: nothing is forgotten
+ * while the request's timestamp is within the window, and of what was forgotten, or was before its time, it remembers
+ * up to which timestamp that reaches. A request that was signed no later than that is not known, whatever the clock says
+ * by now, and so is not admitted. This is what holds
+ *
+ * - over a clock that is set back: the timestamp would be within the window again, and the nonce is gone;
+ * - over a restart: what was admitted before the end of the last process was signed before this one began, or no later
+ *   than the mark, which is written down ahead of the timestamps that are admitted (a client's clock may be ahead).
+ *
+ * Nonces live in a few generations by when they end, each dropped whole. A generation ends when both clocks have passed
+ * it, so that a clock which jumps ahead for a while empties nothing.
+ *
+ * A nonce is a hash here, so that each takes the same room, about 120 bytes, whatever clients make up.
+ */
+
+/** A signed request, as far as its nonce is concerned. */
+export interface NonceUse {
+  readonly keyId: string;
+  readonly nonce: string;
+  /** When it was signed, as it says. */
+  readonly timestampMs: number;
+}
+
+/**
+ * - `unseen`: it may be admitted.
+ * - `claimed`: so it may, and the whole deployment knows by now that it is this replica's.
+ * - `taken`: it was admitted.
+ * - `unknown`: it was signed at a time that this replica remembers nothing of any more, or nothing yet.
+ */
+export type NonceState = "unseen" | "claimed" | "taken" | "unknown";
+
+/** What survives the process: a time up to which requests may have been admitted. */
+export interface NonceMark {
+  readonly valueMs: number;
+  /** Throws where it cannot be written. */
+  raise(ms: number): void;
+}
+
+export interface NonceSetOptions {
+  /** How far from now a request's timestamp may be, either way. */
+  readonly windowMs: number;
+  readonly mark: NonceMark;
+  /** When this replica began. */
+  readonly since: Moment;
+  readonly capacity?: number | undefined;
+}
+
+/**
+ * Nonces in memory, 120 MB of them. One is kept for the window and up to a quarter more (twice as long for a client
+ * whose clock is ahead): 27 000 signed requests a second in the long run with a window of 30 s, 2700 with one of 300 s.
+ * A key never holds more than what is still free: alone it gets half of that, n greedy keys together leave 1/(n+1).
+ */
+const CAPACITY = 1_000_000;
+/** The mark is raised this far ahead, which is how seldom it is written. */
+const MARK_AHEAD_MS = 1000;
+/** A nonce lives longer than it has to by one part of the window. */
+const PARTS = 4;
+/** Two windows of parts, with room for clocks that are set now and then; beyond it the last one is drawn out. */
+const MAX_GENERATIONS = 16;
+
+export class NonceSet {
+  readonly #windowMs: number;
+  readonly #capacity: number;
+  readonly #mark: NonceMark;
+  readonly #sinceMs: number;
+  #generations: Generation[] = [];
+  #size = 0;
+  #forgottenUntilMs = Number.NEGATIVE_INFINITY;
+
+  constructor({ windowMs, mark, since, capacity = CAPACITY }: NonceSetOptions) {
+    this.#windowMs = windowMs;
+    this.#capacity = capacity;
+    this.#mark = mark;
+    this.#sinceMs = Math.max(since.wallMs, mark.valueMs);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** `isStrict`: the whole deployment remembers it, so a restart of this replica is no reason not to know. */
+  stateOf(use: NonceUse, isStrict: boolean, now: Moment): NonceState {
+    this.#forget(now);
+    const name = nameOf(use);
+    for (const { taken, claimed } of this.#generations) {
+      if (taken.has(name)) return "taken";
+      if (claimed.has(name)) return "claimed";
+    }
+    const isForgotten = use.timestampMs <= this.#forgottenUntilMs;
+    const isBefore = !isStrict && use.timestampMs <= this.#sinceMs;
+    return isForgotten || isBefore ? "unknown" : "unseen";
+  }
+
+  /** Makes sure that it can be taken next. False: its key has no room left, or the mark cannot be written. */
+  prepare({ keyId, timestampMs }: NonceUse): boolean {
+    if (this.#heldBy(keyId) >= this.#capacity - this.#size) return false;
+    if (timestampMs <= this.#mark.valueMs) return true;
+    try {
+      this.#mark.raise(timestampMs + MARK_AHEAD_MS);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The request is admitted. */
+  take(use: NonceUse, now: Moment): void {
+    const name = nameOf(use);
+    const home = this.#generations.find(({ claimed }) => claimed.delete(name));
+    if (home === undefined) this.#put(use, now).taken.add(name);
+    else home.taken.add(name);
+  }
+
+  /** The deployment has it down as this replica's. Nothing happens where it is here already, or there is no room. */
+  claim(use: NonceUse, now: Moment): void {
+    if (this.stateOf(use, true, now) === "unseen" && this.prepare(use)) {
+      this.#put(use, now).claimed.add(nameOf(use));
+    }
+  }
+
+  /** It was not admitted after all. What was claimed stays so. */
+  giveBack(use: NonceUse, isStrict: boolean): void {
+    const name = nameOf(use);
+    const home = this.#generations.find(({ taken }) => taken.delete(name));
+    if (home === undefined) return;
+    if (isStrict) {
+      home.claimed.add(name);
+      return;
+    }
+    home.held.set(use.keyId, home.held.get(use.keyId)! - 1);
+    this.#size--;
+  }
+
+  #put({ keyId, timestampMs }: NonceUse, now: Moment): Generation {
+    const home = this.#homeFor(timestampMs + this.#windowMs, now);
+    home.latestMs = Math.max(home.latestMs, timestampMs);
+    home.held.set(keyId, (home.held.get(keyId) ?? 0) + 1);
+    this.#size++;
+    return home;
+  }
+
+  #homeFor(endWallMs: number, now: Moment): Generation {
+    const endMonotonicMs = now.monotonicMs + (endWallMs - now.wallMs);
+    const covering = this.#generations.find(
+      ({ ends }) => ends.wallMs >= endWallMs && ends.monotonicMs >= endMonotonicMs,
+    );
+    if (covering !== undefined) return covering;
+    const part = this.#windowMs / PARTS;
+    const ends = { wallMs: endWallMs + part, monotonicMs: endMonotonicMs + part };
+    const last = this.#generations.at(-1);
+    if (last === undefined || this.#generations.length < MAX_GENERATIONS) {
+      const made = {
+        ends,
+        taken: new Set<string>(),
+        claimed: new Set<string>(),
+        held: new Map<string, number>(),
+        latestMs: Number.NEGATIVE_INFINITY,
+      };
+      this.#generations.push(made);
+      return made;
+    }
+    last.ends = {
+      wallMs: Math.max(last.ends.wallMs, ends.wallMs),
+      monotonicMs: Math.max(last.ends.monotonicMs, ends.monotonicMs),
+    };
+    return last;
+  }
+
+  #heldBy(keyId: string): number {
+    let held = 0;
+    for (const generation of this.#generations) held += generation.held.get(keyId) ?? 0;
+    return held;
+  }
+
+  #forget(now: Moment): void {
+    const isOver = ({ ends }: Generation) => now.wallMs > ends.wallMs && now.monotonicMs > ends.monotonicMs;
+    if (!this.#generations.some(isOver)) return;
+    for (const over of this.#generations.filter(isOver)) {
+      this.#size -= over.taken.size + over.claimed.size;
+      this.#forgottenUntilMs = Math.max(this.#forgottenUntilMs, over.latestMs);
+    }
+    this.#generations = this.#generations.filter((each) => !isOver(each));
+  }
+}
+
+/** Nonces that end at about the same time. */
+interface Generation {
+  ends: Moment;
+  readonly taken: Set<string>;
+  readonly claimed: Set<string>;
+  /** How many of them are a key's. */
+  readonly held: Map<string, number>;
+  /** The latest timestamp among them. */
+  latestMs: number;
+}
+
+// Ids have no space, so two pairs never make one name.
+function nameOf({ keyId, nonce }: NonceUse): string {
+  return hash("sha256", `${keyId} ${nonce}`, "base64url");
+}

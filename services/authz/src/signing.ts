@@ -1,0 +1,55 @@
+import { join } from "node:path";
+import type { Clock } from "@gatehouse/changefeed";
+import { Sealer } from "@gatehouse/keys";
+import type { Disposables, Log } from "@gatehouse/service";
+import type { AuthzConfig } from "./config.ts";
+import { type NonceMark, NonceSet } from "./domain/nonce-set.ts";
+import { SealedValues } from "./domain/sealed-values.ts";
+import { type ClaimNonce, Signatures } from "./domain/signatures.ts";
+import { UpstreamHeaders } from "./domain/upstream-header.ts";
+import { seldom } from "./seldom.ts";
+import { MarkFile } from "./spool/mark-file.ts";
+
+export interface SigningOptions {
+  readonly config: Pick<AuthzConfig, "encryptionKeys" | "signatureWindowMs" | "spool">;
+  readonly claimNonce: ClaimNonce;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly opened: Disposables;
+}
+
+/** What is sealed and signed. After the spool is open, since its directory is held by then. */
+export function openSigning({ config, claimNonce, clock, log, opened }: SigningOptions) {
+  const { encryptionKeys, signatureWindowMs: windowMs, spool } = config;
+  const nowMs = () => clock.now().monotonicMs;
+  const sealer = encryptionKeys && new Sealer(encryptionKeys);
+  const logSealed = seldom(
+    ({ id, why }: { id: string; why: string }, times) =>
+      log.error({ id, why, times }, "a sealed value cannot be opened: its calls are INDETERMINATE"),
+    nowMs,
+  );
+  const sealed = new SealedValues(sealer, (id, why) => logSealed({ id, why }));
+  const mark = spool.sync === "off" ? inMemory() : openMark(spool.directory, opened);
+  const nonces = new NonceSet({ windowMs, mark, since: clock.now() });
+  const onNoRoom = seldom(
+    (keyId: string, times) =>
+      log.error(
+        { keyId, times, nonces: nonces.size },
+        "no room for a nonce, or no way to write its mark: signed calls are INDETERMINATE",
+      ),
+    nowMs,
+  );
+  const signatures = new Signatures({ nonces, sealed, windowMs, claimNonce, onNoRoom });
+  return { signatures, nonces, upstream: new UpstreamHeaders(sealed) };
+}
+
+function openMark(directory: string, opened: Disposables): NonceMark {
+  const file = MarkFile.open(join(directory, "signed-until"));
+  opened.add("mark of signed requests", async () => file.close());
+  return file;
+}
+
+// A crash may lose all there is with such a spool; what was signed before the start is not admitted all the same.
+function inMemory(): NonceMark {
+  return { valueMs: 0, raise: () => {} };
+}
