@@ -3,6 +3,6 @@ import { REQUESTS } from "./limit.ts";
 import type { Mirror } from "./mirror.ts";
 
 /** Is there a meter of this name? */
-export async function isKnownMeter(mirror: Mirror, name: string): Promise<boolean> {
+export async function isKnownMeter(mirror: Pick<Mirror, "hasMeter">, name: string): Promise<boolean> {
   return name === REQUESTS || (METER_NAME.test(name) && (await mirror.hasMeter(name)));
 }

@@ -20,6 +20,21 @@ export interface LeaseSpend {
   readonly closed: boolean;
 }
 
+/** An estimate that a batch says is held. */
+export interface BatchReservation {
+  readonly decisionId: string;
+  readonly expiresAtMs: number;
+  readonly keyId: string;
+  /** Empty for none. */
+  readonly parentKeyId: string;
+  readonly accountId: string;
+  readonly resource: string;
+  readonly minute: number;
+  readonly estimate: ReadonlyMap<string, number>;
+  /** What was taken of quotas' leases for it. */
+  readonly draws: readonly { readonly leaseId: string; readonly units: number }[];
+}
+
 /** One start of a producer. */
 export interface ProducerEpoch {
   readonly producer: string;
@@ -38,6 +53,7 @@ export interface Batch extends ProducerEpoch {
   readonly digest: Uint8Array;
   readonly usage: readonly MinuteUsage[];
   readonly leases: readonly LeaseSpend[];
+  readonly reservations: readonly BatchReservation[];
   /** The epoch has ended: what it holds still is closed, and it acquires no more. */
   readonly final: boolean;
 }

@@ -2,13 +2,14 @@ import { hash } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
 import {
   type IngestBatchRequest,
+  type Reservation,
   type UsageBatch,
   UsageBatchSchema,
   type MinuteUsage as WireUsage,
 } from "@gatehouse/proto/metering";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import { isStorable } from "../domain/storable.ts";
-import type { Batch, ProducerEpoch } from "../domain/usage.ts";
+import type { Batch, BatchReservation, ProducerEpoch } from "../domain/usage.ts";
 
 const PRODUCER = /^[A-Za-z0-9._-]{1,100}$/;
 const MAX_SEQUENCE = BigInt(Number.MAX_SAFE_INTEGER);
@@ -39,8 +40,9 @@ export function batchOf(request: IngestBatchRequest): Batch {
     violations.push({ field: "digest", description: "must be the SHA-256 of payload" });
   }
   if (violations.length > 0) throw invalid(violations);
-  const { usage, leases, final } = parse(payload);
+  const { usage, leases, reservations, final } = parse(payload);
   violations.push(...usage.flatMap(usageViolations), ...leases.flatMap(leaseViolations));
+  violations.push(...reservations.flatMap(reservationViolations));
   if (violations.length > 0) throw invalid(violations.slice(0, MAX_VIOLATIONS));
   return {
     producer,
@@ -49,6 +51,7 @@ export function batchOf(request: IngestBatchRequest): Batch {
     digest,
     usage: usage.map((row) => ({ ...row, minute: Number(row.minute) })),
     leases: leases.map(({ leaseId, spent, closed }) => ({ leaseId, spent: Number(spent), closed })),
+    reservations: reservations.map(reservationOf),
     final,
   };
 }
@@ -88,6 +91,38 @@ function usageViolations(row: WireUsage, i: number): Violation[] {
 function leaseViolations({ leaseId, spent }: { leaseId: string; spent: bigint }, i: number): Violation[] {
   if (isName(leaseId, MAX_ID_LENGTH) && spent >= 0n && spent <= MAX_UNITS) return [];
   return [{ field: `payload.leases[${i}]`, description: "has a value out of bounds" }];
+}
+
+function reservationViolations(reservation: Reservation, i: number): Violation[] {
+  const { decisionId, keyId, parentKeyId, accountId, resource, minute, expiresAtMs } = reservation;
+  const good =
+    isName(decisionId, MAX_ID_LENGTH) &&
+    isName(keyId, MAX_ID_LENGTH) &&
+    isStorable(parentKeyId, MAX_ID_LENGTH) &&
+    isName(accountId, MAX_ID_LENGTH) &&
+    isStorable(resource, MAX_RESOURCE_LENGTH) &&
+    minute >= 0n &&
+    minute <= MAX_MINUTE &&
+    expiresAtMs >= 0n &&
+    expiresAtMs <= MAX_MINUTE * 60_000n &&
+    reservation.charges.every(({ meter, units }) => isName(meter, MAX_METER_LENGTH) && isUnits(units)) &&
+    reservation.draws.every(({ leaseId, units }) => isName(leaseId, MAX_ID_LENGTH) && isUnits(units));
+  return good ? [] : [{ field: `payload.reservations[${i}]`, description: "has a value out of bounds" }];
+}
+
+function reservationOf(reservation: Reservation): BatchReservation {
+  const { decisionId, keyId, parentKeyId, accountId, resource, charges, draws } = reservation;
+  return {
+    ...{ decisionId, keyId, parentKeyId, accountId, resource },
+    minute: Number(reservation.minute),
+    expiresAtMs: Number(reservation.expiresAtMs),
+    estimate: new Map(charges.map(({ meter, units }) => [meter, Number(units)])),
+    draws: draws.map(({ leaseId, units }) => ({ leaseId, units: Number(units) })),
+  };
+}
+
+function isUnits(units: bigint): boolean {
+  return units >= 0n && units <= MAX_UNITS;
 }
 
 function isName(text: string, most: number): boolean {

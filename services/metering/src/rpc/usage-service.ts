@@ -7,27 +7,35 @@ import {
   GroupBy as WireGroupBy,
 } from "@gatehouse/proto/metering";
 import { type Route, route } from "@gatehouse/service";
-import { Failure } from "@gatehouse/service/failure";
 import { queryUsage, type UsageDependencies, type UsageRow } from "../domain/query-usage.ts";
+import { type ReservationDependencies, settleReservation } from "../domain/settle-reservation.ts";
 import type { UsageDraft } from "../domain/usage-query.ts";
 import { nodeName } from "./limit-wire.ts";
+import { chargesOf, commitOf, releaseOf } from "./reservation-wire.ts";
 
 const granularities = ["MINUTE", "HOUR", "DAY", "MONTH"] as const;
 const groups = ["ACCOUNT", "KEY", "METER", "RESOURCE", "OUTCOME"] as const;
 
-export function usageRoute(dependencies: UsageDependencies): Route<Principal> {
+export function usageRoute(
+  dependencies: UsageDependencies,
+  reservations: ReservationDependencies,
+): Route<Principal> {
   return route<typeof UsageService, Principal>(UsageService, {
     async queryUsage(request, { principal }) {
       const { rows, nextPageToken } = await queryUsage(dependencies, principal.view, draftOf(request));
       return { rows: rows.map(rowMessage), nextPageToken };
     },
 
-    commitReservation() {
-      throw new Failure({ code: "UNIMPLEMENTED", reason: "INTERNAL", message: "not yet" });
+    async commitReservation(request, { principal }) {
+      const settlement = await commitOf(dependencies.mirror, request);
+      const settled = await settleReservation(reservations, principal.view, request.decisionId, settlement);
+      return { charges: chargesOf(settled.cost), pending: settled.isPending };
     },
 
-    releaseReservation() {
-      throw new Failure({ code: "UNIMPLEMENTED", reason: "INTERNAL", message: "not yet" });
+    async releaseReservation(request, { principal }) {
+      const settlement = releaseOf(request);
+      const settled = await settleReservation(reservations, principal.view, request.decisionId, settlement);
+      return { pending: settled.isPending };
     },
   });
 }

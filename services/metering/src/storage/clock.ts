@@ -5,3 +5,8 @@
 export type ClockOffset = () => number;
 
 export const nowMsExpression = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/** Milliseconds as a timestamp that Postgres reads. */
+export function instant(ms: number): string {
+  return new Date(ms).toISOString();
+}

@@ -1,8 +1,9 @@
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
-import type { BookedUsage, IngestStore, IngestTx, TakenBatch } from "../domain/ingest.ts";
+import type { ArrivedReservation, BookedUsage, IngestStore, IngestTx, TakenBatch } from "../domain/ingest.ts";
 import type { BucketDraw, QuotaLease } from "../domain/lease-spend.ts";
 import { type Batch, holderOf, type ProducerEpoch } from "../domain/usage.ts";
+import { holdReservations } from "./held-reservations.ts";
 import { holderGate } from "./holder-gate.ts";
 import { counted } from "./most-counted.ts";
 import { notifyFreed } from "./notice.ts";
@@ -72,6 +73,10 @@ class PostgresIngestTx implements IngestTx {
 
   bookUsage({ usage }: Batch): Promise<BookedUsage> {
     return bookRows(this.#manager, usage);
+  }
+
+  hold(reservations: readonly ArrivedReservation[]): Promise<void> {
+    return holdReservations(this.#manager, reservations);
   }
 
   async endEpoch(epoch: ProducerEpoch): Promise<string[]> {

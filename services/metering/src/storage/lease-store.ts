@@ -11,11 +11,12 @@ import type {
   RoundChanges,
 } from "../domain/lease.ts";
 import { REQUESTS } from "../domain/limit.ts";
-import { type ClockOffset, nowMsExpression } from "./clock.ts";
+import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
 import { holderGate } from "./holder-gate.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { counted } from "./most-counted.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
+import { isOfWindow, openQuotaWindows } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 
 export class PostgresLeaseStore implements LeaseStore {
@@ -96,22 +97,13 @@ class PostgresLeaseTx implements LeaseTx {
     nowMs: number,
     windowOf: (limitId: string) => Window,
   ): Promise<QuotaBucketRow[]> {
-    const current = `limit_id = ANY($1) AND window_start <= $2::timestamptz
-       AND (window_end IS NULL OR window_end > $2::timestamptz)`;
-    const parameters = [limitIds, instant(nowMs)];
-    const there = await this.#manager.query<{ limit_id: string }[]>(
-      `SELECT limit_id FROM quota_bucket WHERE ${current}`,
-      parameters,
-    );
-    const known = new Set(there.map((row) => row.limit_id));
-    const missing = limitIds.filter((id) => !known.has(id)).sort();
-    await this.#openQuotas(missing, nowMs, windowOf);
+    await openQuotaWindows(this.#manager, limitIds, nowMs, windowOf);
     const rows = await this.#manager.query<
       { id: string; limit_id: string; window_end: Date | null; spent: string; leased: string }[]
     >(
-      `SELECT id, limit_id, window_end, spent, leased FROM quota_bucket WHERE ${current}
-       ORDER BY id FOR UPDATE`,
-      parameters,
+      `SELECT id, limit_id, window_end, spent, leased FROM quota_bucket b
+       WHERE limit_id = ANY($1) AND ${isOfWindow} ORDER BY id FOR UPDATE`,
+      [limitIds, instant(nowMs)],
     );
     return rows.map((row) => ({
       id: row.id,
@@ -189,39 +181,6 @@ class PostgresLeaseTx implements LeaseTx {
     await notifyFreed(this.#manager, changes.freedLimitIds);
   }
 
-  /**
-   * Writes windows down, cut to where no other row of the limit is: after its zone or anchor has changed, the
-   * window that is due reaches back into the one that just ended, which was of other bounds. One at a time, or
-   * two rounds that read the limit before and after such a change would open two that overlap.
-   */
-  async #openQuotas(
-    limitIds: readonly string[],
-    nowMs: number,
-    windowOf: (limitId: string) => Window,
-  ): Promise<void> {
-    if (limitIds.length === 0) return;
-    const windows = limitIds.map(windowOf);
-    await this.#manager.query("SELECT pg_advisory_xact_lock(hashtextextended('open quota windows', 0))");
-    await this.#manager.query(
-      `INSERT INTO quota_bucket (limit_id, window_start, window_end)
-       SELECT w.limit_id, greatest(w.starts, before.window_end), least(w.ends, after.window_start)
-       FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w(limit_id, starts, ends)
-       LEFT JOIN LATERAL (SELECT limit_id, window_end FROM quota_bucket b
-         WHERE b.limit_id = w.limit_id AND b.window_start <= $4::timestamptz
-         ORDER BY b.window_start DESC LIMIT 1) AS before ON true
-       LEFT JOIN LATERAL (SELECT window_start FROM quota_bucket b
-         WHERE b.limit_id = w.limit_id AND b.window_start > $4::timestamptz
-         ORDER BY b.window_start LIMIT 1) AS after ON true
-       WHERE before.limit_id IS NULL OR before.window_end <= $4::timestamptz`,
-      [
-        limitIds,
-        windows.map(({ startMs }) => instant(startMs)),
-        windows.map(({ endMs }) => (Number.isFinite(endMs) ? instant(endMs) : null)),
-        instant(nowMs),
-      ],
-    );
-  }
-
   async #insertLeases(leases: RoundChanges["newLeases"]): Promise<void> {
     const quotas = leases.filter(({ bucketId }) => bucketId !== undefined);
     const rates = leases.filter(({ bucketId }) => bucketId === undefined);
@@ -290,9 +249,4 @@ export async function forfeitQuotaLeases(
     [bucketIds, instant(beforeMs)],
   );
   return new Map(rows.map((row) => [row.bucket_id, Number(row.units)]));
-}
-
-/** Milliseconds as a timestamp that Postgres reads. */
-export function instant(ms: number): string {
-  return new Date(ms).toISOString();
 }

@@ -4,11 +4,10 @@ import { mintId } from "@gatehouse/keys";
 import type { DataSource, EntityManager } from "typeorm";
 import type { Limit, LimitTerms, NodeRef } from "../domain/limit.ts";
 import type { Actor, BucketReading, LimitAudit, LimitStore, LimitTx } from "../domain/limit-store.ts";
-import { type ClockOffset, nowMsExpression } from "./clock.ts";
-import { instant } from "./lease-store.ts";
+import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
 import { changeableOf, identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
-import { notifyRecalls } from "./notice.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
+import { recallLeases } from "./recall.ts";
 
 export class PostgresLimitStore implements LimitStore {
   readonly #dataSource: DataSource;
@@ -171,13 +170,8 @@ class PostgresLimitTx implements LimitTx {
     return putRateStates(this.#manager, [{ limitId, state }]);
   }
 
-  async recall(limitId: string): Promise<void> {
-    const rows = await this.#manager.query<{ holder: string }[]>(
-      `SELECT holder FROM quota_lease WHERE limit_id = $1 AND NOT closed AND NOT forfeited
-       UNION SELECT holder FROM rate_lease WHERE limit_id = $1`,
-      [limitId],
-    );
-    await notifyRecalls(this.#manager, new Map(rows.map(({ holder }) => [holder, [limitId]])));
+  recall(limitId: string): Promise<void> {
+    return recallLeases(this.#manager, [limitId]);
   }
 
   async audit({ action, limitId, before, after }: LimitAudit): Promise<void> {

@@ -4,7 +4,7 @@ import type { DataSource } from "typeorm";
 import type { UsageRow, UsageScope, UsageStore } from "../domain/query-usage.ts";
 import { CHARGED } from "../domain/usage.ts";
 import type { Group, UsageQuery } from "../domain/usage-query.ts";
-import { instant } from "./lease-store.ts";
+import { instant } from "./clock.ts";
 import { counted } from "./most-counted.ts";
 
 const columns: Readonly<Record<Group, string>> = {

@@ -1,0 +1,72 @@
+import { ReservedDecisionIds } from "@gatehouse/keys";
+import type { TestMetering } from "./fixture.ts";
+import { SERVICE_SECRET } from "./fixture.ts";
+import { Holder } from "./holder.ts";
+
+const ids = new ReservedDecisionIds(SERVICE_SECRET);
+const timely = { timeoutMs: 5000 };
+
+/** What a replica of authz was asked to reserve. */
+export interface Wish {
+  /** The key that asks. */
+  readonly verifier: string;
+  readonly key: string;
+  readonly parentKey?: string;
+  /** The account acted on, then its ancestors. */
+  readonly accounts: readonly string[];
+  readonly resource?: string;
+  readonly estimate: Readonly<Record<string, number>>;
+  readonly ttlMs?: number;
+  /** When it was asked; default now. */
+  readonly atMs?: number;
+}
+
+export interface MadeReservation {
+  readonly decisionId: string;
+  /** Sends the batch that tells of it. */
+  ship(): Promise<unknown>;
+}
+
+/** A replica of authz that reserves: takes an estimate of leases, and tells of it when it is told to. */
+export class Reserver extends Holder {
+  readonly #metering: TestMetering;
+
+  constructor(metering: TestMetering, producer: string) {
+    super(metering, producer);
+    this.#metering = metering;
+  }
+
+  async reserve(wish: Wish): Promise<MadeReservation> {
+    const { verifier, key, parentKey = "", accounts, resource = "", estimate, ttlMs = 60_000 } = wish;
+    const atMs = wish.atMs ?? Date.now() + this.#metering.time.offsetMs;
+    const nodeIds = [key, ...(parentKey === "" ? [] : [parentKey]), ...accounts];
+    const answer = await this.acquire(nodeIds, estimate, { resource });
+    const limits = new Map(answer.limits.flatMap((node) => node.limits).map((limit) => [limit.id, limit]));
+    const draws = answer.leases.flatMap(({ id, limitId, windowEnd: _ }) => {
+      const { meter, allowance } = limits.get(limitId)!;
+      return allowance.case === "quota" ? [{ leaseId: id, units: BigInt(estimate[meter] ?? 0) }] : [];
+    });
+    const minute = BigInt(Math.floor(atMs / 60_000));
+    const decisionId = ids.mint(verifier, atMs + ttlMs);
+    const units = Object.entries(estimate).map(([meter, units]) => ({ meter, units: BigInt(units) }));
+    const series = { minute, keyId: key, accountId: accounts[0]!, resource, outcome: "VALID" };
+    const batch = this.batch({
+      usage: units.map((charge) => ({ ...series, ...charge })),
+      leases: draws.map(({ leaseId, units }) => ({ leaseId, spent: units, closed: true })),
+      reservations: [
+        {
+          decisionId,
+          keyId: key,
+          parentKeyId: parentKey,
+          accountId: accounts[0]!,
+          resource,
+          minute,
+          expiresAtMs: BigInt(atMs + ttlMs),
+          charges: units,
+          draws,
+        },
+      ],
+    });
+    return { decisionId, ship: () => this.#metering.ingest.ingestBatch(batch, timely) };
+  }
+}
