@@ -1,4 +1,5 @@
 import type { DescMethod } from "@bufbuild/protobuf";
+import type { PeerCertificate } from "./peer-certificate.ts";
 import type { Span } from "./span.ts";
 
 /** One call of one RPC, whichever transport it came by. */
@@ -10,6 +11,8 @@ export interface Call<P = unknown> {
   header(name: string): string | undefined;
   /** The address of the other end of the connection, without its port; IPv4 in its own notation. */
   readonly peerAddress: string | undefined;
+  /** The certificate that the other end showed; undefined where it showed none, or is asked for none. */
+  readonly peerCertificate: PeerCertificate | undefined;
   /** Aborts when the caller gives up, its deadline passes, or the server must stop at once. */
   readonly signal: AbortSignal;
   /** Aborts when the server starts to close. Streams that would never end listen to it and return. */

@@ -3,23 +3,38 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { Metadata, type ServerUnaryCall, type ServerWritableStream } from "@grpc/grpc-js";
 import { plainAddress } from "./call.ts";
 import type { OpenCall } from "./handlers.ts";
+import type { PeerCertificate } from "./peer-certificate.ts";
+import type { Span } from "./span.ts";
 
 /** Either of grpc-js's calls that we serve. */
 export type GrpcServerCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
+
+/** The certificates of connections, by the other end as grpc-js names it: it shows no socket. */
+export type PeerCertificates = ReadonlyMap<string, PeerCertificate>;
 
 /** A {@link Call} over grpc-js. Everything is looked up when it is asked for: most calls ask for one header. */
 export class GrpcCall implements OpenCall {
   principal: unknown = undefined;
   readonly method: DescMethod;
   readonly draining: AbortSignal;
+  readonly trace: Span | undefined;
   readonly #call: GrpcServerCall;
+  readonly #certificates: PeerCertificates;
   #headers: Metadata | undefined;
   #aborter: AbortController | undefined;
 
-  constructor(method: DescMethod, draining: AbortSignal, call: GrpcServerCall) {
+  constructor(
+    method: DescMethod,
+    draining: AbortSignal,
+    call: GrpcServerCall,
+    certificates: PeerCertificates,
+    trace: Span | undefined,
+  ) {
     this.method = method;
     this.draining = draining;
+    this.trace = trace;
     this.#call = call;
+    this.#certificates = certificates;
   }
 
   header(name: string): string | undefined {
@@ -30,6 +45,10 @@ export class GrpcCall implements OpenCall {
   get peerAddress(): string | undefined {
     const peer = this.#call.getPeer(); // "address:port", without brackets around IPv6
     return peer === "unknown" ? undefined : plainAddress(peer.slice(0, peer.lastIndexOf(":")));
+  }
+
+  get peerCertificate(): PeerCertificate | undefined {
+    return this.#certificates.size === 0 ? undefined : this.#certificates.get(this.#call.getPeer());
   }
 
   get signal(): AbortSignal {

@@ -4,7 +4,6 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import {
   type MethodDefinition,
   Server,
-  ServerCredentials,
   type ServerUnaryCall,
   type ServerWritableStream,
   type ServiceDefinition,
@@ -15,13 +14,14 @@ import {
 import { noRoom, type Room } from "./call-room.ts";
 import { answerable, grpcError, type ReportFault } from "./error-wire.ts";
 import { invalid } from "./failure.ts";
-import { GrpcCall } from "./grpc-call.ts";
+import { GrpcCall, type GrpcServerCall, type PeerCertificates } from "./grpc-call.ts";
 import { GrpcListener } from "./grpc-listener.ts";
 import { guardedStream, guardedUnary, type Route } from "./handlers.ts";
 import { Health } from "./health.ts";
 import { REQUEST_BYTES_MAX } from "./limits.ts";
 import type { ObserveCall } from "./metrics.ts";
 import { addReflection } from "./reflection.ts";
+import type { ServerTls } from "./tls.ts";
 import type { TransportOptions } from "./transport.ts";
 
 const SERVER_OPTIONS = {
@@ -48,12 +48,10 @@ export interface GrpcTransport {
 }
 
 /** Mounts routes on grpc-js. Throws where a guard refuses an RPC or one has no access rule. */
-export function grpcTransport<P>(
-  options: TransportOptions<P>,
-  credentials: ServerCredentials = ServerCredentials.createInsecure(),
-): GrpcTransport {
+export function grpcTransport<P>(options: TransportOptions<P>, tls: ServerTls | undefined): GrpcTransport {
   const server = new Server(SERVER_OPTIONS);
-  const listener = new GrpcListener(server, credentials, options.maxConnections);
+  const listener = new GrpcListener(server, tls, options.maxConnections);
+  const mounting = { ...options, certificates: listener.certificates };
   const roomOf = options.room.door();
   const health = new Health(options.routes.map(({ service }) => service.typeName));
   for (const route of options.routes) {
@@ -63,8 +61,8 @@ export function grpcTransport<P>(
       definition[method.localName] = rawDefinition(method);
       implementation[method.localName] =
         method.methodKind === "unary"
-          ? mountUnary(route, method, options, roomOf(method))
-          : mountStream(route, method, options, roomOf(method));
+          ? mountUnary(route, method, mounting, roomOf(method))
+          : mountStream(route, method, mounting, roomOf(method));
     }
     server.addService(definition as ServiceDefinition, implementation);
   }
@@ -107,9 +105,13 @@ export function grpcPath(method: DescMethod): string {
   return `/${method.parent.typeName}/${method.name}`;
 }
 
-function mountUnary<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>, room: Room) {
+type Mounting<P> = TransportOptions<P> & { readonly certificates: PeerCertificates };
+
+function mountUnary<P>(route: Route<P>, method: DescMethod, options: Mounting<P>, room: Room) {
   const run = guardedUnary(route, method, options.guard);
+  const write = writerOf(route, method);
   const observe = options.metrics.observer(method);
+  const beginSpan = options.tracing?.calls(method, "grpc");
   return (raw: ServerUnaryCall<Buffer, Buffer>, callback: sendUnaryData<Buffer>): void => {
     const requestBytes = raw.request.length;
     if (!room.enter(requestBytes)) {
@@ -118,7 +120,13 @@ function mountUnary<P>(route: Route<P>, method: DescMethod, options: TransportOp
       return;
     }
     const startedMs = performance.now();
-    const call = new GrpcCall(method, options.draining, raw);
+    const call = new GrpcCall(
+      method,
+      options.draining,
+      raw,
+      options.certificates,
+      beginSpan?.(traceparentOf(raw)),
+    );
 
     function done(error: unknown, value?: object): void {
       room.leave(requestBytes);
@@ -127,15 +135,15 @@ function mountUnary<P>(route: Route<P>, method: DescMethod, options: TransportOp
         if (error !== undefined && error !== null) {
           throw error;
         }
-        reply = encode(method.output, value!);
+        reply = write(value!);
       } catch (thrown) {
-        const failure = answerable(thrown, options.report);
-        observe(status[failure.code], performance.now() - startedMs);
+        const failure = answerable(thrown, options.report, call.trace);
+        observe(status[failure.code], performance.now() - startedMs, call.trace);
         call.sendHeaders();
         callback(grpcError(failure));
         return;
       }
-      observe(status.OK, performance.now() - startedMs);
+      observe(status.OK, performance.now() - startedMs, call.trace);
       call.sendHeaders();
       callback(null, reply);
     }
@@ -151,9 +159,10 @@ function mountUnary<P>(route: Route<P>, method: DescMethod, options: TransportOp
   };
 }
 
-function mountStream<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>, room: Room) {
+function mountStream<P>(route: Route<P>, method: DescMethod, options: Mounting<P>, room: Room) {
   const run = guardedStream(route, method, options.guard);
   const observe = options.metrics.observer(method);
+  const beginSpan = options.tracing?.calls(method, "grpc");
   return async (raw: ServerWritableStream<Buffer, Buffer>): Promise<void> => {
     const requestBytes = raw.request.length;
     if (!room.enter(requestBytes)) {
@@ -162,7 +171,13 @@ function mountStream<P>(route: Route<P>, method: DescMethod, options: TransportO
       return;
     }
     const startedMs = performance.now();
-    const call = new GrpcCall(method, options.draining, raw);
+    const call = new GrpcCall(
+      method,
+      options.draining,
+      raw,
+      options.certificates,
+      beginSpan?.(traceparentOf(raw)),
+    );
     try {
       for await (const value of run(decode(method.input, raw.request), call)) {
         if (call.signal.aborted) {
@@ -175,13 +190,17 @@ function mountStream<P>(route: Route<P>, method: DescMethod, options: TransportO
       }
       call.sendHeaders();
       raw.end();
-      observe(call.signal.aborted ? status.CANCELLED : status.OK, performance.now() - startedMs);
+      observe(call.signal.aborted ? status.CANCELLED : status.OK, performance.now() - startedMs, call.trace);
     } catch (error) {
-      observe(endWithError(raw, call, error, options.report), performance.now() - startedMs);
+      observe(endWithError(raw, call, error, options.report), performance.now() - startedMs, call.trace);
     } finally {
       room.leave(requestBytes);
     }
   };
+}
+
+function traceparentOf({ metadata }: GrpcServerCall): string | undefined {
+  return metadata.get("traceparent")[0] as string | undefined;
 }
 
 function endWithError(
@@ -193,7 +212,7 @@ function endWithError(
   if (call.signal.aborted) {
     return status.CANCELLED; // nobody is left to tell
   }
-  const failure = answerable(error, report);
+  const failure = answerable(error, report, call.trace);
   call.sendHeaders();
   raw.emit("error", Object.assign(new Error(failure.message), grpcError(failure)));
   return status[failure.code];
@@ -205,6 +224,14 @@ function decode(desc: DescMessage, bytes: Buffer): Message {
   } catch (cause) {
     throw invalid([{ field: "", description: `not a ${desc.typeName}` }], cause);
   }
+}
+
+// grpc-js copies the bytes behind their length before the callback returns, so that they may be a view.
+function writerOf<P>({ writers }: Route<P>, { localName, output }: DescMethod): (value: object) => Buffer {
+  const write = writers[localName] as ((reply: Message) => Buffer) | undefined;
+  return write === undefined
+    ? (value) => encode(output, value)
+    : (value) => write(create(output, value as never) as Message);
 }
 
 function encode(desc: DescMessage, value: object): Buffer {

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
@@ -25,9 +26,11 @@ import { guardedStream, guardedUnary, type OpenCall, type Route } from "./handle
 import { sendJson } from "./http-json.ts";
 import { dressParseError, recordRequest } from "./http-parse-error.ts";
 import { REQUEST_BYTES_MAX } from "./limits.ts";
+import { peerCertificateOf } from "./peer-certificate.ts";
+import type { BeginCall } from "./tracing.ts";
 import type { TransportOptions } from "./transport.ts";
 
-const peerKey = createContextKey<string | undefined>(undefined);
+const socketKey = createContextKey<Socket | undefined>(undefined);
 const responseKey = createContextKey<ServerResponse | undefined>(undefined);
 
 /** Serves one HTTP request if its path is an RPC's, and says whether it was. Never throws. */
@@ -111,9 +114,7 @@ const refusal = errorToJson(connectError(noRoom), undefined);
 async function serveRpc(handler: UniversalHandler, request: IncomingMessage, response: ServerResponse) {
   // Any answer may hold a secret or somebody's usage; none is for a cache.
   response.setHeader("cache-control", "no-store");
-  const values = createContextValues()
-    .set(peerKey, plainAddress(request.socket.remoteAddress))
-    .set(responseKey, response);
+  const values = createContextValues().set(socketKey, request.socket).set(responseKey, response);
   const came = universalRequestFromNodeRequest(request, response, undefined, values);
   const { request: recorded, sent } = recordRequest(came, handler.method.input);
   const reply = await handler(recorded);
@@ -155,19 +156,21 @@ function mount<P>(
 function unary<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>) {
   const run = guardedUnary(route, method, options.guard);
   const observe = options.metrics.observer(method);
+  const beginSpan = options.tracing?.calls(method, "connect_rpc");
   return (request: Message, context: HandlerContext): Promise<Message> =>
     new Promise((resolve, reject) => {
       const startedMs = performance.now();
-      run(request, connectCall(context, options.draining), (error, value) => {
+      const call = connectCall(context, options.draining, beginSpan);
+      run(request, call, (error, value) => {
         try {
           if (error !== undefined && error !== null) {
             throw error;
           }
           resolve(create(method.output, value as never) as Message);
-          observe(status.OK, performance.now() - startedMs);
+          observe(status.OK, performance.now() - startedMs, call.trace);
         } catch (thrown) {
-          const failure = answerable(thrown, options.report);
-          observe(status[failure.code], performance.now() - startedMs);
+          const failure = answerable(thrown, options.report, call.trace);
+          observe(status[failure.code], performance.now() - startedMs, call.trace);
           reject(connectError(failure));
         }
       });
@@ -177,23 +180,25 @@ function unary<P>(route: Route<P>, method: DescMethod, options: TransportOptions
 function serverStream<P>(route: Route<P>, method: DescMethod, options: TransportOptions<P>) {
   const run = guardedStream(route, method, options.guard);
   const observe = options.metrics.observer(method);
+  const beginSpan = options.tracing?.calls(method, "connect_rpc");
   // Connect's interceptors do not see what a streaming generator throws; it is caught here.
   return async function* (request: Message, context: HandlerContext): AsyncGenerator<Message> {
     const startedMs = performance.now();
+    const call = connectCall(context, options.draining, beginSpan);
     let code: number = status.CANCELLED; // stands if the caller hangs up and the generator is returned
     try {
-      for await (const value of run(request, connectCall(context, options.draining))) {
+      for await (const value of run(request, call)) {
         yield create(method.output, value as never) as Message;
       }
       code = status.OK;
     } catch (error) {
       // To write to a caller who hung up fails, too: that is no fault of ours, and nobody is left to tell.
       const hungUp = context.values.get(responseKey)?.destroyed === true;
-      const failure = hungUp ? cancelled : answerable(error, options.report);
+      const failure = hungUp ? cancelled : answerable(error, options.report, call.trace);
       code = status[failure.code];
       throw connectError(failure);
     } finally {
-      observe(code, performance.now() - startedMs);
+      observe(code, performance.now() - startedMs, call.trace);
     }
   };
 }
@@ -204,14 +209,23 @@ const cancelled = new Failure({
   message: "the caller hung up",
 });
 
-function connectCall(context: HandlerContext, draining: AbortSignal): OpenCall {
+function connectCall(
+  context: HandlerContext,
+  draining: AbortSignal,
+  beginSpan: BeginCall | undefined,
+): OpenCall {
   const timeoutMs = context.timeoutMs();
+  const socket = context.values.get(socketKey);
   const deadlineMs = timeoutMs === undefined ? undefined : Date.now() + timeoutMs;
   return {
     principal: undefined,
     method: context.method,
+    trace: beginSpan?.(context.requestHeader.get("traceparent") ?? undefined),
     header: (name) => context.requestHeader.get(name) ?? undefined,
-    peerAddress: context.values.get(peerKey),
+    peerAddress: plainAddress(socket?.remoteAddress),
+    get peerCertificate() {
+      return socket && peerCertificateOf(socket);
+    },
     signal: context.signal,
     draining,
     deadlineMs,

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { Registry } from "prom-client";
 import { answerable } from "./error-wire.ts";
@@ -8,6 +9,8 @@ import { rpcListener } from "./http-rpc.ts";
 import { limitConnections } from "./limit-connections.ts";
 import { type CallOwn, ownCalls } from "./own-calls.ts";
 import type { Readiness } from "./readiness.ts";
+import type { ServerTls } from "./tls.ts";
+import { optionsOf } from "./tls.ts";
 import type { TransportOptions } from "./transport.ts";
 
 /**
@@ -28,6 +31,8 @@ export interface HttpTransportOptions<P> extends TransportOptions<P> {
   /** The text of `/metrics`. */
   readonly scrape: () => Promise<string>;
   readonly extra?: ExtraEndpoint | undefined;
+  /** Undefined: plaintext. */
+  readonly tls?: ServerTls | undefined;
 }
 
 /** The HTTP side of a service: Connect, gRPC-Web, JSON, `/healthz`, `/readyz`, `/metrics`. */
@@ -46,14 +51,19 @@ export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTranspor
   const serveRpc = rpcListener(options, stopping.signal);
   const callOwn = ownCalls(options);
   let isLeaving = false;
-  const server = createServer(SERVER_OPTIONS, (request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse) => {
     if (isLeaving) {
       response.setHeader("connection", "close");
     }
     if (!serveRpc(request, response) && !servePlain(request, response, options, callOwn)) {
       sendJson(response, 404, { code: "unimplemented", message: "nothing is served at this path" });
     }
-  });
+  };
+  const { tls } = options;
+  const server =
+    tls === undefined
+      ? createServer(SERVER_OPTIONS, listener)
+      : createTlsServer({ ...SERVER_OPTIONS, ...optionsOf(tls) }, listener);
   // Bounds how long a slow or silent client may hold a connection.
   server.headersTimeout = HEADERS_MS_MAX;
   server.requestTimeout = REQUEST_MS_MAX;

@@ -37,10 +37,14 @@ export {
 export { createRegistry, RpcMetrics } from "./metrics.ts";
 export { type OpenBusOptions, openBus } from "./open-bus.ts";
 export type { CallOwn, PlainExchange } from "./own-calls.ts";
+export type { PeerCertificate } from "./peer-certificate.ts";
 export type { ReadinessChecks } from "./readiness.ts";
 export { type ServeOptions, type ServingService, serve } from "./server.ts";
 export { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";
 export { Disposables, untilSignal } from "./shutdown.ts";
 export { SingleFlight, type SingleFlightOptions } from "./single-flight.ts";
 export type { AttributeValue, Span } from "./span.ts";
+export { type ServerTls, serverTls, tlsSettings } from "./tls.ts";
+export { share, traceEndpoint } from "./trace-settings.ts";
+export { openTracing, type Tracing, type TracingOptions } from "./tracing.ts";
 export { inWorkers, type Worker, type WorkersOptions } from "./workers.ts";

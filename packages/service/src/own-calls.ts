@@ -6,6 +6,8 @@ import { noRoom, type Room } from "./call-room.ts";
 import { answerable } from "./error-wire.ts";
 import type { Failure } from "./failure.ts";
 import { guardedUnary, type OpenCall } from "./handlers.ts";
+import { peerCertificateOf } from "./peer-certificate.ts";
+import type { Span } from "./span.ts";
 import type { TransportOptions } from "./transport.ts";
 
 /** A plain HTTP request on whose behalf an RPC of this service is called. */
@@ -52,6 +54,7 @@ function mount<P>(method: DescMethodUnary, options: TransportOptions<P>, room: R
   if (route === undefined) throw new Error(`${method.parent.typeName} is not served here`);
   const run = guardedUnary(route, method, options.guard);
   const observe = options.metrics.observer(method);
+  const beginSpan = options.tracing?.calls(method, "connect_rpc");
   return (message, exchange, done) => {
     if (!room.enter(REQUEST_BYTES)) {
       observe(status.RESOURCE_EXHAUSTED, 0);
@@ -59,10 +62,12 @@ function mount<P>(method: DescMethodUnary, options: TransportOptions<P>, room: R
       return;
     }
     const startedMs = performance.now();
-    run(message, plainCall(method, exchange, options.draining), (error, value) => {
+    const trace = beginSpan?.(exchange.header("traceparent"));
+    run(message, plainCall(method, exchange, options.draining, trace), (error, value) => {
       room.leave(REQUEST_BYTES);
-      const failure = error === undefined || error === null ? undefined : answerable(error, options.report);
-      observe(status[failure?.code ?? "OK"], performance.now() - startedMs);
+      const failure =
+        error === undefined || error === null ? undefined : answerable(error, options.report, trace);
+      observe(status[failure?.code ?? "OK"], performance.now() - startedMs, trace);
       if (failure === undefined) done(undefined, create(method.output, value as never) as Message);
       else done(failure);
     });
@@ -73,13 +78,18 @@ function plainCall(
   method: DescMethodUnary,
   { request, response, header }: PlainExchange,
   draining: AbortSignal,
+  trace: Span | undefined,
 ): OpenCall {
   let aborter: AbortController | undefined;
   return {
     principal: undefined,
     method,
+    trace,
     header,
     peerAddress: plainAddress(request.socket.remoteAddress),
+    get peerCertificate() {
+      return peerCertificateOf(request.socket);
+    },
     get signal() {
       if (aborter === undefined) {
         const made = new AbortController();

@@ -1,4 +1,3 @@
-import type { ServerCredentials } from "@grpc/grpc-js";
 import type { Registry } from "prom-client";
 import { type Address, joinAddress } from "./address.ts";
 import { CallRoom } from "./call-room.ts";
@@ -8,8 +7,12 @@ import type { Guard, Route } from "./handlers.ts";
 import { type ExtraEndpoint, httpTransport } from "./http-transport.ts";
 import { type CALLS_MAX, CONNECTIONS_MAX } from "./limits.ts";
 import type { Log } from "./log.ts";
+import { registerMetrics } from "./metric.ts";
 import { RpcMetrics } from "./metrics.ts";
 import { Readiness, type ReadinessChecks } from "./readiness.ts";
+import { traceOf } from "./span.ts";
+import type { ServerTls } from "./tls.ts";
+import { type Tracing, traceMetrics } from "./tracing.ts";
 import type { TransportOptions } from "./transport.ts";
 
 /** What {@link serve} takes. */
@@ -22,6 +25,8 @@ export interface ServeOptions<P> {
   readonly ready?: ReadinessChecks | undefined;
   readonly log: Log;
   readonly metrics?: RpcMetrics | undefined;
+  /** Default: nothing is traced. Left open by close. */
+  readonly tracing?: Tracing | undefined;
   /** Makes the text of `/metrics` where the process is not alone; see `inWorkers`. */
   readonly gatherMetrics?: ((own: Registry) => () => Promise<string>) | undefined;
   /** Plain HTTP endpoints beside the RPCs. */
@@ -34,8 +39,8 @@ export interface ServeOptions<P> {
   readonly drainDelayMs?: number | undefined;
   /** How long calls in flight may go on after close, in milliseconds; default 5000. */
   readonly graceMs?: number | undefined;
-  /** TLS for gRPC; default plaintext. */
-  readonly grpcCredentials?: ServerCredentials | undefined;
+  /** For both transports; default plaintext. */
+  readonly tls?: ServerTls | undefined;
 }
 
 /** A running service. */
@@ -60,22 +65,25 @@ export interface ServingService {
  */
 export async function serve<P>(options: ServeOptions<P>): Promise<ServingService> {
   const { log, graceMs = 5000, drainDelayMs = 0 } = options;
-  const metrics = options.metrics ?? new RpcMetrics();
+  const { metrics = new RpcMetrics(), tracing } = options;
+  registerMetrics(metrics.registry, traceMetrics(tracing));
   const draining = new AbortController();
   const shared: TransportOptions<P> = {
     routes: options.routes,
     guard: options.guard,
     metrics,
+    tracing,
     room: new CallRoom(options.maxCalls),
     maxConnections: options.maxConnections ?? CONNECTIONS_MAX,
     draining: draining.signal,
-    report: (incident, error) => log.error({ incident, err: error }, "a call failed by a fault"),
+    report: (incident, error, span) =>
+      log.error({ incident, ...traceOf(span), err: error }, "a call failed by a fault"),
   };
   const readiness = new Readiness(options.ready ?? {});
-  const grpc = grpcTransport(shared, options.grpcCredentials);
+  const grpc = grpcTransport(shared, options.tls);
   const { registry } = metrics;
   const scrape = options.gatherMetrics?.(registry) ?? (() => registry.metrics());
-  const http = httpTransport({ ...shared, readiness, scrape, extra: options.extra });
+  const http = httpTransport({ ...shared, readiness, scrape, extra: options.extra, tls: options.tls });
 
   let closing: Promise<void> | undefined;
   async function closeBoth(): Promise<void> {

@@ -74,6 +74,10 @@ class ReadmittedCall<P> implements Call<P> {
     return this.#call.peerAddress;
   }
 
+  get peerCertificate(): Call["peerCertificate"] {
+    return this.#call.peerCertificate;
+  }
+
   get signal(): AbortSignal {
     return this.#call.signal;
   }
