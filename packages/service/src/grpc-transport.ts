@@ -228,7 +228,7 @@ function decode(desc: DescMessage, bytes: Buffer): Message {
 
 // grpc-js copies the bytes behind their length before the callback returns, so that they may be a view.
 function writerOf<P>({ writers }: Route<P>, { localName, output }: DescMethod): (value: object) => Buffer {
-  const write = writers[localName] as ((reply: Message) => Buffer) | undefined;
+  const write = writers?.[localName] as ((reply: Message) => Buffer) | undefined;
   return write === undefined
     ? (value) => encode(output, value)
     : (value) => write(create(output, value as never) as Message);

@@ -24,14 +24,27 @@ export type Handlers<S extends DescService, P = unknown> = {
   [K in keyof S["method"]]: Handler<S["method"][K], P>;
 };
 
+/**
+ * Writers of replies, for RPCs so hot that the general one is felt. What one returns is `toBinary` of the reply, and may
+ * be a view that the next call overwrites.
+ */
+export type Writers<S extends DescService> = {
+  [K in keyof S["method"]]?: (reply: MessageShape<S["method"][K]["output"]>) => Buffer;
+};
+
 /** A service and its handlers, ready to be served. Made by {@link route}. */
 export interface Route<P = unknown> {
   readonly service: DescService;
   readonly handlers: Readonly<Record<string, (request: never, call: Call<P>) => unknown>>;
+  readonly writers?: Readonly<Record<string, ((reply: never) => Buffer) | undefined>>;
 }
 
 /** Pairs a service with its handlers. Throws where one is missing, or where an RPC streams requests. */
-export function route<S extends DescService, P = unknown>(service: S, handlers: Handlers<S, P>): Route<P> {
+export function route<S extends DescService, P = unknown>(
+  service: S,
+  handlers: Handlers<S, P>,
+  writers: Writers<S> = {},
+): Route<P> {
   const table = handlers as unknown as Route<P>["handlers"];
   for (const method of service.methods) {
     if (method.methodKind !== "unary" && method.methodKind !== "server_streaming") {
@@ -41,7 +54,7 @@ export function route<S extends DescService, P = unknown>(service: S, handlers: 
       throw new Error(`${method.parent.typeName}/${method.name} has no handler`);
     }
   }
-  return { service, handlers: table };
+  return { service, handlers: table, writers: writers as NonNullable<Route<P>["writers"]> };
 }
 
 /**

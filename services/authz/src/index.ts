@@ -37,6 +37,7 @@ import { extAuthzHandlers } from "./rpc/ext-authz.ts";
 import { forwardAuth } from "./rpc/forward-auth.ts";
 import { RequestMemory } from "./rpc/request-memory.ts";
 import { verifierGuard } from "./rpc/verifier-guard.ts";
+import { batchVerifyBytes, verifyBytes } from "./rpc/verify-bytes.ts";
 import { openSigning } from "./signing.ts";
 import {
   placeOfWorker,
@@ -231,7 +232,7 @@ export async function createAuthz(
     const fault = (error: unknown) => log.error({ err: error }, "a gateway's call failed by a fault");
     return {
       routes: [
-        route(AuthzService, handlers),
+        route(AuthzService, handlers, { verify: verifyBytes, batchVerify: batchVerifyBytes }),
         route(Authorization, extAuthzHandlers({ verify: handlers.verify, fault })),
       ],
       extra: forwardAuth(fault),
