@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import type { Address } from "./address.ts";
 import { type Environment, Secret, type Setting, setting } from "./setting.ts";
 
@@ -76,6 +77,15 @@ export function integer(
     (value) => within(/^-?\d+$/.test(value) ? Number(value) : Number.NaN, min, max, ""),
     fallback,
   );
+}
+
+/** How many workers a service runs in: a number from 1 to `max`, or `auto`, one for each core it may use. Default 1. */
+export function workers(name: string, max: number): Setting<number> {
+  const parse = (value: string) =>
+    value === "auto"
+      ? Math.min(availableParallelism(), max)
+      : within(/^\d+$/.test(value) ? Number(value) : Number.NaN, 1, max, "");
+  return setting(name, parse, 1);
 }
 
 /** `true` or `false`. */

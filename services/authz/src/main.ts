@@ -1,16 +1,23 @@
 import { redact } from "@gatehouse/keys";
-import { createLog, createRegistry, Disposables, RpcMetrics, serve, untilSignal } from "@gatehouse/service";
+import { createLog, createRegistry, Disposables, inWorkers, RpcMetrics, serve } from "@gatehouse/service";
 import { createAuthz, readAuthzConfig } from "./index.ts";
 
 const config = readAuthzConfig(process.env);
-const { grpc, http, logLevel, keyPrefix } = config;
-const log = createLog({ name: "authz", level: logLevel, redactText: (text) => redact(text, keyPrefix) });
-await using opened = new Disposables(log);
-const authz = await createAuthz(config, log);
-opened.add("authz", authz.close);
-const { routes, guard, extra, ready } = authz;
-const metrics = new RpcMetrics(createRegistry("authz", authz.metrics));
-const options = { grpc, http, routes, guard, extra, ready: { feeds: ready }, log, metrics };
-const server = opened.use("server", await serve(options));
-server.setServing(true);
-log.info({ signal: await untilSignal() }, "closing");
+const { serving, logLevel, keyPrefix } = config;
+const redactText = (text: string) => redact(text, keyPrefix);
+const log = createLog({ name: "authz", level: logLevel, redactText });
+const stopMs = serving.drainDelayMs + 30_000;
+
+await inWorkers({ count: config.workers, log, stopMs }, async ({ log, gatherMetrics, ...worker }) => {
+  await using opened = new Disposables(log);
+  const authz = await createAuthz(config, log, { worker });
+  opened.add("authz", authz.close);
+  const { grpc, http } = config;
+  const { routes, guard, extra, ready } = authz;
+  const metrics = new RpcMetrics(createRegistry("authz", authz.metrics));
+  const served = { routes, guard, extra, ready: { feeds: ready }, log, metrics, gatherMetrics };
+  const server = await serve({ grpc, http, ...serving, ...served });
+  opened.use("server", server, serving.drainDelayMs + 10_000);
+  server.setServing(true);
+  log.info({ signal: await worker.untilStopped() }, "closing");
+});

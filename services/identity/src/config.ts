@@ -1,5 +1,12 @@
 import { addressList, encryptionKeys, peppers } from "@gatehouse/access/settings";
-import { type ConfigOf, optional, readConfig, config as settings } from "@gatehouse/service";
+import {
+  CALLS_MAX,
+  CONNECTIONS_MAX,
+  type ConfigOf,
+  optional,
+  readConfig,
+  config as settings,
+} from "@gatehouse/service";
 
 const spec = {
   grpc: settings.address("GATEHOUSE_IDENTITY_GRPC", { host: "127.0.0.1", port: 7101 }),
@@ -23,6 +30,16 @@ const spec = {
   rootKey: optional(settings.secret("GATEHOUSE_ROOT_KEY")),
   /** Where the first start leaves a root key that was not handed in. */
   dataDirectory: settings.text("GATEHOUSE_DATA_DIRECTORY", ".gatehouse"),
+  /** What is taken at once, by each process; and how long calls are still taken once it has said that it closes. */
+  serving: {
+    maxCalls: settings.integer("GATEHOUSE_MAX_CALLS", { min: 100, max: 1_000_000 }, CALLS_MAX),
+    maxConnections: settings.integer(
+      "GATEHOUSE_MAX_CONNECTIONS",
+      { min: 10, max: 1_000_000 },
+      CONNECTIONS_MAX,
+    ),
+    drainDelayMs: settings.durationMs("GATEHOUSE_DRAIN_DELAY", { min: 0, max: 60_000 }, 1000),
+  },
   logLevel: settings.choice("GATEHOUSE_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], "info"),
 };
 

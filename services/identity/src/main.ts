@@ -4,7 +4,7 @@ import { createIdentity, readIdentityConfig } from "./index.ts";
 import { keepRootKey } from "./keep-root-key.ts";
 
 const config = readIdentityConfig(process.env);
-const { grpc, http, logLevel, keyPrefix, dataDirectory } = config;
+const { grpc, http, serving, logLevel, keyPrefix, dataDirectory } = config;
 const log = createLog({ name: "identity", level: logLevel, redactText: (text) => redact(text, keyPrefix) });
 await using opened = new Disposables(log);
 const identity = await createIdentity(config, log);
@@ -15,7 +15,8 @@ const { routes, guard, ready } = identity;
 const metrics = new RpcMetrics(createRegistry("identity", identity.metrics));
 const server = opened.use(
   "server",
-  await serve({ grpc, http, routes, guard, ready: { database: ready }, log, metrics }),
+  await serve({ grpc, http, ...serving, routes, guard, ready: { database: ready }, log, metrics }),
+  serving.drainDelayMs + 10_000,
 );
 server.setServing(true);
 log.info({ signal: await untilSignal() }, "closing");

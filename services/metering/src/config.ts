@@ -1,5 +1,12 @@
 import { addressList, peppers } from "@gatehouse/access/settings";
-import { type ConfigOf, optional, readConfig, config as settings } from "@gatehouse/service";
+import {
+  CALLS_MAX,
+  CONNECTIONS_MAX,
+  type ConfigOf,
+  optional,
+  readConfig,
+  config as settings,
+} from "@gatehouse/service";
 
 const spec = {
   grpc: settings.address("GATEHOUSE_METERING_GRPC", { host: "127.0.0.1", port: 7103 }),
@@ -14,6 +21,16 @@ const spec = {
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
   /** The proxies whose X-Forwarded-For is believed. */
   trustedProxies: optional(addressList("GATEHOUSE_TRUSTED_PROXIES")),
+  /** What is taken at once, by each process; and how long calls are still taken once it has said that it closes. */
+  serving: {
+    maxCalls: settings.integer("GATEHOUSE_MAX_CALLS", { min: 100, max: 1_000_000 }, CALLS_MAX),
+    maxConnections: settings.integer(
+      "GATEHOUSE_MAX_CONNECTIONS",
+      { min: 10, max: 1_000_000 },
+      CONNECTIONS_MAX,
+    ),
+    drainDelayMs: settings.durationMs("GATEHOUSE_DRAIN_DELAY", { min: 0, max: 60_000 }, 1000),
+  },
   logLevel: settings.choice("GATEHOUSE_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], "info"),
 };
 

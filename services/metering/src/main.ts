@@ -3,7 +3,7 @@ import { createLog, createRegistry, Disposables, RpcMetrics, serve, untilSignal 
 import { createMetering, readMeteringConfig } from "./index.ts";
 
 const config = readMeteringConfig(process.env);
-const { grpc, http, logLevel, keyPrefix } = config;
+const { grpc, http, serving, logLevel, keyPrefix } = config;
 const log = createLog({ name: "metering", level: logLevel, redactText: (text) => redact(text, keyPrefix) });
 await using opened = new Disposables(log);
 const metering = await createMetering(config, log);
@@ -12,7 +12,8 @@ const { routes, guard, ready } = metering;
 const metrics = new RpcMetrics(createRegistry("metering", metering.metrics));
 const server = opened.use(
   "server",
-  await serve({ grpc, http, routes, guard, ready: { metering: ready }, log, metrics }),
+  await serve({ grpc, http, ...serving, routes, guard, ready: { metering: ready }, log, metrics }),
+  serving.drainDelayMs + 10_000,
 );
 server.setServing(true);
 log.info({ signal: await untilSignal() }, "closing");

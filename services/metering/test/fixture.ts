@@ -161,6 +161,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
       peppers: [identity.pepper],
       keyPrefix: "gth",
       trustedProxies: undefined,
+      serving: { maxCalls: 10_000, maxConnections: 10_000, drainDelayMs: 0 },
       logLevel: "silent",
     },
     log,

@@ -1,3 +1,4 @@
+export { shipLeftSpools } from "./left-spools.ts";
 export type { LeaseRef, Series } from "./series.ts";
 export {
   type Expected,
@@ -8,3 +9,4 @@ export {
 } from "./shipper.ts";
 export { Spool, type SpoolOptions, type SyncMode, type WrittenCallback } from "./spool.ts";
 export type { SpoolLog } from "./spool-log.ts";
+export { placeOfWorker, placesLeft, type WorkerNumber } from "./worker-spool.ts";
