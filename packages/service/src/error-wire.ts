@@ -10,6 +10,7 @@ import {
 } from "@gatehouse/proto/rpc";
 import { Metadata, type ServiceError, status } from "@grpc/grpc-js";
 import { Failure, type FailureCode, REASONS, type Reason, type Violation } from "./failure.ts";
+import type { Span } from "./span.ts";
 
 /** The domain of every ErrorInfo that Gatehouse sends. */
 export const ERROR_DOMAIN = "gatehouse";
@@ -24,15 +25,15 @@ const CHALLENGE = 'Bearer realm="gatehouse"';
 const CHALLENGE_INVALID = `${CHALLENGE}, error="invalid_token"`;
 
 /** Where faults are told to the operator; the caller only gets the incident's id. */
-export type ReportFault = (incident: string, error: unknown) => void;
+export type ReportFault = (incident: string, error: unknown, span?: Span) => void;
 
 /** The Failure to answer with. A fault of ours is reported, and turned into one that says nothing. */
-export function answerable(error: unknown, report: ReportFault): Failure {
+export function answerable(error: unknown, report: ReportFault, span?: Span): Failure {
   if (error instanceof Failure) {
     return error;
   }
   const incident = `inc_${crypto.randomUUID().replaceAll("-", "")}`;
-  report(incident, error);
+  report(incident, error, span);
   return new Failure({
     code: "INTERNAL",
     reason: "INTERNAL",

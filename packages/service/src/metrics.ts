@@ -2,6 +2,8 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import { status } from "@grpc/grpc-js";
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { durations, type Metric, registerMetrics, type Sample } from "./metric.ts";
+import { endRpcSpan, isServerFault } from "./rpc-span.ts";
+import type { Span } from "./span.ts";
 
 const CODES = 17;
 const REQUESTS = "gatehouse_rpc_requests_total";
@@ -18,8 +20,8 @@ export function createRegistry(service: string, metrics: readonly Metric[] = [])
   return registry;
 }
 
-/** Counts one finished call: its gRPC status code, and how long it took in milliseconds. */
-export type ObserveCall = (code: number, elapsedMs: number) => void;
+/** Counts one finished call: its gRPC status code, and how long it took in milliseconds. Ends its span if it has one. */
+export type ObserveCall = (code: number, elapsedMs: number, span?: Span) => void;
 
 /** `gatehouse_rpc_requests_total{method,code}` and `gatehouse_rpc_duration_seconds{method}`. */
 export class RpcMetrics {
@@ -54,7 +56,10 @@ export class RpcMetrics {
     const name = `${method.parent.typeName}/${method.name}`;
     const counts = this.#methods.get(name) ?? new MethodCounts();
     this.#methods.set(name, counts);
-    return (code, elapsedMs) => counts.observe(code, elapsedMs);
+    return (code, elapsedMs, span) => {
+      counts.observe(code, elapsedMs);
+      if (span !== undefined) endRpcSpan(span, code, isServerFault(code));
+    };
   }
 }
 

@@ -16,3 +16,10 @@ export interface Span {
   /** To be called once. `failure` says in a word why it failed, where it did. */
   end(failure?: string): void;
 }
+
+/** What a log line about a traced call says of its trace, by the names that log stores look for. */
+export function traceOf(span: Span | undefined): { readonly trace_id?: string; readonly span_id?: string } {
+  if (span === undefined) return {};
+  const [, traceId, spanId] = span.traceparent.split("-");
+  return { trace_id: traceId!, span_id: spanId! };
+}
