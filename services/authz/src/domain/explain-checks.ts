@@ -33,14 +33,22 @@ export const checkWords: Readonly<Record<CheckCode, CheckWords>> = {
     failed: ({ entry }) => ({ nodeId: entry.key.id, detail: "the key is not to be found" }),
   },
   SIGNATURE_INVALID: {
-    absent: () => "the key was presented, nothing is signed",
-    passed: ofKey("the signature holds"),
-    failed: ofKey("the signature does not hold, or was made too long ago"),
+    absent: ({ call }) => (call.signed === undefined ? PRESENTED : undefined),
+    passed: ({ entry, call }) => ({
+      nodeId: entry.key.id,
+      detail: `signed by ${entry.key.signing?.algorithm} at ${timeOf(call.signed?.timestampMs)}`,
+    }),
+    failed: brokenSignature,
   },
   REPLAYED: {
-    absent: () => "the key was presented, nothing is signed",
-    passed: ofKey("the nonce was not used before"),
-    failed: ofKey("the nonce was used before"),
+    absent: ({ call }) => (call.signed === undefined ? PRESENTED : undefined),
+    passed: ({ entry }) => ({
+      nodeId: entry.key.id,
+      detail: entry.key.signing?.strictReplay
+        ? "not admitted before at this replica; the others are asked when a call is admitted"
+        : "not admitted before at this replica",
+    }),
+    failed: ofKey("this request was admitted before"),
   },
   DISABLED: {
     passed: ofKey("enabled, as is its parent key where it has one"),
@@ -127,6 +135,7 @@ export const checkWords: Readonly<Record<CheckCode, CheckWords>> = {
   },
 };
 
+const PRESENTED = "the key was presented, nothing is signed";
 const REACH = {
   MASTER: "no such account in the key's reach",
   ACCOUNT: "an account key acts on its own account only",
@@ -177,6 +186,19 @@ function ofStopped(
   const stopped = [...entry.accounts, ...target].find((account) => account.status === status);
   const id = (stopped ?? target[0]!).id;
   return { nodeId: sight.idOf(id), detail: `${sight.nameOf(id)} ${words}` };
+}
+
+function brokenSignature({ entry, call, nowMs }: Examined): Finding {
+  const { signing } = entry.key;
+  const { signed } = call;
+  const found = (detail: string) => ({ nodeId: entry.key.id, detail });
+  if (signing === undefined || signed === undefined) return found("the signature does not hold");
+  if (signed.algorithm !== signing.algorithm) {
+    return found(`signed by ${signed.algorithm}, and the key's is ${signing.algorithm}`);
+  }
+  if (!signed.agrees) return found("what was signed says otherwise than the fields beside it, or the call");
+  const apartMs = Math.abs(nowMs - signed.timestampMs);
+  return found(`the signature does not hold, or its time is too far off: by ${Math.round(apartMs / 1000)} s`);
 }
 
 function termsOf({ accounts }: KeyEntry) {

@@ -13,12 +13,13 @@ import {
   scarcest,
 } from "./explain-buckets.ts";
 import { checkWords, type Examined } from "./explain-checks.ts";
-import { CHECKS, type Check, type CheckCode, type CheckOutcome, type Explanation } from "./explanation.ts";
+import { CHECKS, type Check, type CheckCode, type Explanation } from "./explanation.ts";
 import { findTarget } from "./find-target.ts";
 import type { IdentityCache } from "./identity-cache.ts";
 import type { LeasePool } from "./lease-pool.ts";
 import type { Need } from "./lease-source.ts";
 import { Sight } from "./sight.ts";
+import type { Signatures } from "./signatures.ts";
 import type { Verifier } from "./verify.ts";
 import type { VerifyCall } from "./verify-call.ts";
 
@@ -39,6 +40,7 @@ export interface ExplainerOptions {
   readonly catalog: CatalogBook;
   readonly buckets: BucketSource;
   readonly pool: Pick<LeasePool, "inHand" | "tellRates">;
+  readonly signatures: Pick<Signatures, "faultOf">;
   readonly clock: Clock;
   /** The state of identity that the cache rests on. */
   readonly identityFreshness: () => string;
@@ -109,7 +111,11 @@ export class Explainer {
     const checks = this.#checks(decision, asked);
     if (met === "unknown") return { decision: withoutLimits(decision), decidedBy: "", checks, buckets: [] };
     const decidedBy = isCheck(decision.code) ? decision.code : "";
-    if (met === undefined) return { decision, decidedBy, checks, buckets: [] };
+    if (met === undefined) {
+      const isAllMade = !checks.some(({ outcome }) => outcome === "UNKNOWN" || outcome === "FAILED");
+      const reason = isAllMade ? UPSTREAM_SEALED : decision.reason;
+      return { decision: { ...decision, reason }, decidedBy, checks, buckets: [] };
+    }
     const buckets = met.filter(({ limit }) => sight.sees(limit.nodeId));
     const deciding = decidingBucket(met);
     if (deciding === undefined) return { decision: admitted(decision, buckets), decidedBy, checks, buckets };
@@ -131,14 +137,15 @@ export class Explainer {
   #checks(decision: Decision, examined: Examined): Check[] {
     const { code } = decision;
     const decidedAt = isCheck(code) ? CHECKS.indexOf(code) : CHECKS.length;
-    const unknownAt = code === "INDETERMINATE" ? CHECKS.indexOf(this.#unknownCheck(examined)) : CHECKS.length;
+    const unknown = code === "INDETERMINATE" ? this.#unknownCheck(examined) : undefined;
+    const unknownAt = unknown === undefined ? CHECKS.length : CHECKS.indexOf(unknown.code);
     // The state of an account that was named is looked at when it was found.
     const isOfTarget = code.startsWith("ACCOUNT_") && stateOfChain(examined.entry.accounts) === "VALID";
     const reached = isOfTarget ? CHECKS.indexOf("TARGET_NOT_FOUND") : Math.min(decidedAt, unknownAt);
     return CHECKS.map((each, i): Check => {
       if (each === code) return { code: each, outcome: "FAILED", ...checkWords[each].failed(examined) };
-      if (i === unknownAt) return { code: each, outcome: "UNKNOWN", nodeId: undefined, detail: UNREACHABLE };
-      if (i > reached) return { code: each, outcome: "NOT_REACHED", nodeId: undefined, detail: "" };
+      if (i === unknownAt) return unknown!;
+      if (i > reached) return notReached(each);
       const absent = checkWords[each].absent?.(examined);
       if (absent !== undefined)
         return { code: each, outcome: "NOT_APPLICABLE", nodeId: undefined, detail: absent };
@@ -146,33 +153,48 @@ export class Explainer {
     });
   }
 
-  /** What an undecided call about a known key was waiting for. */
-  #unknownCheck({ entry, call }: Examined): CheckCode {
-    const { cache, catalog } = this.#options;
-    if (call.http !== undefined && !catalog.isFilled) return "TERMS_REQUIRED";
-    return findTarget(cache, entry, call.account) === "unknown" ? "TARGET_NOT_FOUND" : "SCOPE_DENIED";
+  /** What an undecided call about a known key could not be told; undefined where all checks were made. */
+  #unknownCheck({ entry, call, nowMs }: Examined): Check | undefined {
+    const { cache, catalog, signatures } = this.#options;
+    const { signed } = call;
+    const { signing } = entry.key;
+    if (signed !== undefined && signing !== undefined) {
+      const now = { ...this.#options.clock.now(), wallMs: nowMs };
+      const fault = signatures.faultOf(entry, signing, signed, now);
+      if (fault?.code === "INDETERMINATE") return unknownOf("SIGNATURE_INVALID", SIGNATURE_UNKNOWN);
+    }
+    if (call.http !== undefined && !catalog.isFilled) return unknownOf("TERMS_REQUIRED", UNREACHABLE);
+    if (findTarget(cache, entry, call.account) === "unknown") {
+      return unknownOf("TARGET_NOT_FOUND", UNREACHABLE);
+    }
+    return undefined;
   }
 
   // What was once the key's secret has its tag: who presents that, and sees the key, is told what became of it.
-  #notFound({ presented }: VerifyCall, verifier: KeyView): Check {
+  #notFound({ presented, signed }: VerifyCall, verifier: KeyView): Check {
     const { format, cache } = this.#options;
-    const keyId = format.parse(presented)?.keyId;
-    const entry = keyId === undefined || !format.authentic(presented) ? undefined : cache.key(keyId);
+    const keyId = signed?.keyId ?? format.parse(presented)?.keyId;
+    const isShown = signed !== undefined || format.authentic(presented);
+    const entry = keyId === undefined || !isShown ? undefined : cache.key(keyId);
     if (entry === undefined || !isInSubtree(verifier, entry.accounts)) {
       return { code: "NOT_FOUND", outcome: "FAILED", nodeId: undefined, detail: NO_KEY };
     }
     const { key, parent } = entry.view;
     const revoked = [key, parent].find((each) => each?.status === "REVOKED");
-    const detail =
-      revoked === undefined
+    const otherwise =
+      signed === undefined
         ? `the key "${key.name}" has another secret by now`
-        : `the key "${revoked.name}" was revoked`;
+        : `the key "${key.name}" is presented, it does not sign`;
+    const detail = revoked === undefined ? otherwise : `the key "${revoked.name}" was revoked`;
     return { code: "NOT_FOUND", outcome: "FAILED", nodeId: (revoked ?? key).id, detail };
   }
 }
 
 const NO_KEY = "no such key in the verifier's sight: unknown, mistyped, revoked, or of another organization";
 const UNREACHABLE = "identity cannot be asked about this now";
+const SIGNATURE_UNKNOWN =
+  "the key's secret does not open here, or this replica does not remember what it admitted at that time";
+const UPSTREAM_SEALED = "all checks are passed, but the account's upstream credential does not open here";
 const LIMITS_UNKNOWN =
   "metering cannot be asked for the limits now; Verify goes on as far as this replica has units in hand";
 
@@ -181,10 +203,15 @@ function isCheck(code: string): code is CheckCode {
 }
 
 function unknownKey(): Check[] {
-  return CHECKS.map((code, i) => {
-    const outcome: CheckOutcome = i === 0 ? "UNKNOWN" : "NOT_REACHED";
-    return { code, outcome, nodeId: undefined, detail: i === 0 ? UNREACHABLE : "" };
-  });
+  return CHECKS.map((code, i) => (i === 0 ? unknownOf(code, UNREACHABLE) : notReached(code)));
+}
+
+function unknownOf(code: CheckCode, detail: string): Check {
+  return { code, outcome: "UNKNOWN", nodeId: undefined, detail };
+}
+
+function notReached(code: CheckCode): Check {
+  return { code, outcome: "NOT_REACHED", nodeId: undefined, detail: "" };
 }
 
 function withoutLimits(decision: Decision): Decision {

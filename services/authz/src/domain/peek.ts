@@ -12,7 +12,9 @@ export function peekingVerifier(options: VerifierOptions): Verifier {
     claim: async () => undefined,
     admitted: () => {},
   };
-  const upstream = { of: () => undefined };
+  const upstream: VerifierOptions["upstream"] = {
+    of: (target, verifier) => (options.upstream.of(target, verifier) === "sealed" ? "sealed" : undefined),
+  };
   return new Verifier({ ...options, signatures, upstream, activity: { used: () => {} }, journal: forgetful });
 }
 
