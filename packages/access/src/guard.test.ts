@@ -2,11 +2,11 @@ import { create } from "@bufbuild/protobuf";
 import { KeyFormat, newPepper, parsePepper } from "@gatehouse/keys";
 import { AccessSchema, Caller } from "@gatehouse/proto/common";
 import { FeedService } from "@gatehouse/proto/identity";
-import type { Call } from "@gatehouse/service";
+import type { Call, PeerCertificate } from "@gatehouse/service";
 import { describe, expect, it } from "vitest";
 import { keyOf, organization, root, viewOf } from "../test/nodes.ts";
 import { AddressList } from "./address.ts";
-import { accessGuard, presentedKey } from "./guard.ts";
+import { accessGuard, hasCredential, presentedKey } from "./guard.ts";
 import type { KeyView } from "./node.ts";
 
 const format = new KeyFormat({ peppers: [parsePepper(newPepper("1"))] });
@@ -14,8 +14,8 @@ const minted = format.mint("MASTER");
 const key = keyOf({ id: minted.keyId, secretHashes: [minted.hash], scopes: ["gatehouse.keys.*"] });
 const serviceSecret = "a secret between services, long enough";
 
-function call(headers: Record<string, string>): Call<undefined> {
-  return { header: (name: string) => headers[name] } as unknown as Call<undefined>;
+function call(headers: Record<string, string>, peerCertificate?: PeerCertificate): Call<undefined> {
+  return { header: (name: string) => headers[name], peerCertificate } as unknown as Call<undefined>;
 }
 
 const bearer = (credential: string) => call({ authorization: `Bearer ${credential}` });
@@ -162,5 +162,80 @@ describe("the guard", () => {
     expect(() => accessGuard({ directory: { findKey: () => undefined }, format, serviceSecret: "" })).toThrow(
       "too short",
     );
+  });
+});
+
+describe("a client's certificate", () => {
+  const good = { isTrusted: true, expiresAtMs: Date.now() + 60_000, commonName: minted.keyId, uris: [] };
+  const showing = (certificate: Partial<PeerCertificate>, headers = {}) =>
+    call(headers, { ...good, ...certificate });
+  const refusalOf = (certificate: Partial<PeerCertificate>, view?: KeyView) => {
+    try {
+      admit(Caller.KEY, "gatehouse.keys.read", view)(showing(certificate));
+      return "none";
+    } catch (error) {
+      return (error as { reason: string }).reason;
+    }
+  };
+  const uri = (id: string) => `gatehouse:${id}`;
+  const other = format.mint("ACCOUNT").keyId;
+
+  it("stands for the key that it names, which then is checked like any", () => {
+    const guard = admit(Caller.KEY, "gatehouse.keys.read");
+    expect(guard(showing({}))).toMatchObject({
+      view: { key: { id: minted.keyId } },
+      presentedHash: undefined,
+    });
+    expect(refusalOf({}, viewOf({ key: { ...key, status: "DISABLED" } }))).toBe("KEY_DISABLED");
+    expect(refusalOf({}, viewOf({ key: { ...key, status: "REVOKED" } }))).toBe("CREDENTIAL_INVALID");
+    expect(refusalOf({}, viewOf({ key: { ...key, expiresAtMs: 1 } }))).toBe("KEY_EXPIRED");
+    const suspended = [{ ...organization, status: "SUSPENDED" as const }, root];
+    expect(refusalOf({}, viewOf({ key, chain: suspended }))).toBe("ACCOUNT_SUSPENDED");
+    expect(() => admit(Caller.KEY, "gatehouse.accounts.create")(showing({}))).toThrow(
+      "gatehouse.accounts.create",
+    );
+  });
+
+  it("names it by a URI before its common name", () => {
+    const asked: string[] = [];
+    const directory = { findKey: (id: string) => void asked.push(id) };
+    const rule = create(AccessSchema, { caller: Caller.KEY, scope: "gatehouse.keys.read" });
+    const guard = accessGuard({ directory, format, serviceSecret })(FeedService.method.getHead, rule);
+    const uris = ["spiffe://shop/gateway", uri(other)];
+    expect(() => guard(showing({ uris }))).toThrow(expect.objectContaining({ reason: "CREDENTIAL_INVALID" }));
+    expect(asked).toEqual([other]);
+  });
+
+  it.each<[string, Partial<PeerCertificate>]>([
+    ["of another CA", { isTrusted: false }],
+    ["that is over", { expiresAtMs: Date.now() }],
+    ["that names nobody", { commonName: undefined }],
+    ["that names what is no key", { commonName: "gateway.example.com" }],
+    ["that names an account", { commonName: minted.keyId.replace("key_", "acc_") }],
+    ["that names two keys", { uris: [uri(minted.keyId), uri(other)] }],
+    ["whose URI names no key", { uris: [uri("gateway")] }],
+  ])("%s is refused", (_, certificate) => {
+    expect(refusalOf(certificate)).toBe("CREDENTIAL_INVALID");
+  });
+
+  it("counts for nothing where a key is presented", () => {
+    const guard = admit(Caller.KEY, "gatehouse.keys.read");
+    const { presented } = minted;
+    expect(guard(showing({ isTrusted: false }, { "x-api-key": presented }))).toMatchObject({ view: { key } });
+    expect(() => guard(showing({}, { authorization: `Bearer ${presented}x` }))).toThrow(
+      expect.objectContaining({ reason: "CREDENTIAL_INVALID" }),
+    );
+  });
+
+  it("is no service's", () => {
+    expect(() => admit(Caller.SERVICE, "")(showing({}))).toThrow(
+      expect.objectContaining({ reason: "CREDENTIAL_MISSING" }),
+    );
+  });
+
+  it("is a credential, be it a wrong one", () => {
+    expect(hasCredential(showing({ isTrusted: false }))).toBe(true);
+    expect(hasCredential(call({ authorization: "" }))).toBe(true);
+    expect(hasCredential(call({ "x-api-key": "" }))).toBe(false);
   });
 });

@@ -4,8 +4,9 @@ import { type Access, Caller } from "@gatehouse/proto/common";
 import type { Call, Guard } from "@gatehouse/service";
 import { denied, unauthenticated } from "@gatehouse/service/failure";
 import { type AddressList, isAddressAllowed, isAddressBound } from "./address.ts";
+import { keyIdOfCertificate } from "./certificate.ts";
 import { addressOfCall } from "./client-address.ts";
-import { authenticate, type Directory, type Principal } from "./principal.ts";
+import { authenticate, authenticateById, type Directory, type Principal } from "./principal.ts";
 import { isProvider } from "./reach.ts";
 import { termsRequired } from "./terms.ts";
 
@@ -37,7 +38,7 @@ export function accessGuard(options: AccessGuardOptions): Guard<Principal> {
       case Caller.KEY:
       case Caller.PROVIDER:
         return (call) => {
-          const principal = authenticate(presentedKey(call), format, directory, nowMs);
+          const principal = principalOfCall(call, format, directory, nowMs);
           return principal instanceof Promise
             ? principal.then((known) => permit(known, rule, call))
             : permit(principal, rule, call);
@@ -51,17 +52,42 @@ export function accessGuard(options: AccessGuardOptions): Guard<Principal> {
   };
 }
 
-/** The credential of a call: `authorization: Bearer <key>`, or `x-api-key: <key>`. */
+/** The credential of a call. Throws Failure UNAUTHENTICATED where there is none. */
 export function presentedKey(call: Pick<Call, "header">): string {
+  const presented = credentialOf(call);
+  if (presented === undefined) throw unauthenticated("CREDENTIAL_MISSING");
+  return presented;
+}
+
+/** Whether a call says in any way who makes it, rightly or wrongly. */
+export function hasCredential(call: Pick<Call, "header" | "peerCertificate">): boolean {
+  const isPresented = call.header("authorization") !== undefined || (call.header("x-api-key") ?? "") !== "";
+  return isPresented || call.peerCertificate !== undefined;
+}
+
+// A key that is presented is meant; a certificate may be there for other reasons.
+function principalOfCall(
+  call: Call<undefined>,
+  format: KeyFormat,
+  directory: Directory,
+  nowMs: () => number,
+): Principal | Promise<Principal> {
+  const presented = credentialOf(call);
+  if (presented !== undefined) return authenticate(presented, format, directory, nowMs);
+  const { peerCertificate } = call;
+  if (peerCertificate === undefined) throw unauthenticated("CREDENTIAL_MISSING");
+  return authenticateById(keyIdOfCertificate(peerCertificate, nowMs()), directory, nowMs);
+}
+
+/** `authorization: Bearer <key>`, or `x-api-key: <key>`. */
+function credentialOf(call: Pick<Call, "header">): string | undefined {
   const authorization = call.header("authorization");
   if (authorization !== undefined) {
     const match = /^Bearer +(\S+)$/i.exec(authorization);
     if (match === null) throw unauthenticated("CREDENTIAL_INVALID");
     return match[1]!;
   }
-  const key = call.header("x-api-key");
-  if (key === undefined || key === "") throw unauthenticated("CREDENTIAL_MISSING");
-  return key;
+  return call.header("x-api-key") || undefined;
 }
 
 // In the order of the decision codes.

@@ -45,6 +45,23 @@ export function authenticate(
   return admitLater(directory.findKey(parsed.keyId), presented, nowMs);
 }
 
+/**
+ * The principal that a key is whose holder was known by other means than its secret, such as a certificate.
+ * Throws Failure UNAUTHENTICATED as `authenticate` does.
+ */
+export function authenticateById(
+  keyId: string,
+  directory: Directory,
+  nowMs: () => number,
+): Principal | Promise<Principal> {
+  const warm = directory.warm?.(keyId);
+  if (warm !== undefined) return principalOf(warm, nowMs());
+  const found = directory.findKey(keyId);
+  return found instanceof Promise
+    ? found.then((view) => principalOf(view, nowMs()))
+    : principalOf(found, nowMs());
+}
+
 /** Is `presented` one of the credentials that are valid for the key now? */
 export function secretMatches(view: KeyView, presented: string, nowMs: number): boolean {
   return isCredential(view, hashSecret(presented), nowMs);
