@@ -72,7 +72,7 @@ describe("a signed request", () => {
     const none = { keyId: "", canonicalRequest: "", signature: "", nonce: "" };
     const all = ["key_id", "algorithm", "canonical_request", "signature", "timestamp", "nonce"];
     expect(badFields({ signed: none })).toEqual(all.map((name) => `signed.${name}`));
-  XX = [
+    const bad: [string, object][] = [
       ["key_id", { keyId: "acc_00000000000000000001" }],
       ["algorithm", { algorithm: 99 as SigningAlgorithm }],
       ["canonical_request", { canonicalRequest: "ö".repeat(8193) }],
