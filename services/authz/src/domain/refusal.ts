@@ -3,7 +3,16 @@ import type { BindingLimit, DecisionCode } from "./decision.ts";
 import type { LocalBucket } from "./local-bucket.ts";
 
 /** What can keep a call from being decided, for those who watch. */
-export const CAUSES = ["identity", "metering", "not_now", "budget", "signing", "spool", "attempts"] as const;
+export const CAUSES = [
+  "identity",
+  "metering",
+  "not_now",
+  "budget",
+  "overload",
+  "signing",
+  "spool",
+  "attempts",
+] as const;
 export type Cause = (typeof CAUSES)[number];
 
 /** A decision other than VALID, as found on the way. */

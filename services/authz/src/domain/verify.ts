@@ -13,7 +13,7 @@ import { Failure } from "@gatehouse/service/failure";
 import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
-import { type ChargePath, pathOf } from "./charge-path.ts";
+import { type ChargePath, pathOf, sameNeeds } from "./charge-path.ts";
 import { Credentials } from "./credentials.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
@@ -41,7 +41,8 @@ import type { SignedRequest } from "./signed-request.ts";
 import { during, type Trace } from "./trace.ts";
 import type { UpstreamHeaders } from "./upstream-header.ts";
 import type { VerifyCall } from "./verify-call.ts";
-import type { Wait } from "./wait.ts";
+import { forUnits, type Wait } from "./wait.ts";
+import { type Caller, Waiters } from "./waiters.ts";
 
 /**
  * The hot path. `attempt` decides synchronously from what is in memory, charges, and writes the journal; where
@@ -75,6 +76,7 @@ export class Verifier {
   readonly #reservations: Reservations;
   readonly #credentials: Credentials;
   readonly #freshness: FreshnessCheck;
+  readonly #waiters = new Waiters();
 
   constructor(options: VerifierOptions) {
     this.#options = options;
@@ -87,11 +89,11 @@ export class Verifier {
   /**
    * Decides a call on behalf of a verifier, who sees its own subtree. Where everything is at hand the decision
    * is there at once; it may be answered once the journal has this turn's writes.
-   * Throws Failure FAILED_PRECONDITION (FRESHNESS_UNREACHABLE), from a promise.
+   * Throws Failure FAILED_PRECONDITION (FRESHNESS_UNREACHABLE), and CANCELLED where the caller left, from a promise.
    */
-  verify(call: VerifyCall, verifier: KeyView): Decision | Promise<Decision> {
+  verify(call: VerifyCall, verifier: KeyView, caller?: Caller): Decision | Promise<Decision> {
     const first = this.#attempt(call, verifier);
-    return typeof first === "function" ? this.#verifyLater(call, verifier, first) : first;
+    return typeof first === "function" ? this.#verifyLater(call, verifier, first, caller) : first;
   }
 
   get counts(): DecisionCounts {
@@ -103,10 +105,10 @@ export class Verifier {
     return this.#decisions.make(undecidable, "");
   }
 
-  async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait): Promise<Decision> {
+  async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait, caller?: Caller): Promise<Decision> {
     let wait = first;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const refusal = await wait(call.trace);
+      const refusal = await this.#waiters.hold(wait, call, caller);
       const next = this.#attempt(call, verifier, refusal);
       if (typeof next !== "function") return next;
       wait = next;
@@ -276,7 +278,7 @@ export class Verifier {
       case "lacking":
         if (refusal !== undefined && stands(refusal, now))
           return this.#decisions.make(refusal, resource, entry, target);
-        return (trace) => this.#acquire(charged.ask, trace);
+        return forUnits((trace) => this.#acquire(charged.ask, trace));
     }
   }
 
@@ -318,7 +320,7 @@ export class Verifier {
   ): Receipt {
     const { journal, pool } = this.#options;
     const minute = Math.floor(now.wallMs / 60_000);
-    if (path.seriesOf !== needs) {
+    if (path.seriesOf === undefined || !sameNeeds(path.seriesOf, needs)) {
       const account = path.target[0]!.id;
       path.series = needs.map(({ meter }) =>
         journal.series(entry.key.id, account, meter, path.resource, "VALID"),

@@ -5,6 +5,7 @@ import type { Decision } from "../domain/decision.ts";
 import type { MeterBook } from "../domain/meter-book.ts";
 import type { Verifier } from "../domain/verify.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
+import type { Caller } from "../domain/waiters.ts";
 import type { RequestMemory } from "./request-memory.ts";
 import { unlessUnavailable } from "./unless-unavailable.ts";
 import { beatCall, verifyCall } from "./verify-call.ts";
@@ -39,10 +40,11 @@ export function authzHandlers({
     { requestId }: VerifyRequest,
     call: VerifyCall,
     principal: Principal | undefined,
+    caller: Caller,
   ): Later<VerifyResponse> | Promise<VerifyResponse> | VerifyResponse {
     if (principal === undefined) return verifyReply(verifier.undecided());
-    if (requestId !== "") return decideOnce(requestId, call, principal);
-    const decision = verifier.verify(call, principal.view);
+    if (requestId !== "") return decideOnce(requestId, call, principal, caller);
+    const decision = verifier.verify(call, principal.view, caller);
     return decision instanceof Promise ? replyTo(decision) : replyLater(decision);
   }
 
@@ -51,6 +53,7 @@ export function authzHandlers({
     requestId: string,
     call: VerifyCall,
     { view }: Principal,
+    caller: Caller,
   ): Promise<VerifyResponse> {
     // No pause between finding nothing and remembering: two retries of one turn would both find nothing.
     let first: Decision | undefined;
@@ -63,10 +66,10 @@ export function authzHandlers({
       const needs = call.needs.map(({ meter }) => ({ meter, units: 0 }));
       const signed = call.signed && { ...call.signed, wasAdmitted: true };
       const peek = { ...call, needs, signed, reserveTtlMs: undefined };
-      const again = await verifier.verify(peek, view);
+      const again = await verifier.verify(peek, view, caller);
       return verifyReply(again.code === "VALID" ? first : again);
     }
-    const decision = recorded(verifier.verify(call, view));
+    const decision = recorded(verifier.verify(call, view, caller));
     memory.remember(view.key.id, requestId, call, decision);
     return verifyReply(await decision);
   }
@@ -82,14 +85,18 @@ export function authzHandlers({
   }
 
   return {
-    verify(request, { principal }) {
+    verify(request, caller) {
+      const { principal } = caller;
       const call = verifyCall(request, trustedProxies);
-      if (meters.knows(call)) return decide(request, call, principal);
-      const go = async (known: Principal | undefined) => [await settled(decide(request, call, known))];
+      if (meters.knows(call)) return decide(request, call, principal, caller);
+      const go = async (known: Principal | undefined) => [
+        await settled(decide(request, call, known, caller)),
+      ];
       return withMeters([call], go, principal).then(([response]) => response!);
     },
 
-    async batchVerify({ requests }, { principal }) {
+    async batchVerify({ requests }, caller) {
+      const { principal } = caller;
       if (requests.length === 0 || requests.length > MAX_BATCH) {
         throw invalid([{ field: "requests", description: `must have 1 to ${MAX_BATCH} entries` }]);
       }
@@ -97,7 +104,7 @@ export function authzHandlers({
       // All are read before any is charged: a batch with a bad call charges nothing.
       const calls = requests.map((request, i) => verifyCall(request, trustedProxies, `requests[${i}].`));
       const go = (known: Principal | undefined) =>
-        Promise.all(calls.map((call, i) => settled(decide(requests[i]!, call, known))));
+        Promise.all(calls.map((call, i) => settled(decide(requests[i]!, call, known, caller))));
       return { responses: await withMeters(calls, go, principal) };
     },
 
