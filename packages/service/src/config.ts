@@ -163,3 +163,5 @@ function within(value: number, min: number, max: number, unit: string): number {
 function complain(problem: string): never {
   throw new Error(problem);
 }
+
+export { share, traceEndpoint } from "./trace-settings.ts";

@@ -34,7 +34,7 @@ export {
   type Metric,
   type Sample,
 } from "./metric.ts";
-export { createRegistry, RpcMetrics } from "./metrics.ts";
+export { createRegistry, RpcMetrics, serviceMetrics } from "./metrics.ts";
 export { type OpenBusOptions, openBus } from "./open-bus.ts";
 export type { CallOwn, PlainExchange } from "./own-calls.ts";
 export type { PeerCertificate } from "./peer-certificate.ts";
@@ -44,7 +44,6 @@ export { type Environment, optional, Secret, type Setting, setting } from "./set
 export { Disposables, untilSignal } from "./shutdown.ts";
 export { SingleFlight, type SingleFlightOptions } from "./single-flight.ts";
 export type { AttributeValue, Span } from "./span.ts";
-export { type ServerTls, serverTls, tlsSettings } from "./tls.ts";
-export { share, traceEndpoint } from "./trace-settings.ts";
+export { type ServerTls, serverTls } from "./tls.ts";
 export { openTracing, type Tracing, type TracingOptions } from "./tracing.ts";
 export { inWorkers, type Worker, type WorkersOptions } from "./workers.ts";

@@ -20,6 +20,11 @@ export function createRegistry(service: string, metrics: readonly Metric[] = [])
   return registry;
 }
 
+/** All metrics of a service: its own, its process's, its RPCs'. */
+export function serviceMetrics(service: string, metrics: readonly Metric[]): RpcMetrics {
+  return new RpcMetrics(createRegistry(service, metrics));
+}
+
 /** Counts one finished call: its gRPC status code, and how long it took in milliseconds. Ends its span if it has one. */
 export type ObserveCall = (code: number, elapsedMs: number, span?: Span) => void;
 

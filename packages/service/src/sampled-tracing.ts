@@ -30,7 +30,12 @@ export class SampledTracing implements Tracing {
   readonly #exported: SpanExport;
   readonly #tracer: Tracer;
 
-  constructor({ service, endpoint, ratio, log }: TracingOptions & { readonly endpoint: URL }) {
+  constructor({
+    service,
+    endpoint,
+    ratio,
+    log,
+  }: Omit<TracingOptions, "opened"> & { readonly endpoint: URL }) {
     this.#sampling = new TraceSampling(ratio);
     this.#exported = exportSpans(endpoint, this.counts, log);
     const provider = new TracerProvider({

@@ -10,8 +10,15 @@ describe("where traces are sent", () => {
       OTEL_EXPORTER_OTLP_ENDPOINT: "http://elsewhere",
       OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://elsewhere",
     });
-    expect(url.href).toBe("https://collector:4318/v1/traces");
+    expect(url?.href).toBe("https://collector:4318/v1/traces");
   });
+
+  it.each([{}, { ENDPOINT: "" }, { ENDPOINT: "off" }])(
+    "is nowhere by %o, and nothing is refused then",
+    (env) => {
+      expect(endpoint.read({ ...env, OTEL_EXPORTER_OTLP_HEADERS: "a=b" })).toBeUndefined();
+    },
+  );
 
   it.each(["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"])(
     "is refused beside %s, which would be sent along",

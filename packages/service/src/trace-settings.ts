@@ -4,14 +4,16 @@ import { type Environment, type Setting, setting } from "./setting.ts";
 const HEADERS = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
 
 /**
- * Where spans are sent by OTLP over HTTP, such as `http://collector:4318/v1/traces`. OpenTelemetry's own variables are
+ * Where spans are sent by OTLP over HTTP, such as `http://collector:4318/v1/traces`; `off`: nowhere, which is the
+ * default. OpenTelemetry's own variables are
  * not read, and those that its exporter reads on its own account and acts upon are refused beside this.
  */
-export function traceEndpoint(name: string): Setting<URL> {
+export function traceEndpoint(name: string): Setting<URL | undefined> {
   return {
     name,
-    read(env: Environment): URL {
-      const endpoint = setting(name, urlOf).read(env);
+    read(env: Environment): URL | undefined {
+      const endpoint = setting(name, (text) => (text === "off" ? text : urlOf(text)), "off").read(env);
+      if (endpoint === "off") return undefined;
       const other = HEADERS.find((header) => env[header]?.trim());
       if (other !== undefined)
         throw new Error(`is set, and so is ${other}, which would be sent there: unset it`);

@@ -15,6 +15,9 @@ const log = createLog({
   destination: { write: (line) => void lines.push(line) },
 });
 
+/** What closes is closed by the tests themselves. */
+const opened = { add: () => {} };
+
 let receiver: TraceReceiver;
 let tracing: Tracing;
 let server: ServingService;
@@ -42,7 +45,7 @@ const authz = route<typeof AuthzService, string>(AuthzService, {
 });
 
 async function startTracing(ratio: number, url = receiver.url): Promise<Tracing> {
-  return (await openTracing({ service: "authz", endpoint: new URL(url), ratio, log }))!;
+  return (await openTracing({ service: "authz", endpoint: new URL(url), ratio, log, opened }))!;
 }
 
 async function start(traced: Tracing): Promise<ServingService> {
@@ -141,7 +144,9 @@ describe("what is not sampled", () => {
   });
 
   it("is everything where no endpoint is set", async () => {
-    expect(await openTracing({ service: "authz", endpoint: undefined, ratio: 1, log })).toBeUndefined();
+    expect(
+      await openTracing({ service: "authz", endpoint: undefined, ratio: 1, log, opened }),
+    ).toBeUndefined();
     expect(
       traceMetrics(undefined)[0]!
         .read()
@@ -169,7 +174,7 @@ describe("an endpoint in trouble", () => {
   it("that is away is told of once, while its spans are lost and counted", async () => {
     const warn = vi.fn();
     const endpoint = new URL("http://127.0.0.1:1/v1/traces");
-    const traced = (await openTracing({ service: "authz", endpoint, ratio: 1, log: { warn } }))!;
+    const traced = (await openTracing({ service: "authz", endpoint, ratio: 1, log: { warn }, opened }))!;
     const begin = traced.calls(method, "grpc");
     for (let i = 0; i < 1500; i++) begin(undefined)!.end();
     await traced.close();

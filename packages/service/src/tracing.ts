@@ -2,6 +2,7 @@ import type { DescMethod } from "@bufbuild/protobuf";
 import type { Log } from "./log.ts";
 import { counter, type Metric } from "./metric.ts";
 import type { RpcSystem } from "./rpc-span.ts";
+import type { Disposables } from "./shutdown.ts";
 import type { Span } from "./span.ts";
 
 /** What {@link openTracing} takes. */
@@ -13,7 +14,12 @@ export interface TracingOptions {
   /** The share of calls that begin a trace, 0 to 1. */
   readonly ratio: number;
   readonly log: Pick<Log, "warn">;
+  /** Closes it, after everything that was opened later. */
+  readonly opened: Pick<Disposables, "add">;
 }
+
+/** At the end, spans have this long to reach the endpoint. */
+const FLUSH_MS = 4000;
 
 /** Which calls are traced, and where their spans go. */
 export interface Tracing {
@@ -41,7 +47,9 @@ export async function openTracing(options: TracingOptions): Promise<Tracing | un
   const { endpoint } = options;
   if (endpoint === undefined) return undefined;
   const { SampledTracing } = await import("./sampled-tracing.ts");
-  return new SampledTracing({ ...options, endpoint });
+  const tracing = new SampledTracing({ ...options, endpoint });
+  options.opened.add("tracing", () => tracing.close(), FLUSH_MS);
+  return tracing;
 }
 
 /** What became of spans, also where there are none. */

@@ -11,11 +11,15 @@ import {
   type Environment,
   type Log,
   type LogLevel,
+  type Metric,
   openBus,
+  openTracing,
   Secret,
   type ServeOptions,
   serve,
+  serviceMetrics,
   sleep,
+  type TracingOptions,
 } from "@gatehouse/service";
 import { openDeployment } from "./deployment.ts";
 import { startPostgres } from "./embedded-postgres.ts";
@@ -161,22 +165,26 @@ interface Service<P> {
   readonly routes: ServeOptions<P>["routes"];
   readonly guard: ServeOptions<P>["guard"];
   readonly extra?: ServeOptions<P>["extra"];
+  readonly metrics: readonly Metric[];
   ready(): Promise<void>;
 }
 
 interface Listening {
   readonly grpc: Address;
   readonly http: Address;
+  readonly tracing: Pick<TracingOptions, "endpoint" | "ratio">;
 }
 
 async function open<P>(
   name: string,
-  { grpc, http }: Listening,
-  { routes, guard, extra, ready }: Service<P>,
+  { grpc, http, tracing: traced }: Listening,
+  { routes, guard, extra, metrics: own, ready }: Service<P>,
   log: Log,
   opened: Disposables,
 ): Promise<ServiceAddresses> {
-  const options = { grpc, http, routes, guard, extra, ready: { [name]: ready }, log };
+  const tracing = await openTracing({ service: name, ...traced, log, opened });
+  const metrics = serviceMetrics(name, own);
+  const options = { grpc, http, routes, guard, extra, ready: { [name]: ready }, log, metrics, tracing };
   const server = opened.use(`${name} server`, await serve(options), 6000);
   await untilReady(name, ready);
   server.setServing(true);

@@ -1,5 +1,5 @@
 import { redact } from "@gatehouse/keys";
-import { createLog, createRegistry, Disposables, inWorkers, RpcMetrics, serve } from "@gatehouse/service";
+import { createLog, Disposables, inWorkers, openTracing, serve, serviceMetrics } from "@gatehouse/service";
 import { createAuthz, readAuthzConfig } from "./index.ts";
 
 const config = readAuthzConfig(process.env);
@@ -10,12 +10,13 @@ const stopMs = serving.drainDelayMs + 30_000;
 
 await inWorkers({ count: config.workers, log, stopMs }, async ({ log, gatherMetrics, ...worker }) => {
   await using opened = new Disposables(log);
+  const tracing = await openTracing({ service: "authz", ...config.tracing, log, opened });
   const authz = await createAuthz(config, log, { worker });
   opened.add("authz", authz.close);
   const { grpc, http } = config;
   const { routes, guard, extra, ready } = authz;
-  const metrics = new RpcMetrics(createRegistry("authz", authz.metrics));
-  const served = { routes, guard, extra, ready: { feeds: ready }, log, metrics, gatherMetrics };
+  const metrics = serviceMetrics("authz", authz.metrics);
+  const served = { routes, guard, extra, ready: { feeds: ready }, log, metrics, tracing, gatherMetrics };
   const server = await serve({ grpc, http, ...serving, ...served });
   opened.use("server", server, serving.drainDelayMs + 10_000);
   server.setServing(true);

@@ -31,6 +31,11 @@ const spec = {
     ),
     drainDelayMs: settings.durationMs("GATEHOUSE_DRAIN_DELAY", { min: 0, max: 60_000 }, 1000),
   },
+  /** Where spans of traced calls go, and the share of calls that begin a trace. */
+  tracing: {
+    endpoint: settings.traceEndpoint("GATEHOUSE_TRACE_ENDPOINT"),
+    ratio: settings.share("GATEHOUSE_TRACE_RATIO", 0.01),
+  },
   logLevel: settings.choice("GATEHOUSE_LOG_LEVEL", ["debug", "info", "warn", "error", "silent"], "info"),
 };
 

@@ -162,6 +162,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
       keyPrefix: "gth",
       trustedProxies: undefined,
       serving: { maxCalls: 10_000, maxConnections: 10_000, drainDelayMs: 0 },
+      tracing: { endpoint: undefined, ratio: 0 },
       logLevel: "silent",
     },
     log,

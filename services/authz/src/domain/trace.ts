@@ -1,3 +1,5 @@
+import type { Decision } from "./decision.ts";
+
 /**
  * The record of one call that is followed closely. Most are not and have none: then nothing is made, and asking
  * costs one comparison. The domain says what a call waited for; what becomes of that is not its business.
@@ -32,4 +34,10 @@ async function recorded<T>(part: Trace, work: (part: Trace) => Promise<T>): Prom
     part.end("unavailable");
     throw error;
   }
+}
+
+/** Says what was decided. Where it could not be written down, the answer says INDETERMINATE all the same. */
+export function noteDecision(trace: Trace, decision: Decision | Promise<Decision>): void {
+  if (decision instanceof Promise) decision.then((made) => noteDecision(trace, made)).catch(() => {});
+  else trace.set("gatehouse.decision_code", decision.code);
 }

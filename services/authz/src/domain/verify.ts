@@ -38,7 +38,7 @@ import {
 import { Reservations } from "./reservations.ts";
 import type { Signatures } from "./signatures.ts";
 import type { SignedRequest } from "./signed-request.ts";
-import { during, type Trace } from "./trace.ts";
+import { during, noteDecision, type Trace } from "./trace.ts";
 import type { UpstreamHeaders } from "./upstream-header.ts";
 import type { VerifyCall } from "./verify-call.ts";
 import { forUnits, type Wait } from "./wait.ts";
@@ -93,7 +93,10 @@ export class Verifier {
    */
   verify(call: VerifyCall, verifier: KeyView, caller?: Caller): Decision | Promise<Decision> {
     const first = this.#attempt(call, verifier);
-    return typeof first === "function" ? this.#verifyLater(call, verifier, first, caller) : first;
+    const decision = typeof first === "function" ? this.#verifyLater(call, verifier, first, caller) : first;
+    // The calls of a batch have one span, and no room on it for what became of each.
+    if (call.trace !== undefined && call.at === "") noteDecision(call.trace, decision);
+    return decision;
   }
 
   get counts(): DecisionCounts {

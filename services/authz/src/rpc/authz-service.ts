@@ -87,7 +87,7 @@ export function authzHandlers({
   return {
     verify(request, caller) {
       const { principal } = caller;
-      const call = verifyCall(request, trustedProxies);
+      const call = verifyCall(request, trustedProxies, "", caller.trace);
       if (meters.knows(call)) return decide(request, call, principal, caller);
       const go = async (known: Principal | undefined) => [
         await settled(decide(request, call, known, caller)),
@@ -102,7 +102,9 @@ export function authzHandlers({
       }
       onBatch?.(requests.length);
       // All are read before any is charged: a batch with a bad call charges nothing.
-      const calls = requests.map((request, i) => verifyCall(request, trustedProxies, `requests[${i}].`));
+      const calls = requests.map((request, i) =>
+        verifyCall(request, trustedProxies, `requests[${i}].`, caller.trace),
+      );
       const go = (known: Principal | undefined) =>
         Promise.all(calls.map((call, i) => settled(decide(requests[i]!, call, known, caller))));
       return { responses: await withMeters(calls, go, principal) };

@@ -11,6 +11,7 @@ import {
 import { isResource } from "@gatehouse/scopes";
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { Need } from "../domain/lease-source.ts";
+import type { Trace } from "../domain/trace.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
 import { readSigned } from "./read-signed.ts";
 
@@ -42,6 +43,7 @@ export function verifyCall(
   request: VerifyRequest,
   trustedProxies: AddressList | undefined,
   at = "",
+  trace?: Trace,
 ): VerifyCall {
   const bad: Violation[] = [];
   const field = (name: string, description: string) => bad.push({ field: at + name, description });
@@ -88,6 +90,7 @@ export function verifyCall(
     reserveTtlMs,
     atLeastAsFresh,
     at,
+    trace,
   };
 }
 
