@@ -50,6 +50,12 @@ const TARGET_SECONDS = 5;
 const WANT_FLOOR = 20;
 const WANT_CAP = 1_000_000;
 const MAX_ASKS = 1000;
+/**
+ * A refill in the background waits this long for others to travel with. A thousand keys ask for nearly as many a second
+ * of rates alone; in a request each, they cost more than the calls they are for. What is low lasts for a good deal longer,
+ * and a call that runs out takes all along that wait.
+ */
+const GATHER_MS = 20;
 /** A refusal is remembered this long at most; a bell or a grant ends it sooner. */
 const REFUSAL_MS = 2000;
 /** While metering does not answer, calls that need it are not made to wait for that again and again. */
@@ -70,6 +76,7 @@ export class Acquirer {
   readonly #options: AcquirerOptions;
   #waiting: Waiter[] = [];
   #flushing = false;
+  #gathering: NodeJS.Timeout | undefined;
   #closed = false;
   readonly #underWay = new Set<Promise<boolean>>();
   #unreachableUntilMs = 0;
@@ -90,7 +97,8 @@ export class Acquirer {
       (part) =>
         new Promise((settle, fail) => {
           this.#waiting.push({ ask, askedAtMs, trace: part, settle, fail });
-          this.#flushSoon();
+          if (ask.needs.length > 0) this.#flushSoon();
+          else this.#flushLater();
         }),
     );
   }
@@ -108,6 +116,7 @@ export class Acquirer {
   /** Asks for nothing more; resolves once what was asked for is here, or the source's deadline has passed. */
   async close(): Promise<void> {
     this.#closed = true;
+    if (this.#waiting.length > 0) this.#flushSoon();
     await new Promise((resolve) => setImmediate(resolve));
     await Promise.all(this.#underWay);
   }
@@ -125,12 +134,18 @@ export class Acquirer {
     this.#flushing = true;
     setImmediate(() => {
       this.#flushing = false;
+      clearTimeout(this.#gathering);
+      this.#gathering = undefined;
       do {
         const sent = this.#send(this.#waiting.splice(0, MAX_ASKS));
         this.#underWay.add(sent);
         void sent.finally(() => this.#underWay.delete(sent));
       } while (this.#waiting.length > 0);
     });
+  }
+
+  #flushLater(): void {
+    this.#gathering ??= setTimeout(() => this.#flushSoon(), GATHER_MS).unref();
   }
 
   /** False: metering did not answer, and who waited was told. */

@@ -62,6 +62,13 @@ export function pathOf(entry: KeyEntry, target: readonly AccountEntry[], resourc
   return entry.latestPath;
 }
 
+/** Do two calls ask for the same? Those that name no charges share one list; others bring their own each time. */
+export function sameNeeds(left: readonly Need[], right: readonly Need[]): boolean {
+  if (left === right) return true;
+  if (left.length !== right.length) return false;
+  return left.every(({ meter, units }, i) => meter === right[i]!.meter && units === right[i]!.units);
+}
+
 /** Changes with everything that a path's scope check depends on, besides key and resource. */
 function grantsAsOf(entry: KeyEntry, target: readonly AccountEntry[]): number {
   const own = grantChangesOf(entry.accounts);

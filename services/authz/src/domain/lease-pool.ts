@@ -1,12 +1,12 @@
 import { lowWater } from "@gatehouse/buckets";
 import type { Clock, Moment } from "@gatehouse/changefeed";
 import { Acquirer, type Answer, type PendingAsk } from "./acquirer.ts";
-import type { ChargePath, Due } from "./charge-path.ts";
+import { type ChargePath, type Due, sameNeeds } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { LeaseSource, Need } from "./lease-source.ts";
 import type { LimitBook, NodeLimits } from "./limit-book.ts";
-import { isOver, type LocalBucket, type LocalLease } from "./local-bucket.ts";
+import { isOver, type LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
 import { RateReports } from "./rate-reports.ts";
 import type { Trace } from "./trace.ts";
 
@@ -19,6 +19,8 @@ import type { Trace } from "./trace.ts";
  * Spends stand only once the journal has written them; if it could not, they are undone and the call is not
  * answered VALID.
  */
+
+export type { Spend } from "./local-bucket.ts";
 
 export type Charged =
   | {
@@ -34,13 +36,6 @@ export type Charged =
       readonly retryAfterMs: number | undefined;
     }
   | { readonly kind: "lacking"; readonly ask: PendingAsk };
-
-/** Units that a call took from a lease. */
-export interface Spend {
-  readonly bucket: LocalBucket;
-  readonly lease: LocalLease;
-  readonly units: number;
-}
 
 /** The bucket with the least left, as this replica knows. */
 export interface Binding {
@@ -165,7 +160,7 @@ export class LeasePool {
 
   #due(path: ChargePath, needs: readonly Need[]): readonly Due[] | undefined {
     const { plan } = path;
-    if (plan?.needs === needs && plan.nodes.every(isCurrent)) return plan.due;
+    if (plan !== undefined && sameNeeds(plan.needs, needs) && plan.nodes.every(isCurrent)) return plan.due;
     const nodes: NodeLimits[] = [];
     const due: Due[] = [];
     for (const nodeId of path.nodeIds) {
@@ -183,31 +178,37 @@ export class LeasePool {
 
   #spend(due: readonly Due[], path: ChargePath, now: Moment): Charged {
     const { journal } = this.#options;
-    const warnings: string[] = [];
     const spends: Spend[] = [];
-    let binding: Binding | undefined;
+    let warnings: string[] | undefined;
+    let binding: LocalBucket | undefined;
+    let least = 0;
     let low: Due[] | undefined;
     for (const { bucket, units } of due) {
-      if (units > 0) {
-        bucket.spend(units, now, (lease, piece) => {
-          spends.push({ bucket, lease, units: piece });
-          if (lease.ref !== undefined) journal.spend(lease.ref, piece);
-        });
-      }
+      if (units > 0) bucket.spend(units, now, spends);
       const left = bucket.left(now);
       const remaining = left + Math.max(bucket.remaining, 0);
       if (bucket.limit.enforcement === "WARN") {
-        if (bucket.remaining < 0) warnings.push(bucket.limit.id);
-      } else if (isKnown(bucket) && (binding === undefined || remaining < binding.remaining)) {
-        binding = { bucket, remaining };
+        if (bucket.remaining < 0) {
+          warnings ??= [];
+          warnings.push(bucket.limit.id);
+        }
+      } else if (isKnown(bucket) && (binding === undefined || remaining < least)) {
+        binding = bucket;
+        least = remaining;
       }
       if (units > 0 && !bucket.refilling && needsMore(bucket, left, now)) {
         low ??= [];
         low.push({ bucket, units });
       }
     }
+    for (const { lease, units } of spends) if (lease.ref !== undefined) journal.spend(lease.ref, units);
     if (low !== undefined) this.#refill(low, path);
-    return { kind: "charged", binding, warnings, spends };
+    return {
+      kind: "charged",
+      binding: binding && { bucket: binding, remaining: least },
+      warnings: warnings ?? NO_WARNINGS,
+      spends,
+    };
   }
 
   #refill(low: readonly Due[], { nodeIds, resource }: ChargePath): void {
@@ -224,6 +225,8 @@ export class LeasePool {
     else this.#options.journal.close(lease.ref);
   }
 }
+
+const NO_WARNINGS: readonly string[] = [];
 
 // A peek asks for nothing, so it may find a bucket of which nothing is known yet.
 function isKnown(bucket: LocalBucket): boolean {

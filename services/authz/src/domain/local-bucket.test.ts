@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Limit } from "./limit.ts";
-import { LocalBucket, type LocalLease } from "./local-bucket.ts";
+import { LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
 
 const quota: Limit = {
   id: "lim_1",
@@ -30,9 +30,9 @@ function bucketWith(...leases: LocalLease[]): LocalBucket {
 
 /** Spends, and answers from which leases. */
 function spend(bucket: LocalBucket, units: number, now = start): [LocalLease, number][] {
-  const pieces: [LocalLease, number][] = [];
-  bucket.spend(units, now, (lease, piece) => void pieces.push([lease, piece]));
-  return pieces;
+  const spends: Spend[] = [];
+  bucket.spend(units, now, spends);
+  return spends.map(({ lease, units }) => [lease, units]);
 }
 
 describe("a bucket of leases", () => {

@@ -16,6 +16,13 @@ export interface LocalLease {
   reported: number;
 }
 
+/** Units that a call took from a lease. */
+export interface Spend {
+  readonly bucket: LocalBucket;
+  readonly lease: LocalLease;
+  readonly units: number;
+}
+
 export interface Refusal {
   /** Refuses calls that ask this many units or more, while no more than `held` are in hand. */
   readonly units: number;
@@ -82,8 +89,8 @@ export class LocalBucket {
     this.refusal = undefined;
   }
 
-  /** Spends units that are left, from the oldest lease first. `taken` is told of each piece. */
-  spend(units: number, now: Moment, taken: (lease: LocalLease, units: number) => void): void {
+  /** Spends units that are left, from the oldest lease first. Each piece is put on the list. */
+  spend(units: number, now: Moment, spends: Spend[]): void {
     let rest = units;
     for (const lease of this.leases) {
       if (rest === 0) break;
@@ -92,7 +99,7 @@ export class LocalBucket {
       lease.left -= piece;
       rest -= piece;
       if (lease.ref === undefined) noteSpend(lease, piece, now.monotonicMs);
-      taken(lease, piece);
+      spends.push({ bucket: this, lease, units: piece });
     }
     if (rest !== 0)
       throw new Error(`limit ${this.limit.id}: ${rest} of ${units} units were not there to spend`);

@@ -37,7 +37,7 @@ function setUp() {
   const lease = leaseOf("lease_1");
   const bucket = new LocalBucket(limit);
   bucket.grant(lease, moment(0));
-  const spend = (units: number, ms = 0) => bucket.spend(units, moment(ms), () => {});
+  const spend = (units: number, ms = 0) => bucket.spend(units, moment(ms), []);
   const take = (ms = 0) => {
     if (lease.spends.length > 0) reports.note(lease, false);
     return reports.take(moment(ms));

@@ -1,4 +1,4 @@
-import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { type Duration, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type BindingLimit as BindingLimitMessage,
   DecisionCode,
@@ -11,7 +11,7 @@ import type { BindingLimit, Decision } from "../domain/decision.ts";
 const NO_LABELS = {};
 const NONE: string[] = [];
 
-/** A decision as a whole message: `create` would copy it once more, on the hot path. */
+/** A decision as a whole message: `create` would copy it once more, on the hot path. Its lists are not to be changed. */
 export function verifyReply(decision: Decision): VerifyResponse {
   const { entry, target, binding, retryAfterMs } = decision;
   const account = target?.[0];
@@ -28,16 +28,16 @@ export function verifyReply(decision: Decision): VerifyResponse {
     accountSlug: account?.slug ?? "",
     accountLabels: account?.labels ?? NO_LABELS,
     organizationId: account?.organizationId ?? "",
-    scopes: entry === undefined ? NONE : [...entry.key.scopes],
-    roles: entry === undefined ? NONE : [...entry.key.roles],
+    scopes: (entry?.key.scopes ?? NONE) as string[],
+    roles: (entry?.key.roles ?? NONE) as string[],
     ...(binding !== undefined && { bindingLimit: bindingMessage(binding) }),
-    warnings: [...decision.warnings],
+    warnings: decision.warnings as string[],
     ...(retryAfterMs !== undefined &&
       Number.isFinite(retryAfterMs) && {
-        retryAfter: durationFromMs(Math.ceil(retryAfterMs)),
+        retryAfter: duration(Math.ceil(retryAfterMs)),
       }),
     freshness: decision.freshness,
-    staleness: durationFromMs(Math.round(decision.stalenessMs)),
+    staleness: duration(Math.round(decision.stalenessMs)),
     ...(decision.upstream !== undefined &&
       decision.code === "VALID" && {
         upstreamHeader: { $typeName: "gatehouse.authz.v1.UpstreamHeader", ...decision.upstream },
@@ -58,8 +58,15 @@ export function beatReply(decision: Decision): HeartbeatResponse {
     keyId: entry?.key.id ?? "",
     accountId: target?.[0]?.id ?? "",
     freshness: decision.freshness,
-    staleness: durationFromMs(Math.round(decision.stalenessMs)),
+    staleness: duration(Math.round(decision.stalenessMs)),
   };
+}
+
+// Not by durationFromMs, which goes through `create`.
+function duration(ms: number): Duration {
+  const seconds = Math.floor(ms / 1000);
+  const nanos = (ms - seconds * 1000) * 1_000_000;
+  return { $typeName: "google.protobuf.Duration", seconds: BigInt(seconds), nanos };
 }
 
 function bindingMessage({ limit, remaining, resetsAtMs }: BindingLimit): BindingLimitMessage {
