@@ -62,6 +62,7 @@ export const REASONS = [
   "ALREADY_MEMBER",
   "CREDENTIAL_TAKEN",
   "REQUEST_TOO_LARGE",
+  "INTEGRATION_DENIED",
 ] as const;
 
 /** Why a call failed; clients branch on it. */

@@ -4,13 +4,14 @@ import { AuthzService } from "@gatehouse/proto/authz";
 import { credentials } from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { grpcClient } from "./client-grpc.ts";
-import { ConfigError, readConfig } from "./config.ts";
+import { readConfig } from "./config.ts";
 import { type Guard, route } from "./handlers.ts";
 import { createLog } from "./log.ts";
 import { urisIn } from "./peer-certificate.ts";
 import { type ServingService, serve } from "./server.ts";
+import { Secret } from "./setting.ts";
 import { type Certificate, TestCa, whyNoCertificates } from "./testing/certificates.ts";
-import { serverTls, tlsSettings } from "./tls.ts";
+import { serverTls } from "./tls.ts";
 
 const address = { host: "127.0.0.1", port: 0 };
 const log = createLog({ name: "test", level: "silent" });
@@ -38,7 +39,7 @@ describe.skipIf(whyNoCertificates !== undefined)("a service with TLS", () => {
   beforeAll(async () => {
     [ca, other] = await Promise.all([TestCa.make(), TestCa.make()]);
     own = await ca.server();
-    const tls = { cert: own.cert, key: own.key, clientCa: ca.cert };
+    const tls = { cert: own.cert, key: new Secret(own.key), clientCa: ca.cert };
     server = await serve({ grpc: address, http: address, routes, guard, log, tls, graceMs: 200 });
     server.setServing(true);
   });
@@ -117,7 +118,7 @@ describe.skipIf(whyNoCertificates !== undefined)("a service with TLS", () => {
   });
 
   it("closes though somebody never shakes hands", async () => {
-    const tls = { cert: own.cert, key: own.key, clientCa: undefined };
+    const tls = { cert: own.cert, key: new Secret(own.key), clientCa: undefined };
     const closing = await serve({ grpc: address, http: address, routes, guard, log, tls, graceMs: 100 });
     const { connect } = await import("node:net");
     const [host, port] = closing.grpcAddress.split(":");
@@ -130,7 +131,7 @@ describe.skipIf(whyNoCertificates !== undefined)("a service with TLS", () => {
   });
 
   it("sees no certificate where it was told of no CA", async () => {
-    const tls = { cert: own.cert, key: own.key, clientCa: undefined };
+    const tls = { cert: own.cert, key: new Secret(own.key), clientCa: undefined };
     await using plain = await serve({ grpc: address, http: address, routes, guard, log, tls, graceMs: 100 });
     const [host, port] = plain.grpcAddress.split(":");
     const { cert, key } = await ca.issue("/CN=key_one");
@@ -141,15 +142,17 @@ describe.skipIf(whyNoCertificates !== undefined)("a service with TLS", () => {
   });
 
   it("reads its files at start, and says what is wrong with them", () => {
-    const read = (env: Record<string, string>) => serverTls(readConfig(env, tlsSettings));
-    const [cert, key] = [own.certPath, own.keyPath];
+    const tls = serverTls({ cert: "CERT", key: "KEY", clientCa: "CLIENT_CA" });
+    const read = (env: Record<string, string>) => readConfig(env, { tls }).tls;
+    const [CERT, KEY, CLIENT_CA] = [own.certPath, own.keyPath, ca.certPath];
     expect(read({})).toBeUndefined();
-    expect(read({ GATEHOUSE_TLS_CERT: cert, GATEHOUSE_TLS_KEY: key })).toMatchObject({ cert: own.cert });
-    expect(() => read({ GATEHOUSE_TLS_CERT: cert })).toThrow("given together");
-    expect(() => read({ GATEHOUSE_TLS_CLIENT_CA: ca.certPath })).toThrow("GATEHOUSE_TLS_CLIENT_CA needs");
-    expect(() => read({ GATEHOUSE_TLS_CERT: cert, GATEHOUSE_TLS_KEY: "/nowhere" })).toThrow("cannot be read");
-    expect(() => read({ GATEHOUSE_TLS_CERT: ca.certPath, GATEHOUSE_TLS_KEY: key })).toThrow(ConfigError);
-    expect(JSON.stringify(readConfig({ GATEHOUSE_TLS_KEY: key }, tlsSettings))).not.toContain("PRIVATE");
+    expect(read({ CERT, KEY })).toMatchObject({ cert: own.cert, clientCa: undefined });
+    expect(read({ CERT, KEY, CLIENT_CA })).toMatchObject({ clientCa: ca.cert });
+    expect(JSON.stringify(read({ CERT, KEY }))).not.toContain("PRIVATE");
+    for (const half of [{ CERT }, { KEY }, { CLIENT_CA }]) expect(() => read(half)).toThrow("given together");
+    expect(() => read({ CERT, KEY: "/nowhere" })).toThrow("KEY names a file that cannot be read: /nowhere");
+    expect(() => read({ CERT: CLIENT_CA, KEY })).toThrow("KEY is not the certificate's");
+    expect(() => read({ CERT, KEY, CLIENT_CA: "/dev/null" })).toThrow("not PEM");
   });
 });
 

@@ -1,40 +1,45 @@
+import { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createSecureContext, type TlsOptions } from "node:tls";
-import { ConfigError, type ConfigOf } from "./config.ts";
-import { optional, type Setting, setting } from "./setting.ts";
+import { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";
 
-/** What a listener shows and asks for. Each is PEM. */
+/** What listeners show and ask for. Each is PEM. */
 export interface ServerTls {
+  /** A chain, the service's own certificate first. */
   readonly cert: string;
-  readonly key: string;
+  readonly key: Secret;
   /** The CA of clients' certificates. Undefined: clients are asked for none. */
   readonly clientCa: string | undefined;
 }
 
-/** The settings that {@link serverTls} makes TLS of, for a service's configuration. */
-export const tlsSettings = {
-  /** A chain, the service's own certificate first. */
-  cert: optional(pemFile("GATEHOUSE_TLS_CERT")),
-  key: optional(pemFile("GATEHOUSE_TLS_KEY")),
-  clientCa: optional(pemFile("GATEHOUSE_TLS_CLIENT_CA")),
-};
+/** The variables that name the files; without `clientCa` clients are never asked for certificates. */
+export interface ServerTlsNames {
+  readonly cert: string;
+  readonly key: string;
+  readonly clientCa?: string;
+}
 
-/** TLS for a service's listeners; undefined for plaintext. Throws ConfigError where the files do not make one whole. */
-export function serverTls({ cert, key, clientCa }: ConfigOf<typeof tlsSettings>): ServerTls | undefined {
-  if (cert === undefined && key === undefined) {
-    if (clientCa === undefined) return undefined;
-    throw new ConfigError(["GATEHOUSE_TLS_CLIENT_CA needs GATEHOUSE_TLS_CERT and GATEHOUSE_TLS_KEY"]);
-  }
-  if (cert === undefined || key === undefined) {
-    throw new ConfigError(["GATEHOUSE_TLS_CERT and GATEHOUSE_TLS_KEY are given together"]);
-  }
-  const tls = { cert: cert.text, key: key.text, clientCa: clientCa?.text };
-  try {
-    createSecureContext(optionsOf(tls));
-  } catch {
-    throw new ConfigError(["GATEHOUSE_TLS_… are not PEM, or the key is not the certificate's"]);
-  }
-  return tls;
+/** TLS for a service's listeners, read from files at start; undefined, which is plaintext, where none is named. */
+export function serverTls(names: ServerTlsNames): Setting<ServerTls | undefined> {
+  return {
+    name: names.cert,
+    read(env) {
+      const cert = fileOf(names.cert, env);
+      const key = fileOf(names.key, env);
+      const clientCa = names.clientCa === undefined ? undefined : fileOf(names.clientCa, env);
+      if (cert === undefined && key === undefined && clientCa === undefined) return undefined;
+      if (cert === undefined || key === undefined) throw new Error(`and ${names.key} are given together`);
+      const tls = { cert, key: new Secret(key), clientCa };
+      try {
+        // An empty list would be taken for none, and every public CA be trusted.
+        if (clientCa !== undefined) new X509Certificate(clientCa);
+        createSecureContext(optionsOf(tls));
+      } catch {
+        throw new Error(`and what goes with it are not PEM, or ${names.key} is not the certificate's`);
+      }
+      return tls;
+    },
+  };
 }
 
 /** A client that has not said hello by then is let go. */
@@ -47,31 +52,19 @@ const HANDSHAKE_MS = 10_000;
 export function optionsOf({ cert, key, clientCa }: ServerTls): TlsOptions {
   return {
     cert,
-    key,
+    key: key.reveal(),
     handshakeTimeout: HANDSHAKE_MS,
     ...(clientCa !== undefined && { ca: clientCa, requestCert: true, rejectUnauthorized: false }),
   };
 }
 
-/** A file's text, which is not printed where a configuration is. */
-class FileText {
-  readonly #text: string;
-
-  constructor(text: string) {
-    this.#text = text;
-  }
-
-  get text(): string {
-    return this.#text;
-  }
-}
-
-function pemFile(name: string): Setting<FileText> {
-  return setting(name, (path) => {
+function fileOf(name: string, env: Environment): string | undefined {
+  const read = (path: string) => {
     try {
-      return new FileText(readFileSync(path, "utf8"));
+      return readFileSync(path, "utf8");
     } catch {
-      throw new Error(`names a file that cannot be read: ${path}`);
+      throw new Error(`or ${name} names a file that cannot be read: ${path}`);
     }
-  });
+  };
+  return optional(setting(name, read)).read(env);
 }

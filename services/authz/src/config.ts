@@ -6,12 +6,25 @@ import {
   type ConfigOf,
   optional,
   readConfig,
+  serverTls,
   config as settings,
 } from "@gatehouse/service";
+import { checkOpenVerify } from "./open-verify.ts";
 
 const spec = {
   grpc: settings.address("GATEHOUSE_AUTHZ_GRPC", { host: "127.0.0.1", port: 7102 }),
   http: settings.address("GATEHOUSE_AUTHZ_HTTP", { host: "127.0.0.1", port: 7202 }),
+  /** For both listeners. With a client CA, clients' certificates can stand for verifier keys. */
+  tls: serverTls({
+    cert: "GATEHOUSE_TLS_CERT",
+    key: "GATEHOUSE_TLS_KEY",
+    clientCa: "GATEHOUSE_TLS_CLIENT_CA",
+  }),
+  /** Lets calls without any credential in, for a sidecar. */
+  openVerify: {
+    enabled: settings.flag("GATEHOUSE_OPEN_VERIFY", false),
+    beyondLoopback: settings.flag("GATEHOUSE_OPEN_VERIFY_BEYOND_LOOPBACK", false),
+  },
   /** Where identity and metering answer gRPC. */
   identityAddress: settings.text("GATEHOUSE_IDENTITY_ADDRESS", "127.0.0.1:7101"),
   meteringAddress: settings.text("GATEHOUSE_METERING_ADDRESS", "127.0.0.1:7103"),
@@ -66,5 +79,7 @@ export type AuthzConfig = ConfigOf<typeof spec>;
 
 /** Reads and checks everything at once. Throws ConfigError naming each variable that is missing or wrong. */
 export function readAuthzConfig(env: Readonly<Record<string, string | undefined>>): AuthzConfig {
-  return readConfig(env, spec);
+  const config = readConfig(env, spec);
+  checkOpenVerify(config.openVerify, [config.grpc, config.http]);
+  return config;
 }

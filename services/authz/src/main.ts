@@ -13,11 +13,11 @@ await inWorkers({ count: config.workers, log, stopMs }, async ({ log, gatherMetr
   const tracing = await openTracing({ service: "authz", ...config.tracing, log, opened });
   const authz = await createAuthz(config, log, { worker });
   opened.add("authz", authz.close);
-  const { grpc, http } = config;
+  const { grpc, http, tls } = config;
   const { routes, guard, extra, ready } = authz;
   const metrics = serviceMetrics("authz", authz.metrics);
   const served = { routes, guard, extra, ready: { feeds: ready }, log, metrics, tracing, gatherMetrics };
-  const server = await serve({ grpc, http, ...serving, ...served });
+  const server = await serve({ grpc, http, tls, ...serving, ...served });
   opened.use("server", server, serving.drainDelayMs + 10_000);
   server.setServing(true);
   log.info({ signal: await worker.untilStopped() }, "closing");

@@ -98,6 +98,11 @@ export class IdentityCache implements Replica<NodeChange> {
     };
   }
 
+  /** The provider's account, once anything was read. */
+  get rootId(): string | undefined {
+    return this.#accounts.root?.id;
+  }
+
   /** A key's living entry. */
   key(keyId: string): KeyEntry | undefined {
     const entry = this.#living(keyId);

@@ -8,6 +8,7 @@ import type { VerifyCall } from "../domain/verify-call.ts";
 import type { Caller } from "../domain/waiters.ts";
 import type { RequestMemory } from "./request-memory.ts";
 import { unlessUnavailable } from "./unless-unavailable.ts";
+import { checkVerifierMay } from "./verifier-may.ts";
 import { beatCall, verifyCall } from "./verify-call.ts";
 import { beatReply, verifyReply } from "./verify-reply.ts";
 
@@ -88,6 +89,7 @@ export function authzHandlers({
     verify(request, caller) {
       const { principal } = caller;
       const call = verifyCall(request, trustedProxies, "", caller.trace);
+      checkVerifierMay(call, principal);
       if (meters.knows(call)) return decide(request, call, principal, caller);
       const go = async (known: Principal | undefined) => [
         await settled(decide(request, call, known, caller)),
@@ -105,6 +107,7 @@ export function authzHandlers({
       const calls = requests.map((request, i) =>
         verifyCall(request, trustedProxies, `requests[${i}].`, caller.trace),
       );
+      for (const call of calls) checkVerifierMay(call, principal);
       const go = (known: Principal | undefined) =>
         Promise.all(calls.map((call, i) => settled(decide(requests[i]!, call, known, caller))));
       return { responses: await withMeters(calls, go, principal) };
@@ -136,18 +139,24 @@ async function recorded(decision: Decision | Promise<Decision>): Promise<Decisio
   return new Promise((resolve) => whenRecorded(made, resolve));
 }
 
-// What could not be written down was not admitted; its units are back in their leases by then.
+// What could not be written down was not admitted; its units are back in their leases by then, unless the disk hangs:
+// then it is answered like a call whose answer was lost, and stays charged if it was written down after all.
 function whenRecorded(decision: Decision, callback: (final: Decision) => void): void {
   const { receipt } = decision;
   if (receipt === undefined) callback(decision);
-  else receipt.whenSettled((error) => callback(error === undefined ? decision : unrecorded(decision)));
+  else
+    receipt.whenSettled((error) =>
+      callback(error === undefined ? decision : unrecorded(decision, receipt.isLate)),
+    );
 }
 
-function unrecorded(decision: Decision): Decision {
+function unrecorded(decision: Decision, isLate: boolean): Decision {
   return {
     ...decision,
     code: "INDETERMINATE",
-    reason: "the decision could not be recorded; try again",
+    reason: isLate
+      ? "whether the decision is recorded is not known yet, so it may have been charged; try again"
+      : "the decision could not be recorded; try again",
     reservedUntilMs: undefined,
   };
 }

@@ -6,6 +6,7 @@ import type { MeterBook } from "../domain/meter-book.ts";
 import { ExplainGate } from "./explain-gate.ts";
 import { explainedCall, explainReply } from "./explain-wire.ts";
 import { unlessUnavailable } from "./unless-unavailable.ts";
+import { checkVerifierMay } from "./verifier-may.ts";
 import { verifyCall } from "./verify-call.ts";
 
 export interface ExplainHandlerOptions {
@@ -24,6 +25,7 @@ export function explainHandler({
   const gate = new ExplainGate();
   return async (request, { principal }) => {
     const call = verifyCall(explainedCall(request), trustedProxies);
+    checkVerifierMay(call, principal);
     if (principal === undefined) return explainReply(explainer.undecided());
     const { view } = principal;
     return gate.run(view.key.id, async () => {

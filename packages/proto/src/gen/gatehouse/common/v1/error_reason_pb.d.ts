@@ -305,6 +305,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_REQUEST_TOO_LARGE = 40;
    */
   REQUEST_TOO_LARGE = 40,
+
+  /**
+   * PERMISSION_DENIED: the verifier's key is barred from the integration that it says the call comes through.
+   *
+   * @generated from enum value: ERROR_REASON_INTEGRATION_DENIED = 41;
+   */
+  INTEGRATION_DENIED = 41,
 }
 
 /**
