@@ -33,6 +33,9 @@ export interface Journal<Series = object, LeaseRef = object> {
   close(lease: LeaseRef): void;
   /** Counts a denial, in memory. */
   denied(series: Series): void;
-  /** Calls back once, after the write and never at once; with an error, nothing of the decision was recorded. */
-  whenWritten(callback: (error?: Error) => void): void;
+  /**
+   * Calls back once, after the write and never at once; with an error, nothing of the decision was recorded. Where that
+   * takes too long to be waited for, `waiting` is told before.
+   */
+  whenWritten(callback: (error?: Error) => void, waiting?: { late(error: Error): void }): void;
 }

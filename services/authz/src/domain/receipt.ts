@@ -12,9 +12,26 @@ export class Receipt {
     this.#callback?.(error);
   }
 
-  /** Calls back once it is known; one callback only. */
+  /**
+   * Nobody waits any longer to know: they are told so, as if it had failed. What is charged stays charged, unless it is
+   * settled later that it was not written down.
+   */
+  late(error: Error): void {
+    if (this.#settled) return;
+    this.#error = error;
+    const callback = this.#callback;
+    this.#callback = undefined;
+    callback?.(error);
+  }
+
+  /** Whether it is not known yet and waited for no longer. */
+  get isLate(): boolean {
+    return !this.#settled && this.#error !== undefined;
+  }
+
+  /** Calls back once it is known, or too late to be waited for; one callback only. */
   whenSettled(callback: (error?: Error) => void): void {
-    if (this.#settled) callback(this.#error);
+    if (this.#settled || this.#error !== undefined) callback(this.#error);
     else this.#callback = callback;
   }
 

@@ -341,7 +341,7 @@ export class Verifier {
         this.counts.count("INDETERMINATE", "spool");
       }
       receipt.settle(error);
-    });
+    }, receipt);
     return receipt;
   }
 }

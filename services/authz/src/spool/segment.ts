@@ -1,6 +1,7 @@
 import { closeSync, fsync, ftruncateSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import { Aggregate } from "./aggregate.ts";
+import { DiskWatch, LateDisk, type Waiting } from "./disk-watch.ts";
 import { FRAME_HEADER_BYTES } from "./frame.ts";
 import { syncDirectory } from "./replace-file.ts";
 
@@ -13,6 +14,9 @@ export type WriteFrame = (
   position: number,
 ) => number;
 
+/** fs.fsync, or a stand-in for a disk that hangs. */
+export type SyncFile = (fd: number, done: (error: Error | null) => void) => void;
+
 /** Told once about every frame appended: on disk as the mode promises, or not recorded at all. */
 export type Settle = (error?: Error) => void;
 
@@ -24,19 +28,27 @@ export interface SegmentOptions {
   /** Whether a frame counts only once it would survive a power cut. */
   readonly isDurable: boolean;
   readonly write: WriteFrame;
+  readonly syncFile?: SyncFile | undefined;
+  /** Of the disk, for all its segments. */
+  readonly watch?: DiskWatch | undefined;
 }
 
 interface Unsynced {
   readonly frame: Buffer;
   readonly settle: Settle;
+  /** Told before it is settled where that takes long. */
+  readonly waiting: readonly Waiting[];
 }
+
+const nobody: readonly Waiting[] = [];
 
 /**
  * The file that frames are appended to, and what they add up to. A frame joins the aggregate when it is settled
  * without an error and never otherwise; a frame that failed is cut off the file, so that recovery does not find it
  * either, and the segment takes no more.
  *
- * With `isDurable` one fsync runs at a time and settles all frames that were written before it began.
+ * With `isDurable` one fsync runs at a time and settles all frames that were written before it began. One that hangs
+ * settles nothing: who waits is told so, and what is recorded is found out when the disk answers, or by recovery.
  */
 export class Segment {
   readonly sequence: number;
@@ -45,6 +57,8 @@ export class Segment {
   readonly #fd: number | undefined;
   readonly #isDurable: boolean;
   readonly #write: WriteFrame;
+  readonly #fsync: SyncFile;
+  readonly #watch: DiskWatch;
   #length = 0;
   #settledLength = 0;
   #unsynced: Unsynced[] = [];
@@ -58,12 +72,14 @@ export class Segment {
   units = 0;
 
   /** Creates the file. Throws what the system throws. */
-  constructor({ sequence, path, isDurable, write }: SegmentOptions) {
+  constructor({ sequence, path, isDurable, write, syncFile = fsync, watch }: SegmentOptions) {
     this.sequence = sequence;
     this.#path = path;
     this.#fd = path === undefined ? undefined : openSync(path, "w");
     this.#isDurable = isDurable && path !== undefined;
     this.#write = write;
+    this.#fsync = syncFile;
+    this.#watch = watch ?? new DiskWatch();
   }
 
   get length(): number {
@@ -76,14 +92,14 @@ export class Segment {
   }
 
   /** Appends a frame with one write; `settle` is called once, before or after this returns. */
-  append(frame: Buffer, settle: Settle): void {
+  append(frame: Buffer, settle: Settle, waiting = nobody): void {
     const error = this.#append(frame);
     if (error !== undefined) {
       this.#isBroken = true;
       this.#cut(this.#length);
       settle(error);
     } else if (this.#isDurable) {
-      this.#unsynced.push({ frame: Buffer.from(frame), settle });
+      this.#unsynced.push({ frame: Buffer.from(frame), settle, waiting });
       this.#sync();
     } else {
       this.#settledLength = this.#length;
@@ -136,7 +152,12 @@ export class Segment {
     const covered = this.#unsynced;
     const length = this.#length;
     this.#unsynced = [];
+    const answered = this.#watch.begin(() => {
+      const late = new LateDisk();
+      for (const { waiting } of [...covered, ...this.#unsynced]) for (const each of waiting) each.late(late);
+    });
     this.#syncFile((error) => {
+      answered();
       this.#isSyncing = false;
       if (error === null) {
         this.#settledLength = length;
@@ -158,7 +179,7 @@ export class Segment {
   // A file whose name is not on disk is lost with all its synced pages: the directory goes first, once.
   #syncFile(done: (error: Error | null) => void): void {
     this.#named ??= syncDirectory(dirname(this.#path!));
-    this.#named.then(() => fsync(this.#fd!, done), done);
+    this.#named.then(() => this.#fsync(this.#fd!, done), done);
   }
 
   // After a failed fsync the kernel may have dropped any page written since the last good one.

@@ -16,10 +16,11 @@ import {
 import { Denials } from "./denials.ts";
 import type { DirectoryLock } from "./directory-lock.ts";
 import type { DiskBatchStore } from "./disk-batch-store.ts";
+import { DiskWatch, LateDisk, type Waiting } from "./disk-watch.ts";
 import { CLOSED, GRANTED } from "./record.ts";
 import { reservationFields } from "./reservation.ts";
 import { Sealer } from "./sealer.ts";
-import { Segment, type WriteFrame } from "./segment.ts";
+import { Segment, type SyncFile, type WriteFrame } from "./segment.ts";
 import { LeaseRef, type Series, SeriesTable } from "./series.ts";
 import type { SpoolLog } from "./spool-log.ts";
 import { type LeaseMark, Turn } from "./turn.ts";
@@ -54,6 +55,10 @@ export interface SpoolOptions {
   readonly onWritten?: ((ms: number) => void) | undefined;
   /** How a frame is written; for tests. */
   readonly write?: WriteFrame | undefined;
+  /** How a segment is synced; for tests. */
+  readonly syncFile?: SyncFile | undefined;
+  /** How long answers wait for an fsync; default 2000. */
+  readonly syncMsMax?: number | undefined;
 }
 
 /** Failed turns are logged no more often than this. */
@@ -89,6 +94,8 @@ export class Spool {
   readonly #turn = new Turn();
   readonly #denials = new Denials();
   #callbacks: WrittenCallback[] = [];
+  #waiting: Waiting[] = [];
+  readonly #disk: DiskWatch;
   #carried: LeaseMark[] = [];
   #due: (() => void)[] = [];
   #isScheduled = false;
@@ -115,6 +122,7 @@ export class Spool {
     this.#sealer = new Sealer({ epoch, backlog, files, log: options.log, nowMs: this.nowMs });
     this.#maxSegmentBytes = options.maxSegmentBytes ?? 8 * 1024 * 1024;
     this.#maxPendingBytes = options.maxPendingBytes ?? MAX_PENDING_BYTES[memory ? "memory" : "disk"];
+    this.#disk = new DiskWatch(options.syncMsMax);
     this.#sealTimer = setInterval(() => this.#onTimer(), options.sealEveryMs ?? 1000).unref();
   }
 
@@ -203,10 +211,14 @@ export class Spool {
     }
   }
 
-  /** Ends a decision. The callback runs once, after the turn's write and never within this call. */
-  whenWritten(callback: WrittenCallback): void {
+  /**
+   * Ends a decision. The callback runs once, after the turn's write and never within this call. `waiting` is told before
+   * where the disk hangs, which only `fsync` waits for.
+   */
+  whenWritten(callback: WrittenCallback, waiting?: Waiting): void {
     this.#isInDecision = false;
     this.#callbacks.push(callback);
+    if (waiting !== undefined && this.#options.sync === "fsync") this.#waiting.push(waiting);
     this.#schedule();
     this.#flushIfLarge();
   }
@@ -286,6 +298,8 @@ export class Spool {
     if (callbacks.length > 0) {
       this.#callbacks = [];
     }
+    const waiting = this.#waiting;
+    if (waiting.length > 0) this.#waiting = [];
     if (this.#turn.isEmpty) {
       this.#due.push(() => run(callbacks));
       return;
@@ -304,7 +318,7 @@ export class Spool {
       const segment = this.#openSegment();
       segment.growthBytes += frame.growthBytes;
       segment.units += frame.units;
-      segment.append(frame.bytes, settle);
+      segment.append(frame.bytes, settle, waiting);
       if (segment.isBroken || this.#isFull(segment)) {
         this.#rotate();
       }
@@ -349,6 +363,7 @@ export class Spool {
     if (this.#isStopped) {
       throw new Error("the spool is stopped");
     }
+    if (this.#disk.isHung) throw new LateDisk();
     if (this.#sealer.waiting >= MAX_UNSEALED_SEGMENTS) {
       throw new Error(`${this.#sealer.waiting} segments wait to be sealed`);
     }
@@ -360,6 +375,8 @@ export class Spool {
       path: this.#files?.segmentPath(this.#nextSequence),
       isDurable: this.#options.sync === "fsync",
       write: this.#options.write ?? writeSync,
+      syncFile: this.#options.syncFile,
+      watch: this.#disk,
     });
     return this.#segment;
   }
