@@ -24,6 +24,11 @@ export interface UnaryOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly headers?: CallHeaders | undefined;
+  /**
+   * Waits for a connection that is being made, within `timeoutMs`, instead of failing at once because the last attempt
+   * at one did: so that a failure tells of now.
+   */
+  readonly waitsForConnection?: boolean | undefined;
   /** The span that the call is a part of: the other service's spans join it. */
   readonly trace?: Span | undefined;
 }
@@ -100,7 +105,10 @@ function unary(client: Client, method: DescMethod, common: ClientOptions["header
   const path = grpcPath(method);
   const serialize = serializer(method.input);
   const deserialize = (bytes: Buffer) => fromBinary(method.output, bytes);
-  return (request: object, { timeoutMs, signal, headers, trace }: UnaryOptions): Promise<Message> =>
+  return (
+    request: object,
+    { timeoutMs, signal, headers, waitsForConnection, trace }: UnaryOptions,
+  ): Promise<Message> =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) {
         reject(cancelled());
@@ -109,6 +117,7 @@ function unary(client: Client, method: DescMethod, common: ClientOptions["header
       const abort = () => call.cancel();
       const deadline = Date.now() + timeoutMs;
       const metadata = metadataOf(common, headers);
+      if (waitsForConnection) metadata.setOptions({ waitForReady: true });
       const span = trace && clientSpan(trace, method, metadata);
       const call = client.makeUnaryRequest(
         path,

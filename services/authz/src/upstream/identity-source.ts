@@ -33,7 +33,10 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
   }
 
   async head(): Promise<Position> {
-    return positionOf((await this.#client.getHead({}, { timeoutMs: HEAD_TIMEOUT_MS })).head);
+    // A process that was stopped finds its channel still pausing after a dial that failed before that. What fails at
+    // once for it says nothing of whether identity can be reached, and the longest pause is shorter than this waits.
+    const options = { timeoutMs: HEAD_TIMEOUT_MS, waitsForConnection: true };
+    return positionOf((await this.#client.getHead({}, options)).head);
   }
 
   async changes(after: Position): Promise<readonly IdentityChange[]> {
