@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newEncryptionKey, newPepper } from "@gatehouse/keys";
@@ -19,6 +19,8 @@ export interface ReplicaOptions {
 export interface SystemOptions {
   /** Default: two, as they come. */
   readonly replicas?: readonly ReplicaOptions[];
+  /** Set for every process. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 export type Upstream = "identity" | "metering" | "nats";
@@ -42,6 +44,8 @@ export interface System {
   readonly root: Caller;
   /** What the services present to each other. */
   readonly serviceSecret: string;
+  /** What identity and authz read at their start, for a test that rotates them. */
+  readonly encryptionKeysFile: string;
   /** Of identity and metering, each in its schema; for tests that look at what was stored. */
   readonly databaseUrl: string;
   as(secret: string): Caller;
@@ -68,7 +72,10 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
   }
 }
 
-async function start({ replicas = [{}, {}] }: SystemOptions, opened: AsyncDisposableStack): Promise<System> {
+async function start(
+  { replicas = [{}, {}], environment }: SystemOptions,
+  opened: AsyncDisposableStack,
+): Promise<System> {
   const directory = await mkdtemp(join(tmpdir(), "gatehouse-system-"));
   // Postgres may run as another user, who must pass through.
   await chmod(directory, 0o755);
@@ -87,12 +94,15 @@ async function start({ replicas = [{}, {}] }: SystemOptions, opened: AsyncDispos
   };
   const processes: ServiceProcess[] = [];
   const toNats = () => link(() => nats.port);
+  const encryptionKeysFile = join(directory, "encryption.keys");
+  await writeFile(encryptionKeysFile, newEncryptionKey("1"));
   const common = {
     GATEHOUSE_SERVICE_SECRET: SERVICE_SECRET,
     GATEHOUSE_PEPPERS: newPepper("1"),
-    GATEHOUSE_ENCRYPTION_KEYS: newEncryptionKey("1"),
+    GATEHOUSE_ENCRYPTION_KEYS_FILE: encryptionKeysFile,
     // Nobody spreads calls over what a test stops.
     GATEHOUSE_DRAIN_DELAY: "0s",
+    ...environment,
   };
   function service(
     addressName: "IDENTITY" | "METERING" | "AUTHZ",
@@ -176,6 +186,7 @@ async function start({ replicas = [{}, {}] }: SystemOptions, opened: AsyncDispos
     identityLinks,
     root,
     serviceSecret: SERVICE_SECRET,
+    encryptionKeysFile,
     databaseUrl: postgres.url,
     as,
     json(key, method, body, replica = 0) {
