@@ -1,0 +1,79 @@
+import { AuthzService, DecisionCode } from "@gatehouse/proto/authz";
+import { Window } from "@gatehouse/proto/metering";
+import { type Failure, grpcClient } from "@gatehouse/service";
+import { expect, test } from "vitest";
+import { timely } from "../system/caller.ts";
+import { measured } from "../system/measured.ts";
+import { makeOrganization } from "../system/organization.ts";
+import { until } from "../system/until.ts";
+import { useSystem } from "../system/use-system.ts";
+import { arrivedUsage, bucketOf, sum } from "./books.ts";
+
+const CALLERS = 16;
+const UNITS = 1_000_000n;
+/** A client is to try again what was answered UNAVAILABLE; it says that nobody took the call. */
+const MAX_TRIES = 5;
+
+const environment = { GATEHOUSE_DRAIN_DELAY: "300ms" };
+const system = useSystem({
+  replicas: [{ environment }, { environment: { ...environment, GATEHOUSE_WORKERS: "2" } }],
+});
+
+test("a rolling restart loses no call, charges none twice, and leaves nothing lent", {
+  timeout: 90_000,
+}, async () => {
+  const { root, replicas } = system();
+  const made = await makeOrganization(system(), "Rolling");
+  const allowance = { case: "quota", value: { units: UNITS, window: Window.NEVER } } as const;
+  await root.limits.setLimit({ node: { case: "account", value: made.id }, allowance }, timely);
+  const addresses = replicas.map(({ process }) => process.grpcAddress);
+  const headers = { "x-api-key": root.secret };
+  const clients = Array.from({ length: CALLERS }, () =>
+    grpcClient(AuthzService, `ipv4:${addresses.join(",")}`, { headers }),
+  );
+
+  const codes: Record<string, number> = {};
+  let retried = 0;
+  let stopping = false;
+  const ask = async (client: (typeof clients)[number]) => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const { code } = await client.verify({ key: made.key.secret }, timely);
+        return DecisionCode[code];
+      } catch (error) {
+        const { code, message } = error as Failure;
+        if (code !== "UNAVAILABLE" || attempt === MAX_TRIES) return `${code}: ${message}`;
+        retried++;
+      }
+    }
+  };
+  const load = clients.map(async (client) => {
+    while (!stopping) {
+      const code = await ask(client);
+      codes[code] = (codes[code] ?? 0) + 1;
+    }
+  });
+  try {
+    await until("calls are warm", () => (codes.VALID ?? 0) > 1000);
+    for (const { process } of replicas) {
+      const before = codes.VALID!;
+      await process.stop();
+      await process.start();
+      await until("calls go on", () => codes.VALID! > before + 1000);
+    }
+  } finally {
+    stopping = true;
+    await Promise.all(load);
+    for (const client of clients) client.close();
+  }
+
+  measured("rolling restart of two replicas under load", { codes, retried });
+  expect(Object.keys(codes)).toEqual(["VALID"]);
+  await Promise.all(replicas.map(({ process }) => process.stop()));
+  expect(await bucketOf(root, made.id)).toMatchObject({ used: codes.VALID, leased: 0 });
+  expect(sum((await arrivedUsage(made.master, made.id, codes.VALID!)).values())).toBe(codes.VALID);
+  const said = replicas.flatMap(({ process }) =>
+    process.log.filter((line) => /closing failed|did not end/.test(line)),
+  );
+  expect(said).toEqual([]);
+});
