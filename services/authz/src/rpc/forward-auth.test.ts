@@ -88,10 +88,11 @@ describe("the answer", () => {
       expect(headers).toMatchObject({
         "gatehouse-key-id": "key_1",
         "gatehouse-account-id": "acc_1",
+        "gatehouse-organization-id": "",
+        "gatehouse-content-sha256": "",
         "gatehouse-status": "200",
         "cache-control": "no-store",
       });
-      expect(headers).not.toHaveProperty("gatehouse-organization-id");
     },
   );
 
@@ -189,6 +190,16 @@ describe("the configuration", () => {
     },
   );
 });
+
+test.each(["resource=weather.read", "units=metric&resource=weather.read", "q=a%20b"])(
+  "the caller's query, %s, is not taken for the configuration",
+  async (query) => {
+    const headers = { ...CALLED, ...KEY, "x-forwarded-uri": `/orders?${query}` };
+    const answer = await ask({ query: `?${query}`, headers });
+    expect([answer.status, codeOf(answer)]).toEqual([500, "SETUP"]);
+    expect(asked).toEqual([]);
+  },
+);
 
 describe("the caller's address", () => {
   test.each([

@@ -4,15 +4,22 @@ import type { CallOwn, ExtraEndpoint } from "@gatehouse/service";
 import type { Failure } from "@gatehouse/service/failure";
 import { answerOf, answerOfError, type GatewayAnswer } from "../gateway/gateway-answer.ts";
 import { type GatewayRequest, gatewayRoute, verifyRequestOf } from "../gateway/gateway-request.ts";
-import { FORWARDED_FOR, PROBLEM_HEADER, STATUS_HEADER, VERIFIER_HEADER } from "../gateway/headers.ts";
+import {
+  FORWARDED_FOR,
+  IDENTITY_HEADERS,
+  PROBLEM_HEADER,
+  STATUS_HEADER,
+  VERIFIER_HEADER,
+} from "../gateway/headers.ts";
 import { Unanswerable } from "../gateway/unanswerable.ts";
 
 const PATH = "/forward-auth";
 
 /**
  * What nginx, Caddy, Traefik and HAProxy ask before they pass a call on: a request with the call's own headers, whose
- * answer is 200 with the headers to set, or what the caller is to be answered. The method does not matter, a body is
- * not read. The query of the endpoint's URL is the gateway's configuration: `resource`, `integration`, `account`, and
+ * answer is 200 with the headers to set, or what the caller is to be answered. Of the headers that say who calls all are
+ * there, empty where there is nothing to say: gateways that copy a missing one copy nonsense, or leave the caller's. The
+ * method does not matter, a body is not read. The query of the endpoint's URL is the gateway's configuration: `resource`, `integration`, `account`, and
  * `codes=nginx` for a gateway that knows no other answers than 200, 401 and 403.
  *
  * The call's method and path come in headers, which a client can send as well: the gateway must set both of its pair
@@ -73,15 +80,29 @@ function headerOfVerifier(request: IncomingMessage): (name: string) => string | 
 
 function gatewayRequest(request: IncomingMessage, said: URLSearchParams): GatewayRequest {
   const header = (name: string) => headerOf(request, name);
+  const called = calledOf(request);
+  refuseCallersQuery(called.path, said);
   const hops = (header(FORWARDED_FOR) ?? "").split(",").map((hop) => hop.trim());
   return {
-    ...calledOf(request),
+    ...called,
     header,
     // The gateway puts the address that it sees last.
     clientIp: hops.pop()!,
     forwardedFor: hops.join(","),
     route: gatewayRoute(said.entries().filter(([name, value]) => name !== CODES || value !== NGINX)),
   };
+}
+
+// Caddy puts the caller's query on a URL that has none, and the caller would say what the gateway is to say.
+function refuseCallersQuery(path: string, said: URLSearchParams): void {
+  if (said.size === 0) return;
+  const [, query = ""] = /\?([^#]*)/.exec(path) ?? [];
+  if (new URLSearchParams(query).toString() === said.toString()) {
+    throw new Unanswerable(
+      "SETUP",
+      "the gateway asks with the caller's query: end the URL that it asks with a ?",
+    );
+  }
 }
 
 function headerOf(request: IncomingMessage, name: string): string | undefined {
@@ -119,6 +140,8 @@ function pathOf(called: string): string {
 const CODES = "codes";
 const NGINX = "nginx";
 
+const NOBODY = Object.fromEntries(IDENTITY_HEADERS.map((name) => [name, ""]));
+
 function senderOf(said: URLSearchParams, response: ServerResponse): (answer: GatewayAnswer) => void {
   const forNginx = said.getAll(CODES).includes(NGINX);
   return (answer) => {
@@ -126,6 +149,7 @@ function senderOf(said: URLSearchParams, response: ServerResponse): (answer: Gat
     const shown = forNginx && status !== 200 && status !== 401 ? 403 : status;
     const body = "body" in answer ? answer.body : "";
     response.writeHead(shown, {
+      ...(status === 200 && NOBODY),
       ...Object.fromEntries(headers),
       [STATUS_HEADER]: String(status),
       ...(forNginx && body !== "" && { [PROBLEM_HEADER]: body }),
