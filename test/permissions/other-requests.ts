@@ -1,15 +1,18 @@
 import { hash } from "node:crypto";
 import { freshKey, type Requests } from "./request.ts";
+import type { CallerName, World } from "./world.ts";
 
 const FEED = "identity.v1.FeedService";
 const AUTHZ = "authz.v1.AuthzService";
 const LIMITS = "metering.v1.LimitService";
+const USAGE = "metering.v1.UsageService";
 const QUOTA = { quota: { units: "1000", window: "WINDOW_MONTH" } };
 const SOON_MS = 60_000;
 
 /** authz, metering, and what services ask of each other. */
 export const otherRequests: Requests = {
   [`${AUTHZ}/Verify`]: async (world) => ({ key: (await freshKey(world)).secret }),
+  [`${AUTHZ}/Explain`]: async (world) => ({ key: (await freshKey(world)).secret }),
   [`${AUTHZ}/Heartbeat`]: async (world) => ({ key: (await freshKey(world)).secret }),
   [`${AUTHZ}/BatchVerify`]: async (world) => ({ requests: [{ key: (await freshKey(world)).secret }] }),
   "envoy.service.auth.v3.Authorization/Check": async (world) => ({
@@ -27,7 +30,14 @@ export const otherRequests: Requests = {
   }),
   [`${LIMITS}/ListLimits`]: ({ subaccount }) => ({ account: subaccount }),
   [`${LIMITS}/GetAllowance`]: ({ subaccount }) => ({ account: subaccount }),
-  "metering.v1.UsageService/QueryUsage": ({ subaccount }) => ({ account: subaccount, descendants: true }),
+  [`${USAGE}/CommitReservation`]: async (world, caller) => ({
+    decision_id: await reservedBy(world, caller),
+    charges: [{ meter: "requests", units: "2" }],
+  }),
+  [`${USAGE}/ReleaseReservation`]: async (world, caller) => ({
+    decision_id: await reservedBy(world, caller),
+  }),
+  [`${USAGE}/QueryUsage`]: ({ subaccount }) => ({ account: subaccount, descendants: true }),
 
   [`${FEED}/GetHead`]: () => ({}),
   [`${FEED}/ListChanges`]: async ({ call }) => ({ after: await headOf(call("svc", `${FEED}/GetHead`, {})) }),
@@ -58,8 +68,16 @@ export const otherRequests: Requests = {
     return { ...producer, sequence: "1", digest: hash("sha256", "", "base64"), payload: "" };
   },
   "metering.v1.LeaseService/Acquire": ({ fresh }) => ({ holder: `${fresh()}/1` }),
+  "metering.v1.LeaseService/ReadBuckets": ({ subaccount }) => ({ node_ids: [subaccount] }),
   "metering.v1.LeaseService/WatchRecalls": ({ fresh }) => ({ holder: `${fresh()}/1` }),
 };
+
+/** A reservation of the caller's own; where it may verify nothing of ours, of the provider's. */
+async function reservedBy(world: World, caller: CallerName): Promise<string> {
+  const body = { key: (await freshKey(world)).secret, reserve_ttl: "600s" };
+  const { word, body: decision } = await world.call(caller, `${AUTHZ}/Verify`, body);
+  return (word === "ok" ? decision : await world.made(`${AUTHZ}/Verify`, body)).decisionId;
+}
 
 async function headOf(answer: Promise<{ body: { head?: object } }>): Promise<object> {
   return (await answer).body.head ?? {};
