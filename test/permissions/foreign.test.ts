@@ -31,8 +31,9 @@ const KIND_OF_FIELD: Readonly<Record<string, Kind>> = {
   role: "role",
   actor: "actor",
   target: "actor",
+  decision_id: "decision",
 };
-type Kind = "account" | "key" | "limit" | "invitation" | "user" | "webhook" | "role" | "actor";
+type Kind = "account" | "key" | "limit" | "invitation" | "user" | "webhook" | "role" | "actor" | "decision";
 
 /** RPCs that are open to all organizations' keys and take such names. The provider's have no reach to be outside of. */
 const asks = publicMethods()
@@ -75,6 +76,7 @@ async function madeElsewhere(): Promise<typeof foreign> {
     webhook: [await made("identity.v1.WebhookService/DeleteWebhook", "webhook")],
     role: [await made("identity.v1.RoleService/DeleteRole", "role")],
     actor: [unnamed, await freshAccount(theirs)],
+    decision: [await made("metering.v1.UsageService/ReleaseReservation", "decision_id")],
   };
 }
 
@@ -96,6 +98,8 @@ function missing(kind: Kind, like: string): string {
   if (kind === "account" || kind === "actor") {
     return like.includes("_") ? mintId(like.startsWith("key") ? "key" : "acc") : "no-such-name";
   }
+  // One like it that authz did not make; of an ordinary decision the length tells that it holds nothing.
+  if (kind === "decision") return `${like.slice(0, -1)}${like.endsWith("0") ? "1" : "0"}`;
   return kind === "webhook" || kind === "role" ? "nosuchname" : mintId(PREFIXES[kind]);
 }
 
