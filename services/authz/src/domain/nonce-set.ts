@@ -1,5 +1,6 @@
 import { hash } from "node:crypto";
 import type { Moment } from "@gatehouse/changefeed";
+import { NonceGeneration } from "./nonce-generation.ts";
 
 /**
  * The nonces that this replica has admitted. A request that it admitted once it never admits again: nothing is forgotten
@@ -14,7 +15,7 @@ import type { Moment } from "@gatehouse/changefeed";
  * Nonces live in a few generations by when they end, each dropped whole. A generation ends when both clocks have passed
  * it, so that a clock which jumps ahead for a while empties nothing.
  *
- * A nonce is a hash here, so that each takes the same room, about 120 bytes, whatever clients make up.
+ * A nonce is a hash here, so that each takes the same room, about 110 bytes, whatever clients make up.
  */
 
 /** A signed request, as far as its nonce is concerned. */
@@ -50,7 +51,7 @@ export interface NonceSetOptions {
 }
 
 /**
- * Nonces in memory, 120 MB of them. One is kept for the window and up to a quarter more (twice as long for a client
+ * Nonces in memory, 110 MB of them. One is kept for the window and up to a quarter more (twice as long for a client
  * whose clock is ahead): 27 000 signed requests a second in the long run with a window of 30 s, 2700 with one of 300 s.
  * A key never holds more than what is still free: alone it gets half of that, n greedy keys together leave 1/(n+1).
  */
@@ -67,7 +68,7 @@ export class NonceSet {
   readonly #capacity: number;
   readonly #mark: NonceMark;
   readonly #sinceMs: number;
-  #generations: Generation[] = [];
+  #generations: NonceGeneration[] = [];
   #size = 0;
   #forgottenUntilMs = Number.NEGATIVE_INFINITY;
 
@@ -86,9 +87,9 @@ export class NonceSet {
   stateOf(use: NonceUse, isStrict: boolean, now: Moment): NonceState {
     this.#forget(now);
     const name = nameOf(use);
-    for (const { taken, claimed } of this.#generations) {
-      if (taken.has(name)) return "taken";
-      if (claimed.has(name)) return "claimed";
+    for (const generation of this.#generations) {
+      const isTaken = generation.isTaken(name);
+      if (isTaken !== undefined) return isTaken ? "taken" : "claimed";
     }
     const isForgotten = use.timestampMs <= this.#forgottenUntilMs;
     const isBefore = !isStrict && use.timestampMs <= this.#sinceMs;
@@ -109,57 +110,47 @@ export class NonceSet {
 
   /** The request is admitted. */
   take(use: NonceUse, now: Moment): void {
-    const name = nameOf(use);
-    const home = this.#generations.find(({ claimed }) => claimed.delete(name));
-    if (home === undefined) this.#put(use, now).taken.add(name);
-    else home.taken.add(name);
+    this.#keep(use, now, true);
   }
 
   /** The deployment has it down as this replica's. Nothing happens where it is here already, or there is no room. */
   claim(use: NonceUse, now: Moment): void {
-    if (this.stateOf(use, true, now) === "unseen" && this.prepare(use)) {
-      this.#put(use, now).claimed.add(nameOf(use));
-    }
+    if (this.stateOf(use, true, now) === "unseen" && this.prepare(use)) this.#keep(use, now, false);
   }
 
   /** It was not admitted after all. What was claimed stays so. */
   giveBack(use: NonceUse, isStrict: boolean): void {
     const name = nameOf(use);
-    const home = this.#generations.find(({ taken }) => taken.delete(name));
+    const home = this.#generations.find((generation) => generation.isTaken(name));
     if (home === undefined) return;
     if (isStrict) {
-      home.claimed.add(name);
+      home.change(name, false);
       return;
     }
-    home.held.set(use.keyId, home.held.get(use.keyId)! - 1);
+    home.remove(name, use.keyId);
     this.#size--;
   }
 
-  #put({ keyId, timestampMs }: NonceUse, now: Moment): Generation {
-    const home = this.#homeFor(timestampMs + this.#windowMs, now);
-    home.latestMs = Math.max(home.latestMs, timestampMs);
-    home.held.set(keyId, (home.held.get(keyId) ?? 0) + 1);
+  #keep(use: NonceUse, now: Moment, isTaken: boolean): void {
+    const name = nameOf(use);
+    const home = this.#generations.find((generation) => generation.isTaken(name) !== undefined);
+    if (home !== undefined) {
+      home.change(name, isTaken);
+      return;
+    }
+    this.#homeFor(use.timestampMs + this.#windowMs, now).add(name, use.keyId, use.timestampMs, isTaken);
     this.#size++;
-    return home;
   }
 
-  #homeFor(endWallMs: number, now: Moment): Generation {
-    const endMonotonicMs = now.monotonicMs + (endWallMs - now.wallMs);
-    const covering = this.#generations.find(
-      ({ ends }) => ends.wallMs >= endWallMs && ends.monotonicMs >= endMonotonicMs,
-    );
+  #homeFor(endWallMs: number, now: Moment): NonceGeneration {
+    const end = { wallMs: endWallMs, monotonicMs: now.monotonicMs + (endWallMs - now.wallMs) };
+    const covering = this.#generations.find((generation) => generation.covers(end));
     if (covering !== undefined) return covering;
     const part = this.#windowMs / PARTS;
-    const ends = { wallMs: endWallMs + part, monotonicMs: endMonotonicMs + part };
+    const ends = { wallMs: end.wallMs + part, monotonicMs: end.monotonicMs + part };
     const last = this.#generations.at(-1);
     if (last === undefined || this.#generations.length < MAX_GENERATIONS) {
-      const made = {
-        ends,
-        taken: new Set<string>(),
-        claimed: new Set<string>(),
-        held: new Map<string, number>(),
-        latestMs: Number.NEGATIVE_INFINITY,
-      };
+      const made = new NonceGeneration(ends);
       this.#generations.push(made);
       return made;
     }
@@ -172,30 +163,18 @@ export class NonceSet {
 
   #heldBy(keyId: string): number {
     let held = 0;
-    for (const generation of this.#generations) held += generation.held.get(keyId) ?? 0;
+    for (const generation of this.#generations) held += generation.heldBy(keyId);
     return held;
   }
 
   #forget(now: Moment): void {
-    const isOver = ({ ends }: Generation) => now.wallMs > ends.wallMs && now.monotonicMs > ends.monotonicMs;
-    if (!this.#generations.some(isOver)) return;
-    for (const over of this.#generations.filter(isOver)) {
-      this.#size -= over.taken.size + over.claimed.size;
+    if (!this.#generations.some((generation) => generation.isOver(now))) return;
+    for (const over of this.#generations.filter((generation) => generation.isOver(now))) {
+      this.#size -= over.size;
       this.#forgottenUntilMs = Math.max(this.#forgottenUntilMs, over.latestMs);
     }
-    this.#generations = this.#generations.filter((each) => !isOver(each));
+    this.#generations = this.#generations.filter((generation) => !generation.isOver(now));
   }
-}
-
-/** Nonces that end at about the same time. */
-interface Generation {
-  ends: Moment;
-  readonly taken: Set<string>;
-  readonly claimed: Set<string>;
-  /** How many of them are a key's. */
-  readonly held: Map<string, number>;
-  /** The latest timestamp among them. */
-  latestMs: number;
 }
 
 // Ids have no space, so two pairs never make one name.
