@@ -1,6 +1,7 @@
 /**
  * What the tests need and npm does not bring: a NATS server. Found where it is, or installed from the
- * distribution where that can be done unasked; else the one line that installs it is printed.
+ * distribution where that can be done unasked; else the one line that installs it is printed. With `--gateways` also the
+ * gateways of deploy/gateways, without which their tests are skipped.
  */
 import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
@@ -9,7 +10,9 @@ import { delimiter, join } from "node:path";
 
 /** Debian 12's. The bus uses core NATS only. */
 const OLDEST = [2, 9] as const;
-const INSTALL = "apt-get update && apt-get install -y --no-install-recommends nats-server";
+const INSTALL = installing("nats-server");
+/** By the program that each has. */
+const GATEWAYS = { nginx: "nginx-light", caddy: "caddy", haproxy: "haproxy" };
 
 /** Is `version`, as `nats-server --version` prints it, one that the tests can use? */
 export function isRecentEnough(version: string): boolean {
@@ -44,7 +47,11 @@ function versionOf(path: string): string {
   return spawnSync(path, ["--version"], { encoding: "utf8", timeout: 5000 }).stdout ?? "";
 }
 
-function install(): void {
+function installing(...packages: readonly string[]): string {
+  return `apt-get update && apt-get install -y --no-install-recommends ${packages.join(" ")}`;
+}
+
+function install(command: string): void {
   // Debian starts what it installs, unless this policy says no (101): tests start their own, on free ports.
   const withoutStarting = `
     if [ ! -e /usr/sbin/policy-rc.d ]; then
@@ -52,7 +59,7 @@ function install(): void {
       printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d
       chmod 755 /usr/sbin/policy-rc.d
     fi
-    ${INSTALL}`;
+    ${command}`;
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   spawnSync("sh", ["-ec", withoutStarting], {
     stdio: ["ignore", "inherit", "inherit"],
@@ -63,10 +70,16 @@ function install(): void {
 
 if (import.meta.main) {
   const isDebianRoot = existsSync("/etc/debian_version") && process.getuid?.() === 0;
-  if (findNatsServer(placesToLook()) === undefined && isDebianRoot) install();
+  if (findNatsServer(placesToLook()) === undefined && isDebianRoot) install(INSTALL);
   if (findNatsServer(placesToLook()) === undefined) {
     console.error(`The tests need a nats-server of at least ${OLDEST.join(".")}. On Debian or Ubuntu:`);
     console.error(`  sudo sh -c '${INSTALL}'`);
     process.exitCode = 1;
+  }
+  if (process.argv.includes("--gateways") && isDebianRoot) {
+    const missing = Object.entries(GATEWAYS).filter(
+      ([program]) => !placesToLook().some((place) => isExecutable(join(place, program))),
+    );
+    if (missing.length > 0) install(installing(...missing.map(([, name]) => name)));
   }
 }

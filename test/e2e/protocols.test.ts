@@ -13,6 +13,7 @@ const processes: readonly [string, () => ServiceProcess, string][] = [
   ["identity", () => system().identity, "gatehouse.identity.v1.KeyService"],
   ["metering", () => system().metering, "gatehouse.metering.v1.LimitService"],
   ["authz", () => system().replicas[0]!.process, "gatehouse.authz.v1.AuthzService"],
+  ["authz to Envoy", () => system().replicas[0]!.process, "envoy.service.auth.v3.Authorization"],
 ];
 
 async function post(contentType: string, body: Buffer): Promise<{ response: Response; bytes: Buffer }> {

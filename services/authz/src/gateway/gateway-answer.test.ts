@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { DecisionCode, VerifyResponseSchema } from "@gatehouse/proto/authz";
 import { KeyKind } from "@gatehouse/proto/identity";
-import { invalid, overloaded } from "@gatehouse/service/failure";
+import { denied, invalid, overloaded } from "@gatehouse/service/failure";
 import fc from "fast-check";
 import { describe, expect, test, vi } from "vitest";
 import type { Credential } from "./credential.ts";
@@ -189,6 +189,13 @@ describe("a call that was not decided", () => {
     const resource = { field: "resource", description: "must be segments" };
     expect(answered(invalid([account]))).toMatchObject({ status: 400, code: "REQUEST_INVALID" });
     expect(answered(invalid([account, resource]))).toMatchObject({ status: 500, code: "SETUP" });
+    const barred = denied("INTEGRATION_DENIED", "the verifier's key is barred from zapier");
+    const setup = answered(barred);
+    expect([setup.status, setup.code, setup.detail]).toEqual([
+      500,
+      "SETUP",
+      expect.not.stringContaining("zapier"),
+    ]);
     expect(fault).not.toHaveBeenCalled();
   });
 

@@ -149,6 +149,10 @@ function unanswerable(error: unknown, fault: (error: unknown) => void): Unanswer
     const isSetup = error.violations.some(({ field }) => SAID_BY_GATEWAY.has(field));
     return new Unanswerable(isSetup ? "SETUP" : "REQUEST_INVALID", error.message);
   }
+  // It is the gateway that asks: what it may not, the caller can do nothing about.
+  if (error instanceof Failure && (error.code === "UNAUTHENTICATED" || error.code === "PERMISSION_DENIED")) {
+    return new Unanswerable("SETUP", "the gateway may not ask whether this is allowed");
+  }
   if (!(error instanceof Failure)) fault(error);
   return new Unanswerable("UNAVAILABLE", "this cannot be decided now; try again");
 }

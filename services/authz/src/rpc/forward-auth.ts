@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { AuthzService } from "@gatehouse/proto/authz";
 import type { CallOwn, ExtraEndpoint } from "@gatehouse/service";
-import type { Failure } from "@gatehouse/service/failure";
 import { answerOf, answerOfError, type GatewayAnswer } from "../gateway/gateway-answer.ts";
 import { type GatewayRequest, gatewayRoute, verifyRequestOf } from "../gateway/gateway-request.ts";
 import {
@@ -58,15 +57,8 @@ function decide(
   const exchange = { request, response, header: headerOfVerifier(request) };
   callOwn(AuthzService.method.verify, verify, exchange, (failure, reply) => {
     if (failure === undefined) done(undefined, () => answerOf(reply!, credential));
-    else done(isOfVerifier(failure) ? verifierRefused : failure);
+    else done(failure);
   });
-}
-
-// Whose key is missing or wrong is the gateway, which the caller can do nothing about.
-const verifierRefused = new Unanswerable("SETUP", "the gateway may not ask whether this is allowed");
-
-function isOfVerifier({ code }: Failure): boolean {
-  return code === "UNAUTHENTICATED" || code === "PERMISSION_DENIED";
 }
 
 // The gateway's credential is in a header of its own; where it calls from is the other end of the connection, and
