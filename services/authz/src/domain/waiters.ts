@@ -10,8 +10,8 @@ export interface Caller {
 }
 
 /**
- * How many calls wait at once for units, and as many for all else: a call of a batch counts as one. Each holds some
- * 2 kB, so 40 MB in all. Metering and identity answer within milliseconds or are out of reach; a queue longer than this
+ * How many calls wait at once for units, and as many for all else: a call of a batch counts as one. Each was seen
+ * to hold 3 kB, so 60 MB in all. Metering and identity answer within milliseconds or are out of reach; a queue longer than this
  * is one that nobody at its end would live to see.
  */
 const WAITING_MAX = 10_000;
