@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import { get } from "node:https";
 import { createInterface } from "node:readline";
 import { until } from "./until.ts";
 
@@ -120,6 +122,7 @@ export class ServiceProcess {
 
   async #isReady(): Promise<boolean> {
     if (this.#ports === undefined) return false;
+    if (this.#options.environment.GATEHOUSE_TLS_CERT) return isReadyOverTls(this.httpAddress);
     return (await fetch(`http://${this.httpAddress}/readyz`)).ok;
   }
 
@@ -137,6 +140,14 @@ export class ServiceProcess {
       this.#ports = { grpc: portOf(grpc), http: portOf(http) };
     }
   }
+}
+
+// Whose certificate it shows is for the tests to look at.
+async function isReadyOverTls(address: string): Promise<boolean> {
+  const request = get(`https://${address}/readyz`, { rejectUnauthorized: false, agent: false });
+  const [response] = (await once(request, "response")) as [IncomingMessage];
+  response.resume();
+  return response.statusCode === 200;
 }
 
 function portOf(address: string): number {
