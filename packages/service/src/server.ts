@@ -7,7 +7,7 @@ import type { Guard, Route } from "./handlers.ts";
 import { type ExtraEndpoint, httpTransport } from "./http-transport.ts";
 import { type CALLS_MAX, CONNECTIONS_MAX } from "./limits.ts";
 import type { Log } from "./log.ts";
-import { registerMetrics } from "./metric.ts";
+import { gauge, registerMetrics } from "./metric.ts";
 import { RpcMetrics } from "./metrics.ts";
 import { Readiness, type ReadinessChecks } from "./readiness.ts";
 import { traceOf } from "./span.ts";
@@ -66,14 +66,21 @@ export interface ServingService {
 export async function serve<P>(options: ServeOptions<P>): Promise<ServingService> {
   const { log, graceMs = 5000, drainDelayMs = 0 } = options;
   const { metrics = new RpcMetrics(), tracing } = options;
-  registerMetrics(metrics.registry, traceMetrics(tracing));
+  const room = new CallRoom(options.maxCalls);
+  const inFlight = gauge(
+    "gatehouse_calls_in_flight",
+    "Calls that are being answered.",
+    "sum",
+    () => room.calls,
+  );
+  registerMetrics(metrics.registry, [inFlight, ...traceMetrics(tracing)]);
   const draining = new AbortController();
   const shared: TransportOptions<P> = {
     routes: options.routes,
     guard: options.guard,
     metrics,
     tracing,
-    room: new CallRoom(options.maxCalls),
+    room,
     maxConnections: options.maxConnections ?? CONNECTIONS_MAX,
     draining: draining.signal,
     report: (incident, error, span) =>

@@ -255,6 +255,7 @@ export async function createAuthz(
         pool,
         activity,
         memory,
+        nonces: signing.nonces,
         spool,
         shipper,
         feeds: { identity: identityFollower, metering: meteringFollower },

@@ -15,6 +15,7 @@ import type { IdentityCache } from "./domain/identity-cache.ts";
 import type { IdentityReader } from "./domain/identity-reader.ts";
 import type { LeasePool } from "./domain/lease-pool.ts";
 import type { LimitBook } from "./domain/limit-book.ts";
+import type { NonceSet } from "./domain/nonce-set.ts";
 import type { Verifier } from "./domain/verify.ts";
 import type { RequestMemory } from "./rpc/request-memory.ts";
 import type { Shipper, Spool } from "./spool/index.ts";
@@ -30,7 +31,8 @@ type AnyFollower = Follower<{ readonly revision: number | bigint }>;
 
 /** What the metrics are read from. */
 export interface Watched {
-  readonly verifier: Pick<Verifier, "counts">;
+  readonly verifier: Pick<Verifier, "counts" | "waiters">;
+  readonly nonces: Pick<NonceSet, "size">;
   readonly cache: IdentityCache;
   readonly reader: Pick<IdentityReader, "reads">;
   readonly book: LimitBook;
@@ -64,7 +66,7 @@ export function authzMetrics(watched: Watched): readonly Metric[] {
   ];
 }
 
-function decisionMetrics({ verifier, activity, memory, observations }: Watched): readonly Metric[] {
+function decisionMetrics({ verifier, nonces, activity, memory, observations }: Watched): readonly Metric[] {
   const { counts } = verifier;
   return [
     counter("gatehouse_decisions_total", "Decisions, by their code.", () => counts.codes, "code"),
@@ -75,6 +77,18 @@ function decisionMetrics({ verifier, activity, memory, observations }: Watched):
       "cause",
     ),
     histogram("gatehouse_batch_items", "Calls in one BatchVerify.", observations.batchItems),
+    gauge(
+      "gatehouse_waiting_calls",
+      "Calls that wait for something that is not in memory.",
+      "sum",
+      () => verifier.waiters.count,
+    ),
+    gauge(
+      "gatehouse_nonces_held",
+      "Nonces of signed requests that are remembered.",
+      "sum",
+      () => nonces.size,
+    ),
     gauge(
       "gatehouse_request_memory_entries",
       "Calls with a request id that are remembered, so that a retry is charged once.",

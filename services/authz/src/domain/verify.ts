@@ -76,7 +76,7 @@ export class Verifier {
   readonly #reservations: Reservations;
   readonly #credentials: Credentials;
   readonly #freshness: FreshnessCheck;
-  readonly #waiters = new Waiters();
+  readonly waiters = new Waiters();
 
   constructor(options: VerifierOptions) {
     this.#options = options;
@@ -111,7 +111,7 @@ export class Verifier {
   async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait, caller?: Caller): Promise<Decision> {
     let wait = first;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const refusal = await this.#waiters.hold(wait, call, caller);
+      const refusal = await this.waiters.hold(wait, call, caller);
       const next = this.#attempt(call, verifier, refusal);
       if (typeof next !== "function") return next;
       wait = next;
