@@ -3,6 +3,7 @@ import { type Key, KeyStatus, PlanFeature, SigningAlgorithm } from "@gatehouse/p
 import { beforeAll, describe, expect, it } from "vitest";
 import { until } from "../system/until.ts";
 import { useProvider } from "./provider.ts";
+import { type PayloadRequest, type PayloadSigner, signPayload, verifyPayload } from "./signed-payload.ts";
 
 const provider = useProvider();
 const KEYS = 3;
@@ -122,6 +123,32 @@ describe("keys of a subaccount", () => {
     expect(key!.signing).toMatchObject({ algorithm: SigningAlgorithm.HMAC_SHA512, publicKey: "" });
     // It is no key to present: what is signed with never goes over the wire.
     expect(await provider.decide({ key: secret })).toBe("NOT_FOUND");
+  });
+
+  it("sign the body of each call, which is taken once and for the endpoints of the key", async () => {
+    const main = await exchangeUser("Signed calls");
+    const { key, secret } = await keyOf(main, "sub-one", "balances", {
+      endpoints: ["balance"],
+      ipAllow: ["192.0.2.7"],
+      signing: { algorithm: SigningAlgorithm.HMAC_SHA512, strictReplay: true },
+    });
+    const bot: PayloadSigner = { id: key!.id, secret, hash: "sha512" };
+    const called = async (request: PayloadRequest, clientIp = "192.0.2.7") => {
+      const call = verifyPayload(request, "sha512");
+      return call === "bad request" ? call : provider.decide({ ...call, clientIp });
+    };
+    const balance = signPayload(bot, "/api/v4/trade-account/balance", { ticker: "BTC" });
+    expect(await called(balance, "192.0.2.8")).toBe("ADDRESS_DENIED");
+    expect(await called(balance)).toBe("VALID");
+    expect(await called(balance)).toBe("REPLAYED");
+    expect(await called(signPayload(bot, "/api/v4/order/new"))).toBe("SCOPE_DENIED");
+    const { signature } = signPayload({ ...bot, secret: "guessed" }, balance.path).headers;
+    const next = signPayload(bot, balance.path);
+    expect(await called({ ...next, headers: { ...next.headers, signature } })).toBe("SIGNATURE_INVALID");
+
+    const { freshness } = await main.keys.disableKey({ key: key!.id });
+    const call = verifyPayload(next, "sha512");
+    expect(await provider.decide(call as Exclude<typeof call, string>, freshness)).toBe("DISABLED");
   });
 
   it("bad input names its fields", async () => {

@@ -1,19 +1,43 @@
 import { reasonOf } from "@gatehouse/client";
 import { DecisionCode } from "@gatehouse/proto/authz";
-import { KeyKind, PlanFeature } from "@gatehouse/proto/identity";
+import { KeyKind, PlanFeature, SigningAlgorithm } from "@gatehouse/proto/identity";
 import { beforeAll, describe, expect, it } from "vitest";
 import { until } from "../system/until.ts";
 import { useProvider } from "./provider.ts";
+import { type PayloadRequest, type PayloadSigner, signPayload, verifyPayload } from "./signed-payload.ts";
 
 const provider = useProvider();
 
 beforeAll(async () => {
-  const { types, terms, plans } = provider.root();
+  const { types, terms, plans, catalog } = provider.root();
   await types.createType({ name: "exchange", title: "Exchange", open: true, scopeCeiling: ["!custody.**"] });
   await types.createType({ name: "custody", title: "Custody", scopeCeiling: ["custody.**", "gatehouse.**"] });
   await terms.createTerms({ document: "group-terms", version: "1", gates: ["orders.**", "custody.**"] });
-  await plans.createPlan({ name: "group", accounts: 4n, features: [PlanFeature.SCOPING] });
+  await plans.createPlan({
+    name: "group",
+    accounts: 4n,
+    features: [PlanFeature.SCOPING, PlanFeature.SIGNING],
+  });
+  await catalog.createApi({
+    name: "exchange",
+    title: "Exchange",
+    endpoints: [
+      {
+        name: "new-order",
+        title: "New order",
+        method: "POST",
+        path: "/v1/order/new",
+        resource: "orders.create",
+      },
+    ],
+  });
 });
+
+/** What the exchange's gateway decides about a request as it came. */
+async function called(request: PayloadRequest): Promise<string> {
+  const call = verifyPayload(request, "sha384");
+  return call === "bad request" ? call : provider.decide(call);
+}
 
 /** A group with its master key, which has accepted the terms. */
 async function group(name: string) {
@@ -74,6 +98,40 @@ describe("a trading group", () => {
     // A role means at once what it is changed to, for every key that has it.
     const { freshness } = await master.roles.updateRole({ role: "trader", scopes: ["balances.read"] });
     expect(await provider.decide({ key: trader.secret, ...order }, freshness)).toBe("SCOPE_DENIED");
+  });
+
+  it("requests are signed over their payload, which names the account, and each is taken once", async () => {
+    const { account, master } = await group("Signed");
+    const desk = await master.accounts.createAccount({ name: "Main desk", type: "exchange" });
+    const signing = { algorithm: SigningAlgorithm.HMAC_SHA384 };
+    const signer = async (of: object): Promise<PayloadSigner> => {
+      const { key, secret } = await master.keys.createKey({ roles: ["developer"], signing, ...of });
+      return { id: key!.id, secret, hash: "sha384" };
+    };
+    const groupBot = await signer({ name: "group bot", kind: KeyKind.MASTER });
+    const bot = await signer({ name: "desk bot", account: "main-desk" });
+    const order = (by: PayloadSigner, more?: object) => signPayload(by, "/v1/order/new", more);
+
+    const call = verifyPayload(order(groupBot, { account: "main-desk" }), "sha384");
+    const { code, accountId } = await provider.root().authz.verify(call as Exclude<typeof call, string>);
+    expect([code, accountId]).toEqual([DecisionCode.VALID, desk.account!.id]);
+    expect(await called(order(groupBot))).toBe("VALID");
+    expect(await called(order(groupBot, { account: "no-desk" }))).toBe("TARGET_NOT_FOUND");
+    expect(await called(order(bot, { account: account.slug }))).toBe("TARGET_NOT_FOUND");
+
+    // Nonces that arrive out of order are no trouble: clients of one key need not take turns.
+    const [first, second] = [order(bot), order(bot)];
+    expect([await called(second), await called(first)]).toEqual(["VALID", "VALID"]);
+    expect([await called(second), await called(first)]).toEqual(["REPLAYED", "REPLAYED"]);
+
+    const stolen = order(groupBot, { account: "main-desk" });
+    const { payload } = order(bot, { account: "main-desk" }).headers;
+    expect(await called({ ...stolen, headers: { ...stolen.headers, payload } })).toBe("SIGNATURE_INVALID");
+    expect(await called({ ...stolen, path: "/v1/withdraw" })).toBe("bad request");
+    expect(await called(stolen)).toBe("VALID");
+
+    const { signed } = verifyPayload(order(bot), "sha384") as { signed: object };
+    expect((await provider.root().authz.heartbeat({ signed })).code).toBe(DecisionCode.VALID);
   });
 
   it("a type that is not open needs enabling, and brings rules of its own", async () => {
