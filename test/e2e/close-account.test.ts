@@ -1,9 +1,13 @@
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { DecisionCode } from "@gatehouse/proto/authz";
 import { AccountStatus } from "@gatehouse/proto/identity";
+import { HoldingService } from "@gatehouse/proto/metering";
+import { grpcClient } from "@gatehouse/service";
 import { anyPorts, startStack } from "@gatehouse/stack";
-import { expect, test } from "vitest";
+import { expect, onTestFinished, test } from "vitest";
 import { callerOf, timely } from "../system/caller.ts";
 import { makeOrganization } from "../system/organization.ts";
 import { until } from "../system/until.ts";
@@ -45,6 +49,29 @@ test("an account is closed while metering answers, and not while it does not", a
     const { account } = await master.accounts.closeAccount({ account: two.id }, timely);
     return account!.status === AccountStatus.CLOSED;
   });
+});
+
+test("an account is not closed while a reservation of it, or of one below it, is open", async () => {
+  const { root, metering, serviceSecret } = system();
+  const headers = { authorization: `Bearer ${serviceSecret}` };
+  const holdings = grpcClient(HoldingService, metering.grpcAddress, { headers });
+  onTestFinished(() => holdings.close());
+  const made = await makeOrganization(system(), "Reserved", ["team"]);
+  const team = made.subaccounts[0]!;
+  const call = { key: team.key.secret, reserveTtl: durationFromMs(600_000) };
+  const decisionId = await until("a reservation is made", async () => {
+    const { code, decisionId } = await root.authz[0]!.verify(call, timely);
+    return code === DecisionCode.VALID && decisionId;
+  });
+  const close = () => root.accounts.closeAccount({ account: made.id }, timely);
+  // It is on its way for about a second.
+  await until("metering knows of the reservation", async () => {
+    const held = await holdings.getHoldings({ accountId: made.id }, timely);
+    return held.holdings[0]?.decisionId === decisionId;
+  });
+  await expect(close()).rejects.toMatchObject({ code: "FAILED_PRECONDITION", reason: "ACCOUNT_HOLDS" });
+  await root.usage.releaseReservation({ decisionId }, timely);
+  expect((await close()).account!.status).toBe(AccountStatus.CLOSED);
 });
 
 test("the stack, where metering starts after identity, closes accounts too", async () => {
