@@ -1,8 +1,12 @@
+import { DecisionCode } from "@gatehouse/proto/authz";
 import pg from "pg";
 import { beforeAll, expect, test } from "vitest";
 import { call } from "../permissions/call.ts";
 import { requests } from "../permissions/requests.ts";
 import { makeWorld, type World } from "../permissions/world.ts";
+import { timely } from "../system/caller.ts";
+import { makeOrganization } from "../system/organization.ts";
+import { makeSigningKey, signedWith } from "../system/signing-key.ts";
 import { useSystem } from "../system/use-system.ts";
 
 /**
@@ -54,7 +58,25 @@ beforeAll(async () => {
       collect((await call(system(), each, row.split(":")[0]!, sent)).body);
     }
   }
+  await openSealed();
 }, 120_000);
+
+/** Has authz open what is sealed: the secret of a key that signs, and an upstream credential. */
+async function openSealed(): Promise<void> {
+  const value = "an upstream credential that authz opens";
+  const made = await makeOrganization(system(), "Sealed");
+  const key = await makeSigningKey(made.master, "HMAC_SHA512", { strictReplay: true });
+  const header = { account: made.id, header: "authorization", value };
+  const { freshness } = await made.master.accounts.setUpstreamCredential(header, timely);
+  secrets.add(value).add(key.secret as string);
+  const verify = (signed: ReturnType<typeof signedWith>) =>
+    system().root.authz[0]!.verify({ signed, atLeastAsFresh: [freshness] }, timely);
+  const signed = signedWith(key);
+  expect(await verify(signed)).toMatchObject({ code: DecisionCode.VALID, upstreamHeader: { value } });
+  expect((await verify(signed)).code).toBe(DecisionCode.REPLAYED);
+  const forged = { ...signedWith(key), signature: signed.signature! };
+  expect((await verify(forged)).code).toBe(DecisionCode.SIGNATURE_INVALID);
+}
 
 /** Everything that is kept or shown, by where. */
 async function kept(): Promise<Map<string, string>> {
