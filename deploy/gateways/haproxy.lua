@@ -36,9 +36,11 @@ local function question(txn)
   return headers
 end
 
+local SHOWN = { "content-type", "cache-control", "www-authenticate", "retry-after", "ratelimit", "ratelimit-policy" }
+
 local function refuse(txn, status, headers, body)
   local reply = txn:reply({ status = status, body = body })
-  for _, name in ipairs({ "content-type", "cache-control", "www-authenticate", "retry-after", "ratelimit" }) do
+  for _, name in ipairs(SHOWN) do
     local values = headers[name]
     if values then reply:add_header(name, values[0]) end
   end

@@ -232,6 +232,7 @@ describe.each(GATEWAYS)("$name", (program: GatewayProgram) => {
     expect(over.problem).toMatchObject({ code: "RATE_LIMITED", meter: "requests" });
     expect(Number(over.headers["retry-after"])).toBeGreaterThan(0);
     expect(over.headers.ratelimit).toMatch(/^"requests";r=\d+;t=\d+$/);
+    expect(over.headers["ratelimit-policy"]).toBe('"requests";q=2;w=60');
   });
 
   having("refuses a revoked key", async () => {

@@ -150,14 +150,26 @@ describe("a call that may not pass", () => {
     expect(challenge(DecisionCode.RATE_LIMITED)).toBeUndefined();
   });
 
-  test("over a limit hears what is left and when there is more, not whose limit it is", () => {
+  test("over a limit hears what is left, when there is more and what is allowed, not whose limit it is", () => {
+    const allowed = { allowed: 1000n, window: { seconds: 10n } };
     const { headers, body } = refused(DecisionCode.RATE_LIMITED, {
-      bindingLimit: { limitId: "lim_1", nodeId: "acc_above", meter: "requests", remaining: 3n },
+      bindingLimit: { limitId: "lim_1", nodeId: "acc_above", meter: "requests", remaining: 3n, ...allowed },
       retryAfter: { seconds: 1n, nanos: 1_000_000 },
     });
     expect([headers.get("retry-after"), headers.get("ratelimit")]).toEqual(["2", '"requests";r=3;t=2']);
+    expect(headers.get("ratelimit-policy")).toBe('"requests";q=1000;w=10');
     expect(JSON.parse(body)).toMatchObject({ meter: "requests", code: "RATE_LIMITED" });
     expect(body).not.toMatch(/lim_1|acc_above/);
+  });
+
+  test.each([
+    [undefined, '"requests";q=999999999999999'],
+    [{ seconds: 0n, nanos: 500_000_000 }, '"requests";q=999999999999999'],
+    [{ seconds: 86_400n }, '"requests";q=999999999999999;w=86400'],
+  ])("hears of a window of %o only where it is one", (window, policy) => {
+    const bindingLimit = { meter: "requests", allowed: 2n ** 60n, ...(window && { window }) };
+    const { headers } = refused(DecisionCode.QUOTA_EXCEEDED, { bindingLimit });
+    expect([headers.get("ratelimit-policy"), headers.get("ratelimit")]).toEqual([policy, '"requests";r=0']);
   });
 
   test("is told to come back where nothing could be decided", () => {

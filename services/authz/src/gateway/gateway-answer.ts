@@ -1,6 +1,6 @@
 import { STATUS_CODES } from "node:http";
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import { DecisionCode, type VerifyResponse } from "@gatehouse/proto/authz";
+import { type BindingLimit, DecisionCode, type VerifyResponse } from "@gatehouse/proto/authz";
 import { KeyKind } from "@gatehouse/proto/identity";
 import { Failure } from "@gatehouse/service/failure";
 import type { Credential } from "./credential.ts";
@@ -71,7 +71,8 @@ export function answerOf(response: VerifyResponse, credential: Credential): Gate
     [
       ["www-authenticate", challengeOf(status, code)],
       ["retry-after", retryAfter?.toString() ?? (status === 503 ? "1" : undefined)],
-      ["ratelimit", limit && rateLimit(limit.meter, limit.remaining, retryAfter)],
+      ["ratelimit", limit && rateLimit(limit, retryAfter)],
+      ["ratelimit-policy", limit && rateLimitPolicy(limit)],
     ],
   );
 }
@@ -130,14 +131,24 @@ function challengeOf(status: RefusedStatus, code: string): string | undefined {
   return `Bearer realm="gatehouse"${code === "CREDENTIAL_MISSING" ? "" : `, error="${error}"`}`;
 }
 
+// draft-ietf-httpapi-ratelimit-headers: what is left and when there is more, and what is allowed. The policy is called
+// after its meter; which account or key it is on is not the caller's to know.
+function rateLimit({ meter, remaining }: BindingLimit, retryAfter: number | undefined): string {
+  return `"${meter}";r=${integer(remaining)}${retryAfter === undefined ? "" : `;t=${retryAfter}`}`;
+}
+
+function rateLimitPolicy({ meter, allowed, window }: BindingLimit): string {
+  const seconds = window === undefined ? 0 : durationMs(window) / 1000;
+  // It has no window for a part of a second, and none for a month.
+  const isWhole = Number.isInteger(seconds) && seconds > 0;
+  return `"${meter}";q=${integer(allowed)}${isWhole ? `;w=${seconds}` : ""}`;
+}
+
 /** The largest integer of a structured field (RFC 9651). */
 const MAX_INTEGER = 999_999_999_999_999n;
 
-// draft-ietf-httpapi-ratelimit-headers: what is left, and when there is more. The policy is called after its meter; which
-// account or key it is on is not the caller's to know.
-function rateLimit(meter: string, remaining: bigint, retryAfter: number | undefined): string {
-  const left = remaining < 0n ? 0n : remaining > MAX_INTEGER ? MAX_INTEGER : remaining;
-  return `"${meter}";r=${left}${retryAfter === undefined ? "" : `;t=${retryAfter}`}`;
+function integer(value: bigint): bigint {
+  return value < 0n ? 0n : value > MAX_INTEGER ? MAX_INTEGER : value;
 }
 
 /** Of what Verify may find wrong with a request, what only the gateway has said. */

@@ -62,6 +62,8 @@ function binding(field: number, limit: BindingLimit): void {
   writer.text(3, limit.meter);
   writer.int64(4, limit.remaining);
   if (limit.resetsAt !== undefined) time(5, limit.resetsAt);
+  writer.int64(6, limit.allowed);
+  if (limit.window !== undefined) time(7, limit.window);
   writer.close(start);
 }
 

@@ -10,6 +10,7 @@ import type { BindingLimit, Decision } from "../domain/decision.ts";
 
 const NO_LABELS = {};
 const NONE: string[] = [];
+const NO_UNITS = 0n;
 
 /** A decision as a whole message: `create` would copy it once more, on the hot path. Its lists are not to be changed. */
 export function verifyReply(decision: Decision): VerifyResponse {
@@ -30,7 +31,7 @@ export function verifyReply(decision: Decision): VerifyResponse {
     organizationId: account?.organizationId ?? "",
     scopes: (entry?.key.scopes ?? NONE) as string[],
     roles: (entry?.key.roles ?? NONE) as string[],
-    ...(binding !== undefined && { bindingLimit: bindingMessage(binding) }),
+    ...(binding !== undefined && { bindingLimit: bindingMessage(binding, decision.code !== "VALID") }),
     warnings: decision.warnings as string[],
     ...(retryAfterMs !== undefined &&
       Number.isFinite(retryAfterMs) && {
@@ -69,7 +70,12 @@ function duration(ms: number): Duration {
   return { $typeName: "google.protobuf.Duration", seconds: BigInt(seconds), nanos };
 }
 
-function bindingMessage({ limit, remaining, resetsAtMs }: BindingLimit): BindingLimitMessage {
+// What a limit allows is said where it refused, and costs the others nothing.
+function bindingMessage(
+  { limit, remaining, resetsAtMs }: BindingLimit,
+  hasRefused: boolean,
+): BindingLimitMessage {
+  const { units = 0, windowMs } = limit;
   return {
     $typeName: "gatehouse.authz.v1.BindingLimit",
     limitId: limit.id,
@@ -77,5 +83,7 @@ function bindingMessage({ limit, remaining, resetsAtMs }: BindingLimit): Binding
     meter: limit.meter,
     remaining: BigInt(remaining),
     ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(Math.round(resetsAtMs)) }),
+    allowed: hasRefused ? BigInt(units) : NO_UNITS,
+    ...(hasRefused && windowMs !== undefined && { window: duration(windowMs) }),
   };
 }

@@ -9,6 +9,7 @@ import {
   IngestService,
   LeaseService,
   type Limit as LimitMessage,
+  Window,
 } from "@gatehouse/proto/metering";
 import { type GrpcClient, grpcClient, type Span } from "@gatehouse/service";
 import type { BucketReading, BucketSource } from "../domain/explain-buckets.ts";
@@ -153,7 +154,29 @@ function limitOf(limit: LimitMessage): Limit {
     pattern: limit.resource,
     kind: limit.allowance.case === "rate" ? "rate" : "quota",
     enforcement: limit.enforcement === Enforcement.WARN ? "WARN" : "ENFORCE",
+    ...paceOf(limit),
   };
+}
+
+const WINDOW_MS: Readonly<Partial<Record<Window, number>>> = {
+  [Window.MINUTE]: 60_000,
+  [Window.HOUR]: 3_600_000,
+  [Window.DAY]: 86_400_000,
+  [Window.WEEK]: 604_800_000,
+};
+
+function paceOf({ allowance }: LimitMessage): Pick<Limit, "units" | "windowMs"> {
+  switch (allowance.case) {
+    case "rate":
+      return {
+        units: Number(allowance.value.units),
+        windowMs: allowance.value.interval && durationMs(allowance.value.interval),
+      };
+    case "quota":
+      return { units: Number(allowance.value.units), windowMs: WINDOW_MS[allowance.value.window] };
+    default:
+      return {};
+  }
 }
 
 function readingOf(

@@ -133,7 +133,7 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
   /**
    * For a cost that is known only afterwards: `charges` are the estimate, which is held this long, 1 second to 24 hours.
    * Until then CommitReservation books what it really was and ReleaseReservation gives it back, both in metering, by the
-   * `decision_id` of the answer; later the estimate stands.
+   * `decision_id` of the answer and with the key that got it; later the estimate stands. Not with a peek.
    *
    * @generated from field: google.protobuf.Duration reserve_ttl = 12;
    */
@@ -273,6 +273,20 @@ export declare type BindingLimit = Message<"gatehouse.authz.v1.BindingLimit"> & 
    * @generated from field: google.protobuf.Timestamp resets_at = 5;
    */
   resetsAt?: Timestamp | undefined;
+
+  /**
+   * Where it refused: the units that it allows in each `window`.
+   *
+   * @generated from field: int64 allowed = 6;
+   */
+  allowed: bigint;
+
+  /**
+   * Where it refused: the interval of a rate, or the window of a quota where that has a length, which months have not.
+   *
+   * @generated from field: google.protobuf.Duration window = 7;
+   */
+  window?: Duration | undefined;
 };
 
 /**
