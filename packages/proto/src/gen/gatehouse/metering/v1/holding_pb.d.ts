@@ -53,7 +53,7 @@ export declare type Holding = Message<"gatehouse.metering.v1.Holding"> & {
   currency: string;
 
   /**
-   * How much money, in millionths of the currency, or how many units are reserved.
+   * How much money, in millionths of the currency, or how many units are reserved, of all meters together.
    *
    * @generated from field: int64 amount = 3;
    */
@@ -94,9 +94,8 @@ export declare type GetHoldingsResponse = Message<"gatehouse.metering.v1.GetHold
 export declare const GetHoldingsResponseSchema: GenMessage<GetHoldingsResponse>;
 
 /**
- * Answers identity before it closes an account. What is held are the money of wallets and the units of open
- * reservations. metering has neither yet, so it holds nothing for anybody; it answers all the same only for accounts
- * that are there.
+ * Answers identity before it closes an account. What is held are the units of open reservations, and the money of
+ * wallets once there are any. A reservation that was made a moment ago may not be known yet.
  *
  * @generated from service gatehouse.metering.v1.HoldingService
  */

@@ -35,9 +35,8 @@ export const GetHoldingsResponseSchema = /*@__PURE__*/
   messageDesc(file_gatehouse_metering_v1_holding, 2);
 
 /**
- * Answers identity before it closes an account. What is held are the money of wallets and the units of open
- * reservations. metering has neither yet, so it holds nothing for anybody; it answers all the same only for accounts
- * that are there.
+ * Answers identity before it closes an account. What is held are the units of open reservations, and the money of
+ * wallets once there are any. A reservation that was made a moment ago may not be known yet.
  *
  * @generated from service gatehouse.metering.v1.HoldingService
  */

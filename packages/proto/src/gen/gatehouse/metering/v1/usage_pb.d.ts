@@ -441,10 +441,12 @@ export declare const UsageService: GenService<{
     output: typeof QueryUsageResponseSchema;
   },
   /**
-   * Books what a reserved call really cost, instead of the estimate, once. For whoever verified it, at any replica,
-   * also before metering has heard of the reservation. The same again is answered as the first time; another cost
-   * afterwards, or after a release or the end of its time, is FAILED_PRECONDITION (FINAL_STATE). More than the estimate
-   * is booked whole and may leave a bucket below zero. NOT_FOUND for an id that was not given to the caller.
+   * Books what a reserved call really cost, instead of the estimate, once. For the key that verified it, at any replica,
+   * also before metering has heard of the reservation. The same again is answered as the first time, up to an hour after
+   * the end of its time; another cost afterwards, or after a release or the end of its time, is FAILED_PRECONDITION
+   * (FINAL_STATE). The difference is booked in the estimate's minute and in the quotas that the estimate was taken of.
+   * More than the estimate is booked whole and may leave a bucket below zero; it is taken of rates now, which get nothing
+   * back where it was less. NOT_FOUND for an id that was not given to the caller's key.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.CommitReservation
    */
