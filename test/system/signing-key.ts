@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject, randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type RequestToSign, signRequest } from "@gatehouse/client";
-import { readSignedHeaders, type SignatureAlgorithm } from "@gatehouse/keys";
+import { readSignedHeaders, type SigningAlgorithm } from "@gatehouse/keys";
 import type { SignedRequestSchema } from "@gatehouse/proto/authz";
 import { KeyKind, SigningAlgorithm } from "@gatehouse/proto/identity";
 import { type Caller, timely } from "./caller.ts";
@@ -10,7 +10,7 @@ import { type Caller, timely } from "./caller.ts";
 /** A key that signs, as its client has it. */
 export interface SigningKey {
   readonly id: string;
-  readonly algorithm: SignatureAlgorithm;
+  readonly algorithm: SigningAlgorithm;
   readonly secret: string | KeyObject;
 }
 
@@ -24,7 +24,7 @@ export interface SigningKeyOptions {
 /** A key of `caller`'s account, or of one that is named, which signs its requests. */
 export async function makeSigningKey(
   caller: Pick<Caller, "keys">,
-  algorithm: SignatureAlgorithm,
+  algorithm: SigningAlgorithm,
   { strictReplay = false, isMaster = false, account = "" }: SigningKeyOptions = {},
 ): Promise<SigningKey> {
   const pair = algorithm === "ED25519" ? generateKeyPairSync("ed25519") : undefined;

@@ -1,3 +1,4 @@
+import type { SigningAlgorithm } from "@gatehouse/keys";
 import type { Grant } from "@gatehouse/scopes";
 
 /**
@@ -11,7 +12,7 @@ import type { Grant } from "@gatehouse/scopes";
 export type KeyKind = "MASTER" | "ACCOUNT" | "SUB";
 export type KeyStatus = "ENABLED" | "DISABLED" | "REVOKED";
 export type AccountStatus = "ACTIVE" | "SUSPENDED" | "CLOSED";
-export type SigningAlgorithm = "HMAC_SHA256" | "HMAC_SHA384" | "HMAC_SHA512" | "ED25519";
+export type { SigningAlgorithm };
 
 /** An account. `parentId` and `organizationId` are absent for the root; `organizationId` of an organization is its own id. */
 export interface AccountNode {

@@ -38,7 +38,7 @@ export {
 export { HASH_LENGTH, hashesEqual, hashSecret, isHash } from "./secret-hash.ts";
 export {
   readSignature,
-  type SignatureAlgorithm,
+  type SigningAlgorithm,
   signatureHolds,
   signText,
   type VerifyingKey,

@@ -10,7 +10,7 @@ import {
 } from "node:crypto";
 
 /** How requests are signed. */
-export type SignatureAlgorithm = "HMAC_SHA256" | "HMAC_SHA384" | "HMAC_SHA512" | "ED25519";
+export type SigningAlgorithm = "HMAC_SHA256" | "HMAC_SHA384" | "HMAC_SHA512" | "ED25519";
 
 /** What signatures of a key are checked with; opaque, and printed it shows nothing. */
 export type VerifyingKey = KeyObject;
@@ -19,7 +19,7 @@ export type VerifyingKey = KeyObject;
  * The signature of a text, in base64. `secret` is for an HMAC the secret as CreateKey showed it, whose characters are
  * the bytes of the HMAC key; for Ed25519 the private key, as a PEM text (PKCS #8) or a `KeyObject`.
  */
-export function signText(algorithm: SignatureAlgorithm, secret: string | KeyObject, text: string): string {
+export function signText(algorithm: SigningAlgorithm, secret: string | KeyObject, text: string): string {
   if (algorithm !== "ED25519") {
     if (typeof secret !== "string") throw new TypeError("the secret of an HMAC is a text");
     return macOf(algorithm, createSecretKey(secret, "utf8"), text).toString("base64");
@@ -33,7 +33,7 @@ export function signText(algorithm: SignatureAlgorithm, secret: string | KeyObje
  * What to check signatures with: of an HMAC's secret, or an Ed25519 public key, 32 bytes in base64. Undefined where it
  * is none.
  */
-export function verifyingKey(algorithm: SignatureAlgorithm, value: string): VerifyingKey | undefined {
+export function verifyingKey(algorithm: SigningAlgorithm, value: string): VerifyingKey | undefined {
   try {
     if (algorithm !== "ED25519") return createSecretKey(value, "utf8");
     const x = Buffer.from(value, "base64").toString("base64url");
@@ -45,7 +45,7 @@ export function verifyingKey(algorithm: SignatureAlgorithm, value: string): Veri
 
 /** Does the signature, as {@link readSignature} reads it, hold over the text? In constant time. */
 export function signatureHolds(
-  algorithm: SignatureAlgorithm,
+  algorithm: SigningAlgorithm,
   key: VerifyingKey,
   text: string,
   signature: Uint8Array,
@@ -59,7 +59,7 @@ export function signatureHolds(
  * The bytes of a signature in hexadecimal, base64 or base64url, padded or not: its length tells which. Undefined for
  * anything else, such as text with characters to spare.
  */
-export function readSignature(algorithm: SignatureAlgorithm, text: string): Uint8Array | undefined {
+export function readSignature(algorithm: SigningAlgorithm, text: string): Uint8Array | undefined {
   const bytes = SIGNATURE_BYTES[algorithm];
   if (text.length === 2 * bytes) return /^[0-9A-Fa-f]+$/.test(text) ? Buffer.from(text, "hex") : undefined;
   const padding = (3 - (bytes % 3)) % 3;
@@ -75,7 +75,7 @@ export function readSignature(algorithm: SignatureAlgorithm, text: string): Uint
 }
 
 const HASHES = { HMAC_SHA256: "sha256", HMAC_SHA384: "sha384", HMAC_SHA512: "sha512" } as const;
-const SIGNATURE_BYTES: Readonly<Record<SignatureAlgorithm, number>> = {
+const SIGNATURE_BYTES: Readonly<Record<SigningAlgorithm, number>> = {
   HMAC_SHA256: 32,
   HMAC_SHA384: 48,
   HMAC_SHA512: 64,

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { isId } from "./id.ts";
-import { readSignature, type SignatureAlgorithm, signText } from "./signature.ts";
+import { readSignature, type SigningAlgorithm, signText } from "./signature.ts";
 import { canonicalRequest, contentSha256, type SignedContent } from "./signed-content.ts";
 
 /** The headers in which a signed request travels. `account` is there where one is named. */
@@ -17,7 +17,7 @@ export const SIGNED_HEADERS = {
 /** A request as its headers and its first line state it, with all that Verify takes of it. */
 export interface SignedRequestParts {
   readonly content: SignedContent;
-  readonly algorithm: SignatureAlgorithm;
+  readonly algorithm: SigningAlgorithm;
   /** What was signed, if these headers are those that were. */
   readonly canonicalRequest: string;
   readonly signature: string;
@@ -27,7 +27,7 @@ export interface SignedRequestParts {
 export interface RequestToSign {
   /** `key_…` */
   readonly keyId: string;
-  readonly algorithm: SignatureAlgorithm;
+  readonly algorithm: SigningAlgorithm;
   /** As `signText` takes it. */
   readonly secret: Parameters<typeof signText>[1];
   readonly method: string;
@@ -99,10 +99,10 @@ export function readSignedHeaders(
 /** A request's header by its lower-case name; undefined where it was not sent. */
 export type HeaderOf = (name: string) => string | undefined;
 
-const wireOfAlgorithm: Readonly<Record<SignatureAlgorithm, string>> = {
+const wireOfAlgorithm: Readonly<Record<SigningAlgorithm, string>> = {
   HMAC_SHA256: "hmac-sha256",
   HMAC_SHA384: "hmac-sha384",
   HMAC_SHA512: "hmac-sha512",
   ED25519: "ed25519",
 };
-const algorithms = Object.keys(wireOfAlgorithm) as SignatureAlgorithm[];
+const algorithms = Object.keys(wireOfAlgorithm) as SigningAlgorithm[];

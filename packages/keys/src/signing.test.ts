@@ -2,13 +2,7 @@ import { readFileSync } from "node:fs";
 import * as fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
 import { mintId } from "./id.ts";
-import {
-  readSignature,
-  type SignatureAlgorithm,
-  signatureHolds,
-  signText,
-  verifyingKey,
-} from "./signature.ts";
+import { readSignature, type SigningAlgorithm, signatureHolds, signText, verifyingKey } from "./signature.ts";
 import {
   canonicalRequest,
   contentSha256,
@@ -23,7 +17,7 @@ interface Vectors {
   readonly privateKey: string;
   readonly publicKey: string;
   readonly requests: readonly (Omit<SignedContent, "contentSha256"> & {
-    readonly algorithm: SignatureAlgorithm;
+    readonly algorithm: SigningAlgorithm;
     readonly body: string;
     readonly canonicalRequest: string;
     readonly signature: string;
@@ -32,7 +26,7 @@ interface Vectors {
   })[];
   readonly foreign: readonly {
     readonly name: string;
-    readonly algorithm: SignatureAlgorithm;
+    readonly algorithm: SigningAlgorithm;
     readonly canonicalRequest: string;
     readonly signature: string;
   }[];
@@ -42,17 +36,17 @@ interface Vectors {
 const vectors = JSON.parse(
   readFileSync(new URL("../test/signing-vectors.json", import.meta.url), "utf8"),
 ) as Vectors;
-const algorithms: readonly SignatureAlgorithm[] = ["HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512", "ED25519"];
+const algorithms: readonly SigningAlgorithm[] = ["HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512", "ED25519"];
 
-function secretOf(algorithm: SignatureAlgorithm): string {
+function secretOf(algorithm: SigningAlgorithm): string {
   return algorithm === "ED25519" ? vectors.privateKey : vectors.secret;
 }
 
-function verifying(algorithm: SignatureAlgorithm) {
+function verifying(algorithm: SigningAlgorithm) {
   return verifyingKey(algorithm, algorithm === "ED25519" ? vectors.publicKey : vectors.secret)!;
 }
 
-function holds(algorithm: SignatureAlgorithm, text: string, signature: string): boolean {
+function holds(algorithm: SigningAlgorithm, text: string, signature: string): boolean {
   const bytes = readSignature(algorithm, signature);
   return bytes !== undefined && signatureHolds(algorithm, verifying(algorithm), text, bytes);
 }
