@@ -4,7 +4,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { type RequestToSign, signRequest } from "@gatehouse/client";
 import { readSignedHeaders, type SigningAlgorithm } from "@gatehouse/keys";
 import type { SignedRequestSchema } from "@gatehouse/proto/authz";
-import { KeyKind, SigningAlgorithm } from "@gatehouse/proto/identity";
+import { KeyKind, SigningAlgorithm as WireAlgorithm } from "@gatehouse/proto/identity";
 import { type Caller, timely } from "./caller.ts";
 
 /** A key that signs, as its client has it. */
@@ -30,7 +30,7 @@ export async function makeSigningKey(
   const pair = algorithm === "ED25519" ? generateKeyPairSync("ed25519") : undefined;
   const { x = "" } = pair?.publicKey.export({ format: "jwk" }) ?? {};
   const publicKey = Buffer.from(x, "base64url").toString("base64");
-  const signing = { algorithm: SigningAlgorithm[algorithm], publicKey, strictReplay };
+  const signing = { algorithm: WireAlgorithm[algorithm], publicKey, strictReplay };
   const name = `signs ${randomUUID().slice(0, 8)}`;
   const kind = isMaster ? KeyKind.MASTER : KeyKind.ACCOUNT;
   const { key, secret } = await caller.keys.createKey(
@@ -50,7 +50,7 @@ export function signedWith(
   const { content, canonicalRequest, signature } = readSignedHeaders((name) => headers[name], line)!;
   return {
     keyId: content.keyId,
-    algorithm: SigningAlgorithm[algorithm],
+    algorithm: WireAlgorithm[algorithm],
     canonicalRequest,
     signature,
     timestamp: timestampFromMs(content.timestampMs),
