@@ -18,6 +18,8 @@ export interface SigningOptions {
   readonly opened: Disposables;
 }
 
+const FORGET_MS = 10_000;
+
 /** What is sealed and signed. After the spool is open, since its directory is held by then. */
 export function openSigning({ config, claimNonce, clock, log, opened }: SigningOptions) {
   const { encryptionKeys, signatureWindowMs: windowMs, spool } = config;
@@ -31,6 +33,8 @@ export function openSigning({ config, claimNonce, clock, log, opened }: SigningO
   const sealed = new SealedValues(sealer, (id, why) => logSealed({ id, why }));
   const mark = spool.sync === "off" ? inMemory() : openMark(spool.directory, opened);
   const nonces = new NonceSet({ windowMs, mark, since: clock.now() });
+  const forgetting = setInterval(() => nonces.forget(clock.now()), FORGET_MS);
+  opened.add("forgetting nonces", async () => clearInterval(forgetting));
   const onNoRoom = seldom(
     (keyId: string, times) =>
       log.error(

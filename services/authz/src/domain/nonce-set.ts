@@ -85,7 +85,7 @@ export class NonceSet {
 
   /** `isStrict`: the whole deployment remembers it, so a restart of this replica is no reason not to know. */
   stateOf(use: NonceUse, isStrict: boolean, now: Moment): NonceState {
-    this.#forget(now);
+    this.forget(now);
     const name = nameOf(use);
     for (const generation of this.#generations) {
       const isTaken = generation.isTaken(name);
@@ -131,6 +131,16 @@ export class NonceSet {
     this.#size--;
   }
 
+  /** Drops what has ended. Every look does it first; called by itself, it frees memory when nobody signs any more. */
+  forget(now: Moment): void {
+    if (!this.#generations.some((generation) => generation.isOver(now))) return;
+    for (const over of this.#generations.filter((generation) => generation.isOver(now))) {
+      this.#size -= over.size;
+      this.#forgottenUntilMs = Math.max(this.#forgottenUntilMs, over.latestMs);
+    }
+    this.#generations = this.#generations.filter((generation) => !generation.isOver(now));
+  }
+
   #keep(use: NonceUse, now: Moment, isTaken: boolean): void {
     const name = nameOf(use);
     const home = this.#generations.find((generation) => generation.isTaken(name) !== undefined);
@@ -165,15 +175,6 @@ export class NonceSet {
     let held = 0;
     for (const generation of this.#generations) held += generation.heldBy(keyId);
     return held;
-  }
-
-  #forget(now: Moment): void {
-    if (!this.#generations.some((generation) => generation.isOver(now))) return;
-    for (const over of this.#generations.filter((generation) => generation.isOver(now))) {
-      this.#size -= over.size;
-      this.#forgottenUntilMs = Math.max(this.#forgottenUntilMs, over.latestMs);
-    }
-    this.#generations = this.#generations.filter((generation) => !generation.isOver(now));
   }
 }
 

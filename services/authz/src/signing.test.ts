@@ -1,0 +1,61 @@
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createLog, Disposables } from "@gatehouse/service";
+import { expect, test } from "vitest";
+import { sign, signer } from "./domain/signing.fixture.ts";
+import { keyed, TestVerifier } from "./domain/verify.fixture.ts";
+import { openSigning } from "./signing.ts";
+
+function opened(sync: "off" | "cache", directory = mkdtempSync(join(tmpdir(), "gatehouse-signing-"))) {
+  const lines: string[] = [];
+  const log = createLog({ name: "authz", level: "info", destination: { write: (line) => lines.push(line) } });
+  const now = { wallMs: 1_800_000_000_000, monotonicMs: 0 };
+  const disposables = new Disposables(log);
+  const signing = openSigning({
+    config: {
+      encryptionKeys: undefined,
+      signatureWindowMs: 30_000,
+      spool: { directory, producer: "authz", sync },
+    },
+    claimNonce: async () => true,
+    clock: { now: () => now },
+    log,
+    opened: disposables,
+  });
+  return { ...signing, lines, now, directory, close: () => disposables.close() };
+}
+
+test("without encryption keys HMACs are undecided, Ed25519 is not, and the log says so now and then", async () => {
+  const { signatures, lines, now, close } = opened("off");
+  const deployment = new TestVerifier();
+  const codes = (algorithm: "HMAC_SHA256" | "ED25519", n: number) =>
+    Array.from({ length: n }, () => {
+      const bot = signer(deployment, "acc_org", algorithm);
+      const entry = keyed(deployment, bot);
+      const signed = { ...sign(deployment, bot), timestampMs: now.wallMs + 1 };
+      return signatures.faultOf(entry, entry.key.signing!, { ...signed, agrees: true }, now)?.code;
+    });
+  expect(codes("HMAC_SHA256", 20)).toEqual(Array(20).fill("INDETERMINATE"));
+  expect(codes("ED25519", 1)).toEqual([undefined]);
+  expect(lines).toHaveLength(1);
+  now.monotonicMs += 10_000;
+  codes("HMAC_SHA256", 1);
+  expect(lines).toHaveLength(2);
+  expect(JSON.parse(lines[1]!)).toMatchObject({ why: "no encryption keys are configured", times: 20 });
+  await close();
+});
+
+test("what was admitted is not known to the process that comes after, as long as the directory lives", async () => {
+  const first = opened("cache");
+  const use = { keyId: "key_1", nonce: "12345678", timestampMs: first.now.wallMs + 20_000 };
+  expect(first.nonces.stateOf(use, false, first.now)).toBe("unseen");
+  expect(first.nonces.prepare(use)).toBe(true);
+  first.nonces.take(use, first.now);
+  // As after a crash: the first is not closed.
+  const second = opened("cache", first.directory);
+  expect(second.nonces.stateOf(use, false, second.now)).toBe("unknown");
+  await first.close();
+  expect(first.nonces.prepare({ ...use, timestampMs: use.timestampMs + 5000 })).toBe(false);
+  await second.close();
+});
