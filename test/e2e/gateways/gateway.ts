@@ -25,6 +25,8 @@ export interface GatewayProgram {
   /** What the example leaves to the machine that it runs on. */
   readonly adapt?: (config: string, directory: string) => string;
   readonly command: (config: string, directory: string) => readonly string[];
+  /** Whether the example passes one on in `authorization`. */
+  readonly passesUpstreamCredential: boolean;
   /** The lines that keep a caller from saying who it is. */
   readonly guarding: RegExp;
 }
@@ -43,6 +45,7 @@ export const GATEWAYS: readonly GatewayProgram[] = [
       const settings = `daemon off; master_process off; pid ${directory}/pid; error_log stderr warn;`;
       return ["nginx", "-c", config, "-p", directory, "-e", "stderr", "-g", settings];
     },
+    passesUpstreamCredential: true,
     guarding: /^ +proxy_set_header gatehouse-(?!verifier VERIFIER_KEY).*$/gm,
   },
   {
@@ -51,6 +54,7 @@ export const GATEWAYS: readonly GatewayProgram[] = [
     files: ["Caddyfile"],
     adapt: (config) => `{\n\tadmin off\n}\n${config}`,
     command: (config) => ["caddy", "run", "--adapter", "caddyfile", "--config", config],
+    passesUpstreamCredential: false,
     guarding: /^\t+(request_header|copy_headers) .*$/gm,
   },
   {
@@ -58,6 +62,7 @@ export const GATEWAYS: readonly GatewayProgram[] = [
     package: "haproxy",
     files: ["haproxy.cfg", "haproxy.lua"],
     command: (config, directory) => ["haproxy", "-db", "-C", directory, "-f", config],
+    passesUpstreamCredential: true,
     guarding: /^ +txn\.http:req_(set|del)_header.*$/gm,
   },
 ];

@@ -1,4 +1,5 @@
 import { request as httpRequest, type IncomingMessage } from "node:http";
+import { contentSha256, signedHeaders } from "@gatehouse/keys";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { makeOrganization, type Organization } from "../../system/organization.ts";
 import { until } from "../../system/until.ts";
@@ -35,13 +36,22 @@ async function done(secret: string, method: string, body: object): Promise<Recor
 }
 const asRoot = (method: string, body: object) => done(system().root.secret, `identity.v1.${method}`, body);
 
+/** authz knows all that a freshness token speaks of. */
+async function caughtUp(freshness: unknown): Promise<void> {
+  const peek = {
+    key: acme.key.secret,
+    charges: [{ meter: "requests", units: "0" }],
+    at_least_as_fresh: [freshness],
+  };
+  await done(system().root.secret, "authz.v1.AuthzService/Verify", peek);
+}
+
 let names = 0;
 /** A key of the team, with the scopes of a reader. Known to authz once this returns. */
 async function makeKey(more: object = {}): Promise<{ id: string; secret: string }> {
   const body = { account: "team", name: `reader ${++names}`, scopes: ["weather.**"], ...more };
   const { key, secret, freshness } = await done(acme.key.secret, "identity.v1.KeyService/CreateKey", body);
-  const asked = { key: secret, at_least_as_fresh: [freshness] };
-  await done(system().root.secret, "authz.v1.AuthzService/Verify", asked);
+  await caughtUp(freshness);
   return { id: (key as { id: string }).id, secret: secret as string };
 }
 
@@ -156,6 +166,55 @@ describe.each(GATEWAYS)("$name", (program: GatewayProgram) => {
     const headers = { "x-api-key": secret, "content-type": "application/json" };
     const { status, got } = await sent({ method: "POST", path: "/orders", headers, body });
     expect([status, got!.body === body]).toEqual([200, true]);
+  });
+
+  having("passes a signed request on once, with the hash of its body and not the signature", async () => {
+    const signing = { algorithm: "SIGNING_ALGORITHM_HMAC_SHA256" };
+    const signer = await makeKey({ scopes: ["orders.create"], signing });
+    const body = '{"item":"umbrella"}';
+    const signed = (path: string) =>
+      signedHeaders({
+        keyId: signer.id,
+        algorithm: "HMAC_SHA256",
+        secret: signer.secret,
+        method: "POST",
+        path,
+        body,
+      });
+    const order = { method: "POST", path: "/orders?dry=true", headers: signed("/orders?dry=true"), body };
+    const { status, got } = await sent(order);
+    expect([status, got?.headers["gatehouse-key-id"]]).toEqual([200, signer.id]);
+    expect(got!.headers["gatehouse-content-sha256"]).toBe(contentSha256(got!.body));
+    for (const name of ["key", "signature", "nonce", "timestamp", "algorithm"]) {
+      expect(got!.headers).not.toHaveProperty(`gatehouse-${name}`);
+    }
+    expect((await sent(order)).problem).toMatchObject({ status: 401, code: "REPLAYED" });
+    const elsewhere = await sent({ ...order, headers: signed("/orders?dry=false") });
+    expect(elsewhere.problem).toMatchObject({ status: 401, code: "SIGNATURE_INVALID" });
+  });
+
+  const upstream = test.skipIf(missing !== "" || !program.passesUpstreamCredential);
+  upstream("sends the account's upstream credential in the place of the key", async () => {
+    const {
+      account,
+      key: first,
+      secret,
+    } = (await done(acme.key.secret, "identity.v1.AccountService/CreateAccount", {
+      name: `Upstream ${program.name}`,
+      first_key: { scopes: ["weather.**"] },
+    })) as { account: { slug: string }; key: { id: string }; secret: string };
+    const { freshness } = await done(acme.key.secret, "identity.v1.AccountService/SetUpstreamCredential", {
+      account: account.slug,
+      header: "authorization",
+      value: "Bearer of-the-third-party",
+    });
+    await caughtUp(freshness);
+    for (const headers of [{ authorization: `Bearer ${secret}` }, { "x-api-key": secret }]) {
+      const { status, got } = await sent({ headers });
+      expect([status, got?.headers["gatehouse-key-id"]]).toEqual([200, first.id]);
+      expect(got!.headers.authorization).toBe("Bearer of-the-third-party");
+      expect(got!.headers).not.toHaveProperty("x-api-key");
+    }
   });
 
   having("refuses a call without a key, with one that is none, and with two", async () => {
