@@ -72,20 +72,26 @@ describe.skipIf(whyNoCertificates !== undefined)("a client's certificate", () =>
     return client;
   }
 
-  const overHttps = (shown: Certificate | undefined, body: object) =>
+  const overHttps = (
+    shown: Certificate | undefined,
+    body: object | undefined,
+    path = `/gatehouse.${VERIFY}`,
+    headers: Record<string, string> = { "content-type": "application/json" },
+  ) =>
     new Promise<JsonAnswer>((resolve, reject) => {
       const [host, port] = system().replicas[TLS]!.process.httpAddress.split(":");
       const request = httpsRequest({
-        ...{ host, port, method: "POST", path: `/gatehouse.${VERIFY}`, ca: ca!.cert, agent: false },
+        ...{ host, port, path, headers, ca: ca!.cert, agent: false },
+        method: body === undefined ? "GET" : "POST",
         ...(shown && { cert: shown.cert, key: shown.key }),
-        headers: { "content-type": "application/json" },
       });
       request.on("error", reject);
       request.on("response", async (response) => {
         const text = (await response.toArray()).join("");
-        resolve({ status: response.statusCode!, text, headers: {}, body: JSON.parse(text) });
+        const parsed = text === "" ? {} : JSON.parse(text);
+        resolve({ status: response.statusCode!, text, headers: {}, body: parsed });
       });
-      request.end(JSON.stringify(body));
+      request.end(body && JSON.stringify(body));
     });
 
   test("stands for the verifier's key that it names, over both transports, and sees what the key sees", async () => {
@@ -146,6 +152,27 @@ describe.skipIf(whyNoCertificates !== undefined)("a client's certificate", () =>
       const answer = await overHttps(shown, { key: acme.key.secret });
       expect([answer.status, reasonIn(answer)]).toEqual([401, reason]);
     }
+  });
+
+  test("is the gateway's that asks for a caller, whatever the caller sends for it", async () => {
+    const { id } = await verifierKey();
+    const shown = await ca!.issue(`/CN=${id}`);
+    const asks = (key: string, headers: Record<string, string> = {}) =>
+      overHttps(shown, undefined, "/forward-auth?resource=weather.read", {
+        authorization: `Bearer ${key}`,
+        "x-forwarded-for": "192.0.2.1",
+        ...headers,
+      });
+    expect((await asks(acme.subaccounts[0]!.key.secret)).status).toBe(200);
+    expect((await asks(other.key.secret)).status).toBe(401);
+    // By its own organization's verifier it would be let in.
+    const own = { "gatehouse-verifier": other.key.secret };
+    expect((await asks(other.key.secret, own)).status).toBe(401);
+    const plain = system().replicas[PLAIN]!.process.httpAddress;
+    const authorization = `Bearer ${other.key.secret}`;
+    const headers = { authorization, "x-forwarded-for": "192.0.2.1", ...own };
+    const answer = await fetch(`http://${plain}/forward-auth?resource=weather.read`, { headers });
+    expect(answer.status, await answer.text()).toBe(200);
   });
 
   test("counts for nothing where a key is presented, right or wrong", async () => {
@@ -216,6 +243,10 @@ describe("in open mode", () => {
     expect(responses.map(({ code }) => code)).toEqual([DecisionCode.VALID]);
     const answer = await system().json(undefined, VERIFY, { key: key() }, OPEN);
     expect(answer.body.code, answer.text).toBe("DECISION_CODE_VALID");
+    const { httpAddress } = system().replicas[OPEN]!.process;
+    const headers = { authorization: `Bearer ${key()}`, "x-forwarded-for": "192.0.2.1" };
+    const asked = await fetch(`http://${httpAddress}/forward-auth?resource=weather.read`, { headers });
+    expect(asked.status, await asked.text()).toBe(200);
   });
 
   test("a wrong credential is refused as ever", async () => {

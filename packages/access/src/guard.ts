@@ -4,7 +4,7 @@ import { type Access, Caller } from "@gatehouse/proto/common";
 import type { Call, Guard } from "@gatehouse/service";
 import { denied, unauthenticated } from "@gatehouse/service/failure";
 import { type AddressList, isAddressAllowed, isAddressBound } from "./address.ts";
-import { keyIdOfCertificate } from "./certificate.ts";
+import { keyNamedBy } from "./certificate.ts";
 import { addressOfCall } from "./client-address.ts";
 import { authenticate, authenticateById, type Directory, type Principal } from "./principal.ts";
 import { isProvider } from "./reach.ts";
@@ -76,7 +76,9 @@ function principalOfCall(
   if (presented !== undefined) return authenticate(presented, format, directory, nowMs);
   const { peerCertificate } = call;
   if (peerCertificate === undefined) throw unauthenticated("CREDENTIAL_MISSING");
-  return authenticateById(keyIdOfCertificate(peerCertificate, nowMs()), directory, nowMs);
+  const keyId = keyNamedBy(peerCertificate, nowMs());
+  if (keyId === undefined) throw unauthenticated("CREDENTIAL_INVALID");
+  return authenticateById(keyId, directory, nowMs);
 }
 
 /** `authorization: Bearer <key>`, or `x-api-key: <key>`. */

@@ -8,6 +8,7 @@ export {
   HTTP_METHOD,
   templateProblem,
 } from "./catalog.ts";
+export { keyNamedBy } from "./certificate.ts";
 export { addressOfCall, clientAddress, isAddress } from "./client-address.ts";
 export { isEndpointAllowed } from "./endpoint.ts";
 export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";

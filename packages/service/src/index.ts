@@ -37,7 +37,7 @@ export {
 export { createRegistry, RpcMetrics, serviceMetrics } from "./metrics.ts";
 export { type OpenBusOptions, openBus } from "./open-bus.ts";
 export type { CallOwn, PlainExchange } from "./own-calls.ts";
-export type { PeerCertificate } from "./peer-certificate.ts";
+export { type PeerCertificate, peerCertificateOf } from "./peer-certificate.ts";
 export type { ReadinessChecks } from "./readiness.ts";
 export { type ServeOptions, type ServingService, serve } from "./server.ts";
 export { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { keyNamedBy } from "@gatehouse/access";
 import { AuthzService } from "@gatehouse/proto/authz";
-import type { CallOwn, ExtraEndpoint } from "@gatehouse/service";
+import { type CallOwn, type ExtraEndpoint, peerCertificateOf } from "@gatehouse/service";
 import { answerOf, answerOfError, type GatewayAnswer } from "../gateway/gateway-answer.ts";
 import { type GatewayRequest, gatewayRoute, verifyRequestOf } from "../gateway/gateway-request.ts";
 import {
@@ -64,6 +65,10 @@ function decide(
 // The gateway's credential is in a header of its own; where it calls from is the other end of the connection, and
 // X-Forwarded-For speaks of the caller.
 function headerOfVerifier(request: IncomingMessage): (name: string) => string | undefined {
+  const certificate = peerCertificateOf(request.socket);
+  // That is the gateway's own. A gateway that has one sets no header, and what is there is then the caller's: it would
+  // be admitted by whom it chose, such as its own organization.
+  if (certificate !== undefined && keyNamedBy(certificate, Date.now()) !== undefined) return () => undefined;
   return (name) => {
     const key = name === "authorization" ? headerOf(request, VERIFIER_HEADER) : undefined;
     return key === undefined ? undefined : `Bearer ${key}`;

@@ -849,8 +849,8 @@ export declare type ExplainedBucket = Message<"gatehouse.authz.v1.ExplainedBucke
   warns: boolean;
 
   /**
-   * FAILED where it has less than the call takes, lent units included; this bucket decided if it is the first such that
-   * does not only warn.
+   * FAILED where it has less than the call takes, what is in hand and what other replicas hold included; UNKNOWN where
+   * units are on their way back that may be enough. The first such bucket that does not only warn decided.
    *
    * @generated from field: gatehouse.authz.v1.CheckOutcome outcome = 13;
    */
