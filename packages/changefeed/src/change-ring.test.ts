@@ -44,15 +44,15 @@ describe("the ring of recent changes", () => {
     );
   });
 
-  it("counts what it no longer remembers as changed", () => {
+  it("counts what it no longer remembers as changed, and remembers as many as it is to hold", () => {
     const ring = new ChangeRing(2, 0);
-    ring.record("a", 1);
-    ring.record("b", 2);
-    expect(ring.changedAfter("c", 0)).toBe(false);
-    ring.record("b", 3);
-    expect(ring.changedAfter("c", 0)).toBe(false);
-    ring.record("d", 4);
-    expect(ring.changedAfter("c", 0)).toBe(true);
-    expect(ring.changedAfter("c", 1)).toBe(false);
+    for (const [i, name] of ["a", "b", "b", "d", "e"].entries()) {
+      ring.record(name, i + 1);
+      expect(ring.changedAfter("c", 0), name).toBe(false);
+    }
+    ring.record("f", 6); // of a, b, d and e the first two are forgotten, the latter at 3
+    expect(ring.changedAfter("c", 2)).toBe(true);
+    expect(ring.changedAfter("c", 3)).toBe(false);
+    expect([ring.changedAfter("d", 3), ring.changedAfter("e", 5)]).toEqual([true, false]);
   });
 });

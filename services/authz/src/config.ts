@@ -49,6 +49,12 @@ const spec = {
   },
   cache: {
     keys: settings.integer("GATEHOUSE_CACHE_KEYS", { min: 1000, max: 10_000_000 }, 1_000_000),
+    /** What they may weigh with their accounts, as estimated; by default, what a million ordinary ones do in use. */
+    bytes: settings.integer(
+      "GATEHOUSE_CACHE_BYTES",
+      { min: 16_000_000, max: 1_000_000_000_000 },
+      2_500_000_000,
+    ),
     lifetimeMs: settings.durationMs("GATEHOUSE_CACHE_LIFETIME", { min: 1000, max: 86_400_000 }, 600_000),
   },
   freshness: {

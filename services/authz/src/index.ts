@@ -133,6 +133,7 @@ export async function createAuthz(
 
     const cache = parts.identityCache({
       capacity: config.cache.keys,
+      bytes: config.cache.bytes,
       lifetimeMs: config.cache.lifetimeMs,
       nowMs: () => clock.now().monotonicMs,
     });

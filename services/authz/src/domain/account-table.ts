@@ -1,5 +1,6 @@
 import type { AccountNode } from "@gatehouse/access";
 import { AccountEntry } from "./entry.ts";
+import { bytesOfAccount } from "./entry-bytes.ts";
 
 /**
  * The shared account entries. One stays here as long as anything in the cache points at it, because changes
@@ -8,6 +9,7 @@ import { AccountEntry } from "./entry.ts";
 export class AccountTable {
   readonly #entries = new Map<string, AccountEntry>();
   #root: string | undefined;
+  #bytes = 0;
 
   /** The provider's, as long as anything is here. */
   get root(): AccountEntry | undefined {
@@ -18,6 +20,11 @@ export class AccountTable {
     return this.#entries.size;
   }
 
+  /** What all of them weigh. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   get(accountId: string): AccountEntry | undefined {
     return this.#entries.get(accountId);
   }
@@ -26,10 +33,17 @@ export class AccountTable {
   take(accounts: readonly AccountNode[], revision: number): void {
     for (const account of accounts) {
       if (account.parentId === undefined) this.#root = account.id;
-      const entry = this.#entries.get(account.id);
-      if (entry === undefined) this.#entries.set(account.id, new AccountEntry(account, revision));
-      else entry.update(account, revision);
+      if (!this.update(account, revision)) this.#add(new AccountEntry(account, revision));
     }
+  }
+
+  /** Takes the state of an account, if that is here. */
+  update(account: AccountNode, revision: number): boolean {
+    const entry = this.#entries.get(account.id);
+    if (entry === undefined) return false;
+    entry.update(account, revision);
+    this.#weigh(entry, bytesOfAccount(entry));
+    return true;
   }
 
   /** The entries from an account up to the root. Throws where one is missing: the source left it out. */
@@ -50,7 +64,20 @@ export class AccountTable {
   release(chain: readonly AccountEntry[]): void {
     for (const entry of chain) {
       entry.references--;
-      if (entry.references === 0) this.#entries.delete(entry.id);
+      if (entry.references === 0) {
+        this.#entries.delete(entry.id);
+        this.#weigh(entry, 0);
+      }
     }
+  }
+
+  #add(entry: AccountEntry): void {
+    this.#entries.set(entry.id, entry);
+    this.#weigh(entry, bytesOfAccount(entry));
+  }
+
+  #weigh(entry: AccountEntry, bytes: number): void {
+    this.#bytes += bytes - entry.bytes;
+    entry.bytes = bytes;
   }
 }

@@ -1,9 +1,9 @@
 import type { Directory, KeyView } from "@gatehouse/access";
 import { hashSecret } from "@gatehouse/keys";
 import { unavailable } from "@gatehouse/service/failure";
-import type { KeyEntry } from "./entry.ts";
+import { isDoubted, type KeyEntry } from "./entry.ts";
 import type { FreshnessGate, Proven } from "./freshness-gate.ts";
-import { type IdentityCache, isDoubted } from "./identity-cache.ts";
+import type { IdentityCache } from "./identity-cache.ts";
 import type { IdentityReader } from "./identity-reader.ts";
 
 export interface CachedDirectoryOptions {

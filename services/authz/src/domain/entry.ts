@@ -39,6 +39,8 @@ export class AccountEntry implements AccountNode {
   doubtedAtProof = -1;
   /** Keys in the cache that hang below it. */
   references = 0;
+  /** What it weighs, as its table keeps count. */
+  bytes = 0;
   /** What its upstream credential was opened to, once it was needed; no header where it does not open. */
   upstream: { readonly credential: string; readonly header: UpstreamHeader | undefined } | undefined;
 
@@ -158,6 +160,16 @@ class EntryView implements KeyView {
 /** The entry that a view is of, where it is of one. */
 export function entryOf(view: KeyView): KeyEntry | undefined {
   return view instanceof EntryView ? view.entry : undefined;
+}
+
+/** Has a bell named the entry, or anything it depends on, since the proof numbered `proof` was begun? */
+export function isDoubted(entry: KeyEntry, target: readonly AccountEntry[], proof: number): boolean {
+  if (entry.doubtedAtProof >= proof) return true;
+  if (entry.parent !== undefined && entry.parent.doubtedAtProof >= proof) return true;
+  for (const account of entry.accounts) if (account.doubtedAtProof >= proof) return true;
+  if (target !== entry.accounts)
+    for (const account of target) if (account.doubtedAtProof >= proof) return true;
+  return false;
 }
 
 /** An account that was named, with its chain: itself first, root last. */

@@ -1,7 +1,8 @@
 import { stateOf } from "@gatehouse/access";
 import { describe, expect, it } from "vitest";
+import { isDoubted } from "./entry.ts";
 import { FakeIdentity } from "./identity.fixture.ts";
-import { IdentityCache, isDoubted } from "./identity-cache.ts";
+import { IdentityCache } from "./identity-cache.ts";
 
 function setUp({ capacity = 100, lifetimeMs = 60_000 } = {}) {
   const identity = new FakeIdentity();

@@ -2,6 +2,7 @@ import type { AccountNode, KeyNode } from "@gatehouse/access";
 import { ChangeRing, type Position, type Replica } from "@gatehouse/changefeed";
 import { AccountTable } from "./account-table.ts";
 import { type AccountEntry, KeyEntry, TargetEntry } from "./entry.ts";
+import { bytesOfKey, TARGET_BYTES } from "./entry-bytes.ts";
 import {
   chainOf,
   type ResolvedHashes,
@@ -10,6 +11,7 @@ import {
   required,
 } from "./resolved.ts";
 import { S3Fifo } from "./s3-fifo.ts";
+import { UnknownNames } from "./unknown-names.ts";
 
 /**
  * Keys, and the accounts that master keys name, with all that they depend on, kept true by identity's feed.
@@ -30,6 +32,8 @@ export interface NodeChange {
 export interface IdentityCacheOptions {
   /** Keys at most; as many named accounts. */
   readonly capacity: number;
+  /** What all entries may weigh together, with the accounts that they share; by default, any number. */
+  readonly bytes?: number;
   /** How long an entry lives at most; each gets up to a tenth less, so that they do not all end at once. */
   readonly lifetimeMs: number;
   /** A clock that is never set: stepped back, it would lengthen lives. */
@@ -37,20 +41,18 @@ export interface IdentityCacheOptions {
 }
 
 /** What changed and is remembered: at 10 000 changes a second, three seconds of it. A fill's deadline is shorter. */
-const RING_CAPACITY = 65_536;
-/** What is not there is remembered briefly: long enough for a retry storm, short enough for a new key. */
-const UNKNOWN_MS = 2000;
-const UNKNOWN_CAPACITY = 65_536;
+const RING_CAPACITY = 32_768;
 const NONE: readonly string[] = [];
 
 export class IdentityCache implements Replica<NodeChange> {
   readonly #options: IdentityCacheOptions;
+  readonly #bytesMax: number;
   readonly #accounts = new AccountTable();
   readonly #keys: S3Fifo<KeyEntry>;
   readonly #targets: S3Fifo<TargetEntry>;
-  readonly #unknown: S3Fifo<{ readonly untilMs: number }>;
+  readonly #unknown: UnknownNames;
   /** Apart from the others: these can be made up without a pepper, and would push them out. */
-  readonly #unknownHashes: S3Fifo<{ readonly untilMs: number }>;
+  readonly #unknownHashes: UnknownNames;
   /** The ids of imported keys in the cache, by hash. */
   readonly #imported = new Map<string, string>();
   #ring = new ChangeRing(RING_CAPACITY, 0);
@@ -61,23 +63,33 @@ export class IdentityCache implements Replica<NodeChange> {
   /** Keys that were asked for: here, not here, and known not to exist. Those that had outlived their time are counted. */
   hits = 0;
   misses = 0;
-  unknownHits = 0;
   expirations = 0;
 
   constructor(options: IdentityCacheOptions) {
     this.#options = options;
-    this.#keys = new S3Fifo(options.capacity, (entry) => {
+    this.#bytesMax = options.bytes ?? Number.POSITIVE_INFINITY;
+    const dropped = (entry: KeyEntry) => {
       entry.dead = true;
       this.#accounts.release(entry.accounts);
       if (entry.importedHash !== undefined) this.#imported.delete(entry.importedHash);
-    });
-    this.#targets = new S3Fifo(options.capacity, (entry) => this.#accounts.release(entry.accounts));
-    this.#unknown = new S3Fifo(UNKNOWN_CAPACITY);
-    this.#unknownHashes = new S3Fifo(UNKNOWN_CAPACITY);
+    };
+    this.#keys = new S3Fifo(options.capacity, dropped, ({ key }) => bytesOfKey(key));
+    this.#targets = new S3Fifo(
+      options.capacity,
+      (entry) => this.#accounts.release(entry.accounts),
+      () => TARGET_BYTES,
+    );
+    this.#unknown = new UnknownNames(options.nowMs);
+    this.#unknownHashes = new UnknownNames(options.nowMs);
   }
 
   get size(): number {
     return this.#keys.size;
+  }
+
+  /** What its entries weigh, as estimated; what is remembered not to be there has bounds of its own. */
+  get bytes(): number {
+    return this.#keys.weight + this.#targets.weight + this.#accounts.bytes;
   }
 
   /** How many entries there are of each kind, and how many had to make room for others. */
@@ -88,6 +100,11 @@ export class IdentityCache implements Replica<NodeChange> {
       targets: this.#targets.size,
       unknown: this.#unknown.size + this.#unknownHashes.size,
     };
+  }
+
+  /** Times that what is known not to exist was asked for again. */
+  get unknownHits(): number {
+    return this.#unknown.hits + this.#unknownHashes.hits;
   }
 
   get evictions() {
@@ -151,15 +168,15 @@ export class IdentityCache implements Replica<NodeChange> {
   }
 
   isUnknownKey(keyId: string): boolean {
-    return this.#isUnknown(keyId);
+    return this.#unknown.has(keyId);
   }
 
   isUnknownHash(hash: string): boolean {
-    return this.#isUnknown(hash, this.#unknownHashes);
+    return this.#unknownHashes.has(hash);
   }
 
   isUnknownTarget(organizationId: string, name: string): boolean {
-    return this.#isUnknown(targetKey(organizationId, name));
+    return this.#unknown.has(targetKey(organizationId, name));
   }
 
   /** Stores what the source answered for a key. False: it came too late to be believed; ask again. */
@@ -170,7 +187,7 @@ export class IdentityCache implements Replica<NodeChange> {
     const about = [keyId, ...(parent === undefined ? [] : [parent.id]), ...chain.map(({ id }) => id)];
     if (!this.#believes(position, about)) return false;
     if (key === undefined) {
-      this.#rememberUnknown(keyId);
+      this.#unknown.remember(keyId);
       return true;
     }
     this.#accounts.take(chain, position.revision);
@@ -180,6 +197,7 @@ export class IdentityCache implements Replica<NodeChange> {
     const parentEntry = parent && this.#store(parent, undefined, held, position.revision);
     this.#store(key, parentEntry, held, position.revision);
     this.#accounts.release(held);
+    this.#makeRoom();
     return true;
   }
 
@@ -188,7 +206,7 @@ export class IdentityCache implements Replica<NodeChange> {
     const keyId = resolved.keyIds.get(hash);
     if (keyId === undefined) {
       if (!this.#believes(resolved.position, [hash])) return false;
-      this.#rememberUnknown(hash, this.#unknownHashes);
+      this.#unknownHashes.remember(hash);
       return true;
     }
     required(resolved.keys, keyId);
@@ -209,26 +227,22 @@ export class IdentityCache implements Replica<NodeChange> {
   ): boolean {
     const chain = accountId === undefined ? [] : chainOf(accountId, accounts);
     // What a name means never changes: a slug is never freed, and nobody else's name is taken.
-    if (
-      !this.#believes(
-        position,
-        chain.map(({ id }) => id),
-      )
-    )
-      return false;
+    const about = chain.map(({ id }) => id);
+    if (!this.#believes(position, about)) return false;
     if (accountId === undefined) {
       // True only until the next account changes: no change says which name it gives a meaning to.
       if (position.revision < this.#accountsChangedAt) {
         this.fillsDiscarded++;
         return false;
       }
-      this.#rememberUnknown(targetKey(organizationId, name));
+      this.#unknown.remember(targetKey(organizationId, name));
       return true;
     }
     this.#accounts.take(chain, position.revision);
     const held = this.#accounts.chain(accountId);
     this.#accounts.hold(held);
     this.#targets.set(targetKey(organizationId, name), new TargetEntry(held, this.#expiryMs()));
+    this.#makeRoom();
     return true;
   }
 
@@ -249,6 +263,7 @@ export class IdentityCache implements Replica<NodeChange> {
       if (key !== undefined) this.#applyKey(key, revision);
       if (account !== undefined) this.#applyAccount(account, revision);
     }
+    this.#makeRoom();
     this.#position = { ...after, revision: changes.at(-1)?.revision ?? after.revision };
     return this.#position;
   }
@@ -285,7 +300,7 @@ export class IdentityCache implements Replica<NodeChange> {
     this.#accountsChangedAt = revision;
     // It may be the one that a name was found not to mean.
     this.#unknown.clear();
-    this.#accounts.get(account.id)?.update(account, revision);
+    this.#accounts.update(account, revision);
   }
 
   #believes(position: Position, about: readonly string[]): boolean {
@@ -315,31 +330,17 @@ export class IdentityCache implements Replica<NodeChange> {
     return entry;
   }
 
-  #isUnknown(name: string, among = this.#unknown): boolean {
-    const entry = among.peek(name);
-    const isUnknown = entry !== undefined && entry.untilMs > this.#options.nowMs();
-    if (isUnknown) this.unknownHits++;
-    return isUnknown;
-  }
-
-  #rememberUnknown(name: string, among = this.#unknown): void {
-    among.set(name, { untilMs: this.#options.nowMs() + UNKNOWN_MS });
+  // Accounts go with the last that points at them. One key stays: it may be what somebody waits for.
+  #makeRoom(): void {
+    while (this.bytes > this.#bytesMax && this.#keys.size + this.#targets.size > 1) {
+      (this.#targets.weight > this.#keys.weight ? this.#targets : this.#keys).evict();
+    }
   }
 
   #expiryMs(): number {
     const { nowMs, lifetimeMs } = this.#options;
     return nowMs() + lifetimeMs * (1 - Math.random() / 10);
   }
-}
-
-/** Has a bell named the entry, or anything it depends on, since the proof numbered `proof` was begun? */
-export function isDoubted(entry: KeyEntry, target: readonly AccountEntry[], proof: number): boolean {
-  if (entry.doubtedAtProof >= proof) return true;
-  if (entry.parent !== undefined && entry.parent.doubtedAtProof >= proof) return true;
-  for (const account of entry.accounts) if (account.doubtedAtProof >= proof) return true;
-  if (target !== entry.accounts)
-    for (const account of target) if (account.doubtedAtProof >= proof) return true;
-  return false;
 }
 
 // Ids and slugs have no space, so two pairs never make one key.

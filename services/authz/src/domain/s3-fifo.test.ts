@@ -50,6 +50,44 @@ describe("S3-FIFO", () => {
     );
   });
 
+  it("knows what it weighs, whatever came and went, and lets go of all of it by weight", () => {
+    const sized = fc.record({ key, weight: fc.integer({ min: 1, max: 100 }), evicts: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(sized, { maxLength: 200 }), (steps) => {
+        const cache = new S3Fifo<{ weight: number }>(6, undefined, ({ weight }) => weight);
+        for (const { key, weight, evicts } of steps) {
+          cache.set(key, { weight });
+          cache.get(key);
+          if (evicts) cache.evict();
+          const held = keys.flatMap((name) => cache.peek(name) ?? []);
+          expect(cache.weight).toBe(held.reduce((sum, value) => sum + value.weight, 0));
+        }
+        while (cache.size > 0) cache.evict();
+        expect(cache.weight).toBe(0);
+        cache.evict();
+      }),
+    );
+  });
+
+  it("keeps what is used again through a scan of heavy ones, held to a weight", () => {
+    const cache = new S3Fifo<{ weight: number }>(1000, undefined, ({ weight }) => weight);
+    const hot = Array.from({ length: 50 }, (_, i) => `hot ${i}`);
+    const use = (name: string, weight: number) => {
+      if (cache.get(name) !== undefined) return true;
+      cache.set(name, { weight });
+      while (cache.weight > 1000) cache.evict();
+      cache.get(name); // whoever fills an entry reads it
+      return false;
+    };
+    for (let round = 0; round < 3; round++) for (const name of hot) use(name, 10);
+    let misses = 0;
+    for (let i = 0; i < 5000; i++) {
+      use(`once ${i}`, 40);
+      if (i % 10 === 0) for (const name of hot) if (!use(name, 10)) misses++;
+    }
+    expect([misses, cache.weight > 900]).toEqual([0, true]);
+  });
+
   it("keeps what is used again through a scan of very many that are used once", () => {
     const cache = new S3Fifo<{ readonly hot: boolean }>(100);
     const hot = Array.from({ length: 50 }, (_, i) => `hot ${i}`);
