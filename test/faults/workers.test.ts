@@ -68,7 +68,12 @@ test("two workers behind one port admit exactly what there is, and are seen as o
 test("a worker that is killed comes back and loses nothing that it answered, while the other goes on", async () => {
   const made = await organizationWithQuota("A killed worker", UNLIMITED);
   const connections = rootConnections();
-  const load = startLoad(CONNECTIONS, (caller) => ask(connections[caller]!, 0, { key: made.key.secret }));
+  const lostOn = new Set<number>();
+  const load = startLoad(CONNECTIONS, async (caller) => {
+    const answer = await ask(connections[caller]!, 0, { key: made.key.secret });
+    if (answer.code === "LOST") lostOn.add(caller);
+    return answer;
+  });
   let answers: readonly Answer[];
   let killedMs: number;
   let backMs: number;
@@ -93,9 +98,9 @@ test("a worker that is killed comes back and loses nothing that it answered, whi
   const { LOST: lost = 0 } = countCodes(answers);
   const meanwhile = answers.filter(({ sentMs }) => sentMs > killedMs && sentMs < backMs);
   measured("one of two workers killed", { codes: countCodes(answers), meanwhile: countCodes(meanwhile) });
-  // One call of each of its connections was under way; other connections were the other worker's.
-  expect(lost).toBeGreaterThan(0);
-  expect(lost).toBeLessThan(CONNECTIONS);
+  // Its connections were lost, and the other worker's were not.
+  expect(lostOn.size).toBeGreaterThan(0);
+  expect(lostOn.size).toBeLessThan(CONNECTIONS);
   expect(admitted(meanwhile)).toBeGreaterThan(0);
   const usage = sum((await arrivedUsage(made.master, made.id, admitted(answers))).values());
   await until(
@@ -104,3 +109,31 @@ test("a worker that is killed comes back and loses nothing that it answered, whi
   );
   expect(usage - admitted(answers)).toBeLessThanOrEqual(lost);
 });
+
+test("workers whose primary is killed end, and the replica starts again over their spools", async () => {
+  const made = await organizationWithQuota("A killed primary", UNLIMITED);
+  const { process: replica } = system().replicas[0]!;
+  const connections = rootConnections();
+  const answers = await Promise.all(
+    Array.from({ length: N }, (_, i) => ask(connections[i % CONNECTIONS]!, 0, { key: made.key.secret })),
+  );
+  const old = workersSeen().slice(-2);
+  await replica.restart();
+  expect(countCodes(answers)).toEqual({ VALID: N });
+  expect(sum((await arrivedUsage(made.master, made.id, N)).values())).toBe(N);
+  await until("the bucket says the same", async () => (await bucketOf(system().root, made.id)).used === N);
+  await until("both have begun anew", () =>
+    workersSeen()
+      .slice(-2)
+      .every(({ pid }) => !old.some((each) => each.pid === pid)),
+  );
+  expect(old.filter(({ pid }) => isAlive(pid))).toEqual([]);
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

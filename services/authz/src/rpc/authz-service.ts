@@ -3,6 +3,7 @@ import type { AuthzService, VerifyRequest, VerifyResponse } from "@gatehouse/pro
 import { type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
 import type { Decision } from "../domain/decision.ts";
 import type { MeterBook } from "../domain/meter-book.ts";
+import { during } from "../domain/trace.ts";
 import type { Verifier } from "../domain/verify.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
 import type { Caller } from "../domain/waiters.ts";
@@ -81,7 +82,10 @@ export function authzHandlers({
     go: (principal: Principal | undefined) => Promise<VerifyResponse[]>,
     principal: Principal | undefined,
   ): Promise<VerifyResponse[]> {
-    const known = await meters.check(calls).then(() => true, unlessUnavailable);
+    const known = await during(calls[0]!.trace, "read meters", () => meters.check(calls)).then(
+      () => true,
+      unlessUnavailable,
+    );
     return go(known ? principal : undefined);
   }
 
@@ -115,10 +119,11 @@ export function authzHandlers({
 
     explain,
 
-    async heartbeat(request, { principal }) {
+    async heartbeat(request, caller) {
+      const { principal } = caller;
       const call = beatCall(request, trustedProxies);
       if (principal === undefined) return beatReply(verifier.undecided());
-      return beatReply(await verifier.verify(call, principal.view));
+      return beatReply(await verifier.verify(call, principal.view, caller));
     },
   };
 }
