@@ -19,7 +19,8 @@ export type Credential =
  */
 export function credentialOf(request: Pick<GatewayRequest, "header" | "method" | "path">): Credential {
   const authorization = request.header("authorization");
-  const bearer = authorization !== undefined && /^bearer\b/i.test(authorization) ? authorization : undefined;
+  const bearer =
+    authorization !== undefined && /^bearer(\s|$)/i.test(authorization) ? authorization : undefined;
   const apiKey = request.header(API_KEY_HEADER) || undefined;
   const signed = isSigned(request.header);
   if (Number(bearer !== undefined) + Number(apiKey !== undefined) + Number(signed) > 1) {

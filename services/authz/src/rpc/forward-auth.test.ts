@@ -201,6 +201,12 @@ test.each(["resource=weather.read", "units=metric&resource=weather.read", "q=a%2
   },
 );
 
+test("what the configuration cannot say is repeated in any script, in a header as well", async () => {
+  const { status: shown, headers } = await ask({ query: "?codes=nginx&%F0%9F%94%91%0D%0A=1" });
+  expect([shown, headers["gatehouse-status"]]).toEqual([403, "500"]);
+  expect(JSON.parse(headers["gatehouse-problem"] as string).detail).toContain("\u{1f511}\r\n");
+});
+
 describe("the caller's address", () => {
   test.each([
     ["198.51.100.7", "198.51.100.7", ""],

@@ -149,10 +149,15 @@ function senderOf(said: URLSearchParams, response: ServerResponse): (answer: Gat
       ...(status === 200 && NOBODY),
       ...Object.fromEntries(headers),
       [STATUS_HEADER]: String(status),
-      ...(forNginx && body !== "" && { [PROBLEM_HEADER]: body }),
+      ...(forNginx && body !== "" && { [PROBLEM_HEADER]: inAscii(body) }),
       "cache-control": "no-store",
       "content-length": Buffer.byteLength(body),
     });
     response.end(body);
   };
+}
+
+// A header holds nothing else, and JSON can say it all.
+function inAscii(json: string): string {
+  return json.replace(/[^ -~]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
