@@ -62,6 +62,7 @@ export interface ServiceAddresses {
 export interface Stack {
   readonly identity: ServiceAddresses;
   readonly authz: ServiceAddresses;
+  readonly authzScheme: "http" | "https";
   readonly metering: ServiceAddresses;
   /** Which bus rings the bells. */
   readonly bus: string;
@@ -138,6 +139,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     return {
       identity: identityServer,
       authz: authzServer,
+      authzScheme: configs.authz.tls === undefined ? "http" : "https",
       metering: meteringServer,
       bus: name,
       rootKey,
@@ -173,18 +175,20 @@ interface Listening {
   readonly grpc: Address;
   readonly http: Address;
   readonly tracing: Pick<TracingOptions, "endpoint" | "ratio">;
+  /** authz alone has it. */
+  readonly tls?: ServeOptions<unknown>["tls"];
 }
 
 async function open<P>(
   name: string,
-  { grpc, http, tracing: traced }: Listening,
+  { grpc, http, tracing: traced, tls }: Listening,
   { routes, guard, extra, metrics: own, ready }: Service<P>,
   log: Log,
   opened: Disposables,
 ): Promise<ServiceAddresses> {
   const tracing = await openTracing({ service: name, ...traced, log, opened });
   const metrics = serviceMetrics(name, own);
-  const options = { grpc, http, routes, guard, extra, ready: { [name]: ready }, log, metrics, tracing };
+  const options = { grpc, http, tls, routes, guard, extra, ready: { [name]: ready }, log, metrics, tracing };
   const server = opened.use(`${name} server`, await serve(options), 6000);
   await untilReady(name, ready);
   server.setServing(true);
