@@ -127,9 +127,16 @@ export function guardedUnary<P>(route: Route<P>, method: DescMethod, guard: Guar
       return;
     }
     if (isPromise(principal)) {
+      const admitting = call.trace?.begin("admit");
       principal.then(
-        (value) => run(request, call, value as P, done),
-        (error) => done(thrown(error)),
+        (value) => {
+          admitting?.end();
+          run(request, call, value as P, done);
+        },
+        (error) => {
+          admitting?.end("refused");
+          done(thrown(error));
+        },
       );
     } else {
       run(request, call, principal, done);

@@ -1,3 +1,4 @@
+import { hostname } from "node:os";
 import type { DescMethod } from "@bufbuild/protobuf";
 import {
   type Context,
@@ -39,7 +40,11 @@ export class SampledTracing implements Tracing {
     this.#sampling = new TraceSampling(ratio);
     this.#exported = exportSpans(endpoint, this.counts, log);
     const provider = new TracerProvider({
-      resource: resourceFromAttributes({ "service.name": service, "service.namespace": "gatehouse" }),
+      resource: resourceFromAttributes({
+        "service.namespace": "gatehouse",
+        "service.name": service,
+        "service.instance.id": `${hostname()}-${process.pid}`,
+      }),
       sampler: new AlwaysOnSampler(),
       spanLimits: LIMITS,
       spanProcessors: [this.#exported],

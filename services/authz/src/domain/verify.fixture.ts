@@ -11,6 +11,7 @@ import {
 import { Activity } from "./activity.ts";
 import { CatalogBook } from "./catalog-book.ts";
 import type { Decision } from "./decision.ts";
+import type { DecisionCounts } from "./decisions.ts";
 import type { KeyEntry } from "./entry.ts";
 import { FreshnessGate } from "./freshness-gate.ts";
 import { FakeIdentity } from "./identity.fixture.ts";
@@ -177,6 +178,10 @@ export class TestVerifier {
 
   async verify(call: Partial<VerifyCall>, verifier: Parameters<Verifier["verify"]>[1] = this.provider) {
     return (await this.#verifier.verify(callOf(call), verifier)) satisfies Decision;
+  }
+
+  get counts(): DecisionCounts {
+    return this.#verifier.counts;
   }
 
   async code(call: Partial<VerifyCall>, verifier?: Parameters<Verifier["verify"]>[1]): Promise<string> {
