@@ -22,6 +22,8 @@ export type ExtraEndpoint = (request: IncomingMessage, response: ServerResponse,
 /** How long a client may take for its headers, and for a whole request; a silent one holds its connection no longer. */
 const HEADERS_MS_MAX = 10_000;
 const REQUEST_MS_MAX = 60_000;
+/** A connection on which nothing moves for so long, while a reply waits to be read, has nobody at its end. */
+const STALLED_MS_MAX = 120_000;
 // Node looks for such clients every 30 s by default, three times as long as headers may take.
 const SERVER_OPTIONS = { connectionsCheckingInterval: 2_000 };
 
@@ -31,6 +33,8 @@ export interface HttpTransportOptions<P> extends TransportOptions<P> {
   /** The text of `/metrics`. */
   readonly scrape: () => Promise<string>;
   readonly extra?: ExtraEndpoint | undefined;
+  /** For tests; default two minutes. */
+  readonly stalledMs?: number | undefined;
   /** Undefined: plaintext. */
   readonly tls?: ServerTls | undefined;
 }
@@ -63,10 +67,11 @@ export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTranspor
   const server =
     tls === undefined
       ? createServer(SERVER_OPTIONS, listener)
-      : createTlsServer({ ...SERVER_OPTIONS, ...optionsOf(tls) }, listener);
+      : createTlsServer({ ...SERVER_OPTIONS, handshakeTimeout: HEADERS_MS_MAX, ...optionsOf(tls) }, listener);
   // Bounds how long a slow or silent client may hold a connection.
   server.headersTimeout = HEADERS_MS_MAX;
   server.requestTimeout = REQUEST_MS_MAX;
+  server.timeout = options.stalledMs ?? STALLED_MS_MAX;
   limitConnections(server, options.maxConnections);
   return {
     async listen(host, port) {

@@ -1,4 +1,5 @@
 import { once } from "node:events";
+import { connect as connectHttp2 } from "node:http2";
 import { connect as connectSocket, type Socket } from "node:net";
 import { AuthzService } from "@gatehouse/proto/authz";
 import { FeedService } from "@gatehouse/proto/identity";
@@ -250,5 +251,35 @@ describe("connections", () => {
     const [bytes] = (await once(slow, "data")) as [Buffer];
     expect(bytes.toString()).toMatch(/^HTTP\/1\.1 408 /);
     if (!slow.closed) await once(slow, "close");
+  });
+
+  it("on which a reply is not read are closed, and the room of their calls is free again", async () => {
+    const large = { responses: Array.from({ length: 20_000 }, () => ({ reason: "x".repeat(1000) })) };
+    const { server, post } = await start({ batchVerify: () => large }, { maxCalls: 1, stalledMs: 200 });
+    const stuck = await dial(server.httpAddress);
+    stuck.pause();
+    const head = "POST /gatehouse.authz.v1.AuthzService/BatchVerify HTTP/1.1\r\nhost: a\r\n";
+    stuck.write(`${head}content-type: application/json\r\ncontent-length: 2\r\n\r\n{}`);
+    await vi.waitFor(async () => expect((await post("{}")).status).toBe(429), patiently);
+    await vi.waitFor(async () => expect((await post("{}")).status).toBe(200), patiently);
+  });
+
+  it("on which gRPC replies are not read take no more calls", patient, async () => {
+    const verify = vi.fn(() => ({ reason: "x".repeat(2 * 1024 * 1024) }));
+    const { server } = await start({ verify });
+    const session = connectHttp2(`http://${server.grpcAddress}`, { settings: { initialWindowSize: 0 } });
+    closing.push(() => session.destroy());
+    session.on("error", () => {});
+    await once(session, "connect");
+    const headers = { ":method": "POST", ":path": "/gatehouse.authz.v1.AuthzService/Verify" };
+    let refused = 0;
+    for (let i = 0; i < 100; i++) {
+      const stream = session.request({ ...headers, "content-type": "application/grpc", te: "trailers" });
+      stream.on("error", () => refused++);
+      stream.end(Buffer.alloc(5));
+      await vi.waitFor(() => expect(verify.mock.calls.length + refused).toBeGreaterThan(i), patiently);
+    }
+    expect(verify.mock.calls.length).toBeLessThan(60);
+    expect(refused).toBeGreaterThan(40);
   });
 });

@@ -35,6 +35,8 @@ export interface ServeOptions<P> {
   readonly maxCalls?: number | undefined;
   /** How many connections each port takes; default {@link CONNECTIONS_MAX}. More are closed at once. */
   readonly maxConnections?: number | undefined;
+  /** How long an HTTP connection may stand still, in milliseconds; default two minutes. */
+  readonly stalledMs?: number | undefined;
   /** How long calls are still taken after NOT_SERVING was said, so that who spreads calls hears of it; default 0. */
   readonly drainDelayMs?: number | undefined;
   /** How long calls in flight may go on after close, in milliseconds; default 5000. */
@@ -90,7 +92,14 @@ export async function serve<P>(options: ServeOptions<P>): Promise<ServingService
   const grpc = grpcTransport(shared, options.tls);
   const { registry } = metrics;
   const scrape = options.gatherMetrics?.(registry) ?? (() => registry.metrics());
-  const http = httpTransport({ ...shared, readiness, scrape, extra: options.extra, tls: options.tls });
+  const http = httpTransport({
+    ...shared,
+    readiness,
+    scrape,
+    stalledMs: options.stalledMs,
+    extra: options.extra,
+    tls: options.tls,
+  });
 
   let closing: Promise<void> | undefined;
   async function closeBoth(): Promise<void> {
