@@ -121,6 +121,17 @@ describe("reading into the cache", () => {
     expect(cache.key("key_1")).toBeUndefined();
   });
 
+  it("reads a presented key though nothing is left for those that are said to have signed", async () => {
+    const { cache, reader } = setUp();
+    await reader.readSigner("key_made_up");
+    const [signer, presented] = await Promise.allSettled([
+      reader.readSigner("key_1"),
+      reader.readKey("key_1"),
+    ]);
+    expect([signer.status, presented.status]).toEqual(["rejected", "fulfilled"]);
+    expect([cache.isUnknownKey("key_made_up"), cache.key("key_1")?.key.id]).toEqual([true, "key_1"]);
+  });
+
   it("does not share the read of one name with another organization's", async () => {
     const { source, reader } = setUp();
     await Promise.all([

@@ -78,7 +78,8 @@ export class IdentityReader {
    * the budget of imported keys.
    */
   readSigner(keyId: string, trace?: Trace): Promise<void> {
-    return this.#keyReads.run("read signing key", keyId, trace, async (part) => {
+    // Apart from the reads of presented keys: what has no budget left fails for those who had to take of it.
+    return this.#keyReads.run("read signing key", `signer ${keyId}`, trace, async (part) => {
       for (let read = 1; read <= MAX_READS; read++) {
         if (!this.#unknownHashes.take()) throw overloaded("too many signing keys that do not exist");
         const resolved = await this.#keys.ask(keyId, part);
