@@ -64,7 +64,7 @@ export const checkWords: Readonly<Record<CheckCode, CheckWords>> = {
       keysOf(entry).every(({ notBeforeMs }) => notBeforeMs === undefined)
         ? "valid from the start"
         : undefined,
-    passed: ({ entry }) => ofLast(entry, ({ notBeforeMs }) => notBeforeMs, "is valid since"),
+    passed: (examined) => ofBinding(examined, ({ notBeforeMs }) => notBeforeMs, "is valid since"),
     failed: (examined) =>
       ofFirst(
         examined,
@@ -75,7 +75,7 @@ export const checkWords: Readonly<Record<CheckCode, CheckWords>> = {
   EXPIRED: {
     absent: ({ entry }) =>
       keysOf(entry).every(({ expiresAtMs }) => expiresAtMs === undefined) ? "it does not expire" : undefined,
-    passed: ({ entry }) => ofLast(entry, ({ expiresAtMs }) => expiresAtMs, "is valid until", -1),
+    passed: (examined) => ofBinding(examined, ({ expiresAtMs }) => expiresAtMs, "is valid until", -1),
     failed: (examined) =>
       ofFirst(
         examined,
@@ -112,10 +112,7 @@ export const checkWords: Readonly<Record<CheckCode, CheckWords>> = {
   },
   ADDRESS_DENIED: {
     absent: ({ entry }) => (isAddressBound(entry.view) ? undefined : "the key may be used from anywhere"),
-    passed: ({ entry, call }) => ({
-      nodeId: entry.key.id,
-      detail: `${call.address ?? "an unknown address"} is on no list that denies, and on those that allow`,
-    }),
+    passed: allowedAddress,
     failed: deniedAddress,
   },
   INTEGRATION_DENIED: {
@@ -155,27 +152,31 @@ function keysOf({ view }: KeyEntry): readonly KeyNode[] {
   return view.parent === undefined ? [view.key] : [view.key, view.parent];
 }
 
+function nameOf(key: KeyNode, { entry, sight }: Examined): string {
+  return key === entry.key ? sight.nameOf(key.id) : `its parent key "${key.name}"`;
+}
+
 function ofFirst(
-  { entry, sight }: Examined,
+  examined: Examined,
   isIt: (key: KeyNode) => boolean,
   words: (key: KeyNode) => string,
 ): Finding {
+  const { entry } = examined;
   const key = keysOf(entry).find(isIt) ?? entry.key;
-  const name = key === entry.key ? sight.nameOf(key.id) : `its parent key "${key.name}"`;
-  return { nodeId: key.id, detail: `${name} ${words(key)}` };
+  return { nodeId: key.id, detail: `${nameOf(key, examined)} ${words(key)}` };
 }
 
 // The time that binds: the later of two beginnings, the earlier of two ends.
-function ofLast(
-  entry: KeyEntry,
+function ofBinding(
+  examined: Examined,
   timeIn: (key: KeyNode) => number | undefined,
   words: string,
   sign = 1,
 ): Finding {
-  const bound = keysOf(entry)
+  const bound = keysOf(examined.entry)
     .filter((key) => timeIn(key) !== undefined)
     .reduce((last, key) => (sign * timeIn(key)! > sign * timeIn(last)! ? key : last));
-  return { nodeId: bound.id, detail: `${words} ${timeOf(timeIn(bound))}` };
+  return { nodeId: bound.id, detail: `${nameOf(bound, examined)} ${words} ${timeOf(timeIn(bound))}` };
 }
 
 function ofStopped(
@@ -215,6 +216,17 @@ function missingTerms({ entry, resource, sight }: Examined): Finding {
     nodeId: sight.idOf(organization.id),
     detail: `the organization has yet to accept ${what}${before}`,
   };
+}
+
+function allowedAddress(examined: Examined): Finding {
+  const { entry, call } = examined;
+  const address = call.address ?? "";
+  const said = keysOf(entry).flatMap((key) => {
+    const range = key.ipAllow.find((each) => new AddressList([each]).has(address));
+    if (range !== undefined) return [`${nameOf(key, examined)} is for ${range}, which ${address} is of`];
+    return key.ipDeny.length === 0 ? [] : [`${nameOf(key, examined)} is denied others`];
+  });
+  return { nodeId: entry.key.id, detail: said.join("; ") };
 }
 
 function deniedAddress(examined: Examined): Finding {

@@ -20,12 +20,17 @@ export interface ScopeQuestion {
   readonly sight: Sight;
 }
 
-/** Which rule allowed, of the key's own. */
-export function allowedBy({ entry, target, resource, endpointName }: ScopeQuestion): Finding {
-  const [own] = levelsOf(entry.view, target);
-  const through = endpointName === undefined ? "" : `; the call is to the endpoint ${endpointName}`;
-  const said = saidOf(own!, resource);
-  return { nodeId: entry.key.id, detail: `${verdictOf(own!, said, resource)}${through}` };
+/** Of a key that much hangs on; the nearest come first. */
+const MAX_LEVELS = 12;
+
+/** Which rule allowed, of each list that has a say and is in sight. */
+export function allowedBy({ entry, target, resource, endpointName, sight }: ScopeQuestion): Finding {
+  const seen = levelsOf(entry.view, target).filter(({ nodeId }) => sight.sees(nodeId));
+  const said = seen.slice(0, MAX_LEVELS).map((level) => {
+    return `${sight.nameOf(level.nodeId)}: ${verdictOf(level, saidOf(level, resource), resource)}`;
+  });
+  const to = endpointName === undefined ? [] : [`the call is to the endpoint ${endpointName}`];
+  return { nodeId: entry.key.id, detail: [...to, ...said].join("; ") };
 }
 
 /** What stood in the way: the endpoint, or the first of the lists that must all allow. */

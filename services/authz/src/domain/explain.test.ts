@@ -24,7 +24,7 @@ describe("an explanation", () => {
     });
     expect(checkOf(explained, "SCOPE_DENIED")).toMatchObject({
       outcome: "PASSED",
-      detail: "weather.read is allowed by weather.** in its own scopes",
+      detail: 'the key "ci": weather.read is allowed by weather.** in its own scopes',
     });
     expect(checkOf(explained, "EXPIRED").outcome).toBe("NOT_APPLICABLE");
   });
@@ -97,6 +97,42 @@ describe("an explanation", () => {
     expect(checkOf(denied, "ADDRESS_DENIED").detail).toBe(
       'the key "boss" is denied 198.51.100.0/24, which 198.51.100.7 is of',
     );
+  });
+
+  it("says of each list in sight by what it allowed", async () => {
+    const authz = tree();
+    authz.account("acc_org", { scopeCeiling: ["!orders.**"], slug: "acme" });
+    const boss = authz.key("acc_sub", { name: "boss", scopes: ["weather.*"] });
+    const call = {
+      ...authz.key("acc_sub", {
+        name: "ci",
+        kind: "SUB",
+        parentKeyId: boss.id,
+        scopes: [],
+        roles: ["developer"],
+      }),
+      resource: "weather.read",
+    };
+    const own = [
+      'the key "ci": weather.read is allowed by ** in the scopes of its role developer',
+      'the key "boss": weather.read is allowed by weather.* in its own scopes',
+    ];
+    const above =
+      'the account "acme": weather.read is allowed by the scopes of its ceiling, which deny other things only';
+    const detail = (explained: Explanation) => checkOf(explained, "SCOPE_DENIED").detail.split("; ");
+    expect(detail(await authz.explain(call))).toEqual([...own, above]);
+    expect(detail(await authz.explain(call, keyed(authz, boss).view))).toEqual(own);
+  });
+
+  it("says which range let an address in", async () => {
+    const authz = tree();
+    const boss = authz.key("acc_sub", { name: "boss", ipAllow: ["192.0.2.0/24", "10.0.0.0/8"] });
+    const key = authz.key("acc_sub", { kind: "SUB", parentKeyId: boss.id, ipDeny: ["10.9.0.0/16"] });
+    const explained = await authz.explain({ ...key, address: "10.1.1.1" });
+    expect(checkOf(explained, "ADDRESS_DENIED")).toMatchObject({
+      outcome: "PASSED",
+      detail: 'the key "key" is denied others; its parent key "boss" is for 10.0.0.0/8, which 10.1.1.1 is of',
+    });
   });
 
   it.each<[string, (authz: TestExplainer) => { presented: string }, object]>([
