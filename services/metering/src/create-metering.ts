@@ -25,6 +25,7 @@ import type { DataSource } from "typeorm";
 import type { MeteringConfig } from "./config.ts";
 import { AcquireLoop } from "./domain/acquire-loop.ts";
 import { catchUpWith } from "./domain/catch-up.ts";
+import { DueSettlements } from "./domain/due-settlements.ts";
 import { FreshMirror } from "./domain/mirror.ts";
 import { Recalls } from "./domain/recalls.ts";
 import { followedIdentity } from "./followed-identity.ts";
@@ -111,6 +112,7 @@ export async function createMetering(
     const recalls = new Recalls();
     const counts = new MeteringCounts();
     const reservations = new PostgresReservationStore(changeLog, clockOffsetMs);
+    const dueSettlements = new DueSettlements(reservations);
     startLoops({
       config,
       log,
@@ -121,7 +123,7 @@ export async function createMetering(
       acquires,
       recalls,
       counts,
-      reservations,
+      dueSettlements,
     });
     const following = follow({ follower, source: "identity", bus, log, onBell: () => identity.doubt() });
     opened.add("follower", () => following.stop());
@@ -142,7 +144,11 @@ export async function createMetering(
       ingestRoute({ store: new PostgresIngestStore(work, changeLog), identity, alarm, onTaken }),
       usageRoute(
         { mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() },
-        { store: reservations, ids: new ReservedDecisionIds(config.serviceSecret.reveal()) },
+        {
+          store: reservations,
+          due: dueSettlements,
+          ids: new ReservedDecisionIds(config.serviceSecret.reveal()),
+        },
       ),
       feedRoute(quickLog),
       holdingRoute({ mirror, keepers: [new OpenReservations(work, clockOffsetMs)] }),

@@ -3,10 +3,9 @@ import { type Disposables, type Log, type LoopOptions, runLoop } from "@gatehous
 import type { DataSource } from "typeorm";
 import type { MeteringConfig } from "./config.ts";
 import type { AcquireLoop } from "./domain/acquire-loop.ts";
+import type { DueSettlements } from "./domain/due-settlements.ts";
 import { FORFEIT_GRACE_MS } from "./domain/lend.ts";
 import type { Recalls } from "./domain/recalls.ts";
-import type { ReservationStore } from "./domain/reservation-store.ts";
-import { bookDue } from "./domain/settle-reservation.ts";
 import type { MeteringCounts } from "./metrics.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { forgetReservations } from "./storage/held-reservations.ts";
@@ -24,7 +23,7 @@ export interface LoopDependencies {
   readonly acquires: AcquireLoop;
   readonly recalls: Recalls;
   readonly counts: MeteringCounts;
-  readonly reservations: ReservationStore;
+  readonly dueSettlements: DueSettlements;
 }
 
 const RETRY = { minMs: 50, maxMs: 1000 };
@@ -34,7 +33,7 @@ const TRIM_MS = 60_000;
 
 /** What goes on beside the calls, for ever. */
 export function startLoops(dependencies: LoopDependencies): void {
-  const { config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls, counts, reservations } =
+  const { config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls, counts, dueSettlements } =
     dependencies;
   const start = (name: string, everyMs: number, run: LoopOptions["run"]) => {
     const loop = runLoop({ name, everyMs, backoff: RETRY, run, log });
@@ -56,7 +55,7 @@ export function startLoops(dependencies: LoopDependencies): void {
     counts.booked += booked;
     if (booked > 0) log.info({ booked }, "booked usage out of quarantine");
   });
-  start("book settled reservations", HOUSEKEEPING_MS, () => bookDue(reservations).then(() => undefined));
+  start("book settled reservations", HOUSEKEEPING_MS, () => dueSettlements.book());
   start("forget reservations", HOUSEKEEPING_MS, () => forgetReservations(work, clockOffsetMs));
   start("trim the change log", TRIM_MS, () => trimChanges(work.manager));
 }
