@@ -118,6 +118,7 @@ describe("what /metrics shows of a replica", () => {
     for (const line of [
       `gatehouse_cache_entries{of="keys"} ${CAPACITY - 1}`,
       'gatehouse_cache_entries{of="accounts"} 2',
+      `gatehouse_cache_bytes ${replica.cache.bytes}`,
       'gatehouse_cache_evictions_total{of="keys"} 3',
       "gatehouse_cache_expirations_total 1",
       "gatehouse_cache_fills_discarded_total 1",

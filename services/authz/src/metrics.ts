@@ -113,6 +113,12 @@ function cacheMetrics({ cache, reader, book }: Watched): readonly Metric[] {
       () => ({ ...cache.sizes, limits: book.size }),
       "of",
     ),
+    gauge(
+      "gatehouse_cache_bytes",
+      "About what keys and accounts in the cache take.",
+      "sum",
+      () => cache.bytes,
+    ),
     counter(
       "gatehouse_cache_lookups_total",
       "Keys looked for: there, not there, and known not to exist (which are misses as well).",
