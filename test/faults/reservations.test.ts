@@ -16,6 +16,7 @@ const N = 1000;
 const ESTIMATE = 10;
 const TTL_MS = 600_000;
 const CALLERS = 16;
+const SETTLED = 200;
 
 /** The second replica keeps no spool: the mechanism off. */
 const system = useSystem({ replicas: [{}, { environment: { GATEHOUSE_SPOOL_SYNC: "off" } }] });
@@ -128,6 +129,36 @@ test("a replica killed before it told of a reservation tells of it when it is ba
   await expect(commit(spooled, 26)).rejects.toMatchObject({ reason: "FINAL_STATE" });
   // Negative control: without its spool the second has nothing to tell, and nothing is booked.
   expect(await commit(unspooled, 25)).toBe(true);
+});
+
+test("metering killed while reservations are settled books each once, as it was said and said again", async () => {
+  const made = await organizationWithQuota("Settling and killed", 1_000_000);
+  const account = made.subaccounts[0]!;
+  const decisionIds: string[] = [];
+  while (decisionIds.length < SETTLED) decisionIds.push(await reserveUntilValid(account, 0));
+  await arrivedUsage(made.master, made.id, SETTLED * ESTIMATE);
+  let answered = 0;
+  const settling = decisionIds.map(async (id, i) => {
+    const first = i % 3 === 0 ? release(id) : commit(id, 2 * (i % 7));
+    await first.then(
+      () => answered++,
+      () => undefined,
+    );
+    return until("it is settled", async () => !(await (i % 3 === 0 ? release(id) : commit(id, 2 * (i % 7)))));
+  });
+  await until("some are answered", () => answered >= SETTLED / 8);
+  await system().metering.kill();
+  const before = answered;
+  await system().metering.start();
+  await Promise.all(settling);
+  measured("metering killed while 200 reservations are settled", { "answered before": before });
+  expect(before).toBeLessThan(SETTLED);
+  const cost = sum(decisionIds.map((_, i) => (i % 3 === 0 ? 0 : 2 * (i % 7))));
+  await until("the bucket and the usage record say what it cost", async () => {
+    const usage = await usageBelow(made.master, made.id);
+    const { used } = await bucketOf(system().root, made.id);
+    return used === cost && sum(usage.values()) === cost;
+  });
 });
 
 test("a retry is the same reservation, and a batch reserves call by call", async () => {
