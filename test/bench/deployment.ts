@@ -8,35 +8,54 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { newEncryptionKey, newPepper } from "@gatehouse/keys";
 import { sleep } from "@gatehouse/service";
-import { discardPostgres, freePort, startPostgres } from "@gatehouse/stack";
+import { discardPostgres, findNatsServer, freePort, startNatsServer, startPostgres } from "@gatehouse/stack";
 
 /** The core of what is measured; everything else runs on the other. */
 export const MEASURED_CORE = "0";
-const OTHER_CORE = "1";
+export const OTHER_CORE = "1";
 const READY_MS = 30_000;
 export const serviceSecret = "a secret that the services of a benchmark share";
 
 export interface Deployment {
   readonly rootKey: string;
   readonly identity: string;
+  readonly identityHttp: string;
+  readonly meteringHttp: string;
   readonly authz: string;
   readonly metering: string;
   readonly authzProcess: ChildProcess;
+  readonly bus: string;
+  /** Tags keys; and forges them. */
+  readonly pepper: string;
+  /** Of Postgres. */
+  readonly databaseUrl: string;
+  /** Starts another authz on the measured core, with a cache and a spool of its own. */
+  startReplica(name: string): Promise<Replica>;
   /** A scratch folder, gone at the end. */
   readonly directory: string;
   stop(): Promise<void>;
 }
 
-export async function deploy(): Promise<Deployment> {
+export interface Replica {
+  readonly address: string;
+  readonly http: string;
+  readonly child: ChildProcess;
+}
+
+/** With `nats`, services ring the bell where a NATS server is installed; they follow by polling alone otherwise. */
+export async function deploy({ nats = false } = {}): Promise<Deployment> {
   const directory = await mkdtemp(join(tmpdir(), "gatehouse-bench-"));
   const postgres = await startPostgres({ directory: join(directory, "postgres") });
+  const natsPath = nats ? await findNatsServer() : undefined;
+  const bus = natsPath === undefined ? undefined : await startNatsServer(natsPath);
   const [identity, identityHttp, authz, authzHttp, metering, meteringHttp] = await Promise.all(
     Array.from({ length: 6 }, async () => `127.0.0.1:${await freePort()}`),
   );
-  const environment = {
+  const pepper = newPepper("1");
+  const environment: Record<string, string> = {
     GATEHOUSE_DATABASE_URL: postgres.url,
     GATEHOUSE_SERVICE_SECRET: serviceSecret,
-    GATEHOUSE_PEPPERS: newPepper("1"),
+    GATEHOUSE_PEPPERS: pepper,
     GATEHOUSE_ENCRYPTION_KEYS: newEncryptionKey("1"),
     GATEHOUSE_DATA_DIRECTORY: directory,
     GATEHOUSE_SPOOL_DIR: join(directory, "spool"),
@@ -49,10 +68,11 @@ export async function deploy(): Promise<Deployment> {
     GATEHOUSE_IDENTITY_ADDRESS: identity!,
     GATEHOUSE_METERING_ADDRESS: metering!,
     GATEHOUSE_LOG_LEVEL: "error",
+    ...(bus !== undefined && { GATEHOUSE_NATS_URL: bus.url }),
   };
   const processes: ChildProcess[] = [];
-  const serve = async (name: string, http: string, core: string) => {
-    const child = start(core, [fromRoot(`services/${name}/src/main.ts`)], environment);
+  const serve = async (name: string, http: string, core: string, own: Record<string, string> = {}) => {
+    const child = start(core, [fromRoot(`services/${name}/src/main.ts`)], { ...environment, ...own });
     processes.unshift(child);
     await untilReady(name, http);
     return child;
@@ -63,21 +83,40 @@ export async function deploy(): Promise<Deployment> {
   return {
     rootKey: (await readFile(join(directory, "root.key"), "utf8")).trim(),
     identity: identity!,
+    identityHttp: identityHttp!,
+    meteringHttp: meteringHttp!,
     authz: authz!,
     metering: metering!,
     authzProcess,
+    bus: bus === undefined ? "none" : "NATS",
+    pepper,
+    databaseUrl: postgres.url,
     directory,
+    async startReplica(replica) {
+      const [address, http] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+      const child = await serve("authz", http, MEASURED_CORE, {
+        GATEHOUSE_AUTHZ_GRPC: address,
+        GATEHOUSE_AUTHZ_HTTP: http,
+        GATEHOUSE_SPOOL_DIR: join(directory, `spool-${replica}`),
+        GATEHOUSE_PRODUCER: `bench-${replica}`,
+      });
+      return { address, http, child };
+    },
     async stop() {
       for (const child of processes) await end(child);
+      await bus?.stop();
       await discardPostgres(postgres);
       await rm(directory, { recursive: true, force: true });
     },
   };
 }
 
-/** Starts a server that prints its port on the measured core. */
-export async function startMeasured(args: string[]): Promise<{ child: ChildProcess; address: string }> {
-  const child = start(MEASURED_CORE, args, {});
+/** Starts a server that prints its port; on the measured core unless another is given. */
+export async function startMeasured(
+  args: string[],
+  core = MEASURED_CORE,
+): Promise<{ child: ChildProcess; address: string }> {
+  const child = start(core, args, {});
   const [port] = (await once(createInterface(child.stdout!), "line")) as [string];
   return { child, address: `127.0.0.1:${port}` };
 }
@@ -93,6 +132,20 @@ export async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   child.kill("SIGTERM");
   await once(child, "exit");
+}
+
+/** How many calls of an RPC a service has answered, whatever with, by its /metrics. */
+export async function rpcCounts(http: string, method: string): Promise<number> {
+  const text = await (await fetch(`http://${http}/metrics`)).text();
+  const lines = text.split("\n").filter((line) => line.startsWith("gatehouse_rpc_requests_total{"));
+  const counted = lines.filter((line) => line.includes(`/${method}"`));
+  return counted.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+}
+
+/** Megabytes of memory that a process holds. */
+export async function residentMegabytes(child: ChildProcess): Promise<number> {
+  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) / 1024;
 }
 
 /** Seconds of processor time that a process has used; Linux says so in /proc, in hundredths. */

@@ -4,12 +4,43 @@
  * frames itself (RFC 9113), because a full client costs as much per call as the server that is measured, and
  * would then be what is measured.
  *
- * node load.ts <address> <path> <file of base64 messages, one a line> <in flight> <seconds> <authorization>
+ * With a rate, calls begin when they are due and not when others end, and their latency counts from then: a server
+ * that stalls is not asked less for it, and the calls that it kept waiting show.
+ *
+ * node load.ts '<the options below as JSON>'
  */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
 
-const [address, path, file, inFlight, seconds, authorization] = process.argv.slice(2) as string[];
+export interface LoadOptions {
+  readonly address: string;
+  /** The RPC's. */
+  readonly path: string;
+  /** Messages in base64, one a line; sent in turn. */
+  readonly file: string;
+  /** At most. */
+  readonly inFlight: number;
+  /** Until then, or until so many calls were sent. */
+  readonly seconds?: number | undefined;
+  readonly calls?: number | undefined;
+  readonly authorization: string;
+  /** Calls a second; without it, as many as `inFlight` allows. */
+  readonly perSecond?: number | undefined;
+}
+
+export interface LoadReport {
+  readonly calls: number;
+  /** How many answers there were of each decision code, the first field of a VerifyResponse; 0 for any other answer. */
+  readonly codes: Readonly<Record<number, number>>;
+  readonly elapsedSeconds: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly p999Us: number;
+}
+
+const options: LoadOptions = JSON.parse(process.argv[2]!);
+const { address, path, file, inFlight, authorization, perSecond } = options;
+const { seconds = Number.POSITIVE_INFINITY, calls: most = Number.POSITIVE_INFINITY } = options;
 
 const DATA = 0;
 const HEADERS = 1;
@@ -22,9 +53,12 @@ const ACK = 1;
 const END_HEADERS = 4;
 const FRAME_HEADER_BYTES = 9;
 const LARGEST_WINDOW = 2 ** 31 - 1;
-/** A gRPC message of which the first field is VerifyResponse.code = VALID. */
+const FIRST_WINDOW = 65_535;
 const GRPC_PREFIX_BYTES = 5;
-const VALID = 0x0801;
+/** The tag of field 1 as a number, which VerifyResponse.code is. */
+const CODE_TAG = 0x08;
+/** How often an open loop looks which calls are due. */
+const TICK_MS = 1;
 
 function frame(type: number, flags: number, stream: number, payload: Buffer): Buffer {
   const header = Buffer.alloc(FRAME_HEADER_BYTES);
@@ -43,18 +77,18 @@ function headerBlock(): Buffer {
   const http = 0x86;
   return Buffer.concat([
     Buffer.from([post, http, 0x04]),
-    text(path!),
+    text(path),
     Buffer.from([0x01]),
-    text(address!),
+    text(address),
     literal("content-type", "application/grpc"),
     literal("te", "trailers"),
-    literal("authorization", authorization!),
+    literal("authorization", authorization),
   ]);
 }
 
 const block = headerBlock();
 /** Each message as the frames of a call; the stream's number is written in when it is sent. */
-const calls = readFileSync(file!, "utf8")
+const calls = readFileSync(file, "utf8")
   .trim()
   .split("\n")
   .map((line) => {
@@ -65,48 +99,67 @@ const calls = readFileSync(file!, "utf8")
     return {
       bytes: Buffer.concat([headers, frame(DATA, END_STREAM, 0, Buffer.concat([prefix, message]))]),
       headers,
+      dataBytes: prefix.length + message.length,
     };
   });
 
 const sentMs = new Map<number, number>();
 const latenciesUs: number[] = [];
-const [host, port] = address!.split(":");
+const codes: Record<number, number> = {};
+const [host, port] = address.split(":");
 const socket = connect(Number(port), host).setNoDelay(true);
 const startMs = performance.now();
-const endMs = startMs + Number(seconds) * 1000;
+const endMs = startMs + seconds * 1000;
 let nextStream = 1;
 let nextCall = 0;
-let failed = 0;
+/** Bytes of messages that the server will take now, of all calls together; each alone is smaller than what it takes. */
+let window = FIRST_WINDOW;
 let pending: Buffer = Buffer.alloc(0);
 let outgoing: Buffer[] = [];
 
-function send(): void {
-  if (performance.now() >= endMs) return;
-  const { bytes, headers } = calls[nextCall++ % calls.length]!;
+function send(dueMs: number): void {
+  const { bytes, headers, dataBytes } = calls[nextCall++ % calls.length]!;
+  window -= dataBytes;
   const call = Buffer.from(bytes);
   call.writeUInt32BE(nextStream, 5);
   call.writeUInt32BE(nextStream, headers.length + 5);
-  sentMs.set(nextStream, performance.now());
+  sentMs.set(nextStream, dueMs);
   nextStream += 2;
   outgoing.push(call);
+}
+
+function isOver(nowMs: number): boolean {
+  return nowMs >= endMs || nextCall >= most;
+}
+
+/** Sends what is due and has room: in a closed loop that is as much as has room. */
+function sendDue(): void {
+  const nowMs = performance.now();
+  while (sentMs.size < inFlight && !isOver(nowMs)) {
+    if (calls[nextCall % calls.length]!.dataBytes > window) return;
+    const dueMs = perSecond === undefined ? nowMs : startMs + (nextCall * 1000) / perSecond;
+    if (dueMs > nowMs) return;
+    send(dueMs);
+  }
 }
 
 function receive(type: number, flags: number, stream: number, payload: Buffer): void {
   if (type === SETTINGS && (flags & ACK) === 0) outgoing.push(frame(SETTINGS, ACK, 0, Buffer.alloc(0)));
   if (type === PING && (flags & ACK) === 0) outgoing.push(frame(PING, ACK, 0, payload));
+  if (type === WINDOW_UPDATE && stream === 0) {
+    window += payload.readUInt32BE(0);
+    sendDue();
+  }
   if (type === GOAWAY) throw new Error("the server closed the connection");
-  if (
-    type === DATA &&
-    payload.length > GRPC_PREFIX_BYTES &&
-    payload.readUInt16BE(GRPC_PREFIX_BYTES) !== VALID
-  ) {
-    failed++;
+  if (type === DATA && payload.length > GRPC_PREFIX_BYTES + 1) {
+    const code = payload[GRPC_PREFIX_BYTES] === CODE_TAG ? payload[GRPC_PREFIX_BYTES + 1]! : 0;
+    codes[code] = (codes[code] ?? 0) + 1;
   }
   if (type === HEADERS && (flags & END_STREAM) !== 0) {
     latenciesUs.push(Math.round((performance.now() - sentMs.get(stream)!) * 1000));
     sentMs.delete(stream);
-    send();
-    if (sentMs.size === 0) finish();
+    sendDue();
+    if (sentMs.size === 0 && isOver(performance.now())) finish();
   }
 }
 
@@ -115,12 +168,19 @@ socket.on("connect", () => {
   settings.writeUInt16BE(4, 0); // SETTINGS_INITIAL_WINDOW_SIZE
   settings.writeUInt32BE(LARGEST_WINDOW, 2);
   const window = Buffer.alloc(4);
-  window.writeUInt32BE(LARGEST_WINDOW - 65_535, 0);
+  window.writeUInt32BE(LARGEST_WINDOW - FIRST_WINDOW, 0);
   outgoing.push(Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"));
   outgoing.push(frame(SETTINGS, 0, 0, settings), frame(WINDOW_UPDATE, 0, 0, window));
-  for (let i = 0; i < Number(inFlight); i++) send();
+  sendDue();
   flush();
+  if (perSecond !== undefined) setInterval(tick, TICK_MS);
 });
+
+function tick(): void {
+  sendDue();
+  flush();
+  if (sentMs.size === 0 && isOver(performance.now())) finish();
+}
 
 socket.on("data", (chunk: Buffer) => {
   pending = pending.length === 0 ? chunk : Buffer.concat([pending, chunk]);
@@ -145,15 +205,15 @@ function flush(): void {
 function finish(): void {
   socket.end();
   latenciesUs.sort((a, b) => a - b);
-  const at = (share: number) => latenciesUs[Math.floor((latenciesUs.length - 1) * share)];
+  const at = (share: number) => latenciesUs[Math.floor((latenciesUs.length - 1) * share)] ?? Number.NaN;
   const elapsedSeconds = (performance.now() - startMs) / 1000;
-  const report = {
+  const report: LoadReport = {
     calls: latenciesUs.length,
-    failed,
+    codes,
     elapsedSeconds,
     p50Us: at(0.5),
     p99Us: at(0.99),
     p999Us: at(0.999),
   };
-  process.stdout.write(`${JSON.stringify(report)}\n`);
+  process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(0));
 }

@@ -1,47 +1,49 @@
 /** npm run bench -- <name> [--json] */
+import { benchBatch } from "./batch.ts";
+import { benchCached } from "./cached.ts";
+import { benchCold } from "./cold.ts";
+import { benchFlood, type Flood } from "./flood.ts";
 import { benchIdentity, identityTable } from "./identity.ts";
-import { benchVerify, type VerifyReport } from "./verify.ts";
+import { benchRevocation } from "./revocation.ts";
+import { batchTable, cachedTable, coldTable, floodTable, revocationTable, verifyTable } from "./tables.ts";
+import { benchVerify } from "./verify.ts";
+
+/** Runs a bench; answers its report, and the report as text. */
+type Bench = () => Promise<{ report: object; text: string }>;
 
 const [name, ...flags] = process.argv.slice(2);
-const benches: Readonly<Record<string, () => Promise<{ report: object; text: string }>>> = {
-  async verify() {
-    const report = await benchVerify();
-    return { report, text: table(report) };
-  },
-  async identity() {
-    // Fewer keys to see that it works; published numbers are of a million.
-    const keys = Number(process.env.BENCH_KEYS ?? 1_000_000);
-    const report = await benchIdentity({ keys, accounts: Math.ceil(keys / 100) });
-    return { report, text: identityTable(report) };
-  },
+// Fewer keys to see that it works; published numbers are of a million.
+const mostKeys = Number(process.env.BENCH_KEYS ?? 1_000_000);
+const benches: Readonly<Record<string, Bench>> = {
+  verify: bench(benchVerify, verifyTable),
+  batch: bench(benchBatch, batchTable),
+  cached: bench(() => benchCached({ mostKeys }), cachedTable),
+  cold: bench(benchCold, coldTable),
+  revocation: bench(benchRevocation, revocationTable),
+  forged: bench(flood("forged"), floodTable),
+  unknown: bench(flood("unknown"), floodTable),
+  imported: bench(flood("imported"), floodTable),
+  identity: bench(
+    () => benchIdentity({ keys: mostKeys, accounts: Math.ceil(mostKeys / 100) }),
+    identityTable,
+  ),
 };
-const bench = benches[name ?? ""];
-if (bench === undefined || flags.some((flag) => flag !== "--json")) {
+
+function bench<T extends object>(run: () => Promise<T>, text: (report: T) => string): Bench {
+  return async () => {
+    const report = await run();
+    return { report, text: text(report) };
+  };
+}
+
+function flood(kind: Flood) {
+  return () => benchFlood(kind);
+}
+
+const chosen = benches[name ?? ""];
+if (chosen === undefined || flags.some((flag) => flag !== "--json")) {
   console.error(`usage: npm run bench -- ${Object.keys(benches).join("|")} [--json]`);
   process.exit(2);
 }
-const { report, text } = await bench();
+const { report, text } = await chosen();
 console.log(flags.includes("--json") ? JSON.stringify(report, null, 2) : text);
-
-function table({ ratio, throughputRatio, settings, echo, verify, ratios }: VerifyReport): string {
-  const rows = { echo, verify };
-  const lines = Object.entries(rows).map(([server, round]) =>
-    [
-      server.padEnd(8),
-      round.callsPerSecond.toFixed(0).padStart(10),
-      round.cpuMicrosPerCall.toFixed(1).padStart(12),
-      `${(round.coreBusy * 100).toFixed(0)} %`.padStart(10),
-      ...[round.p50Us, round.p99Us, round.p999Us].map((us) => us.toFixed(0).padStart(9)),
-    ].join(" "),
-  );
-  return [
-    `Warm Verify beside a bare grpc-js echo of the same messages (${Object.entries(settings)
-      .map(([k, v]) => `${k} ${v}`)
-      .join(", ")})`,
-    "",
-    "server      calls/s  CPU µs/call  core busy   p50 µs    p99 µs  p99.9 µs",
-    ...lines,
-    "",
-    `ratio ${ratio.toFixed(2)} (processor time, median of ${ratios.map((each) => each.toFixed(2)).join(" ")}), throughput ${throughputRatio.toFixed(2)}`,
-  ].join("\n");
-}

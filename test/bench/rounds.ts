@@ -1,0 +1,70 @@
+/** A measured stretch of load, and medians of several. */
+import type { ChildProcess } from "node:child_process";
+import { AuthzService, DecisionCode } from "@gatehouse/proto/authz";
+import { cpuSeconds, fromRoot, runBeside } from "./deployment.ts";
+import type { LoadOptions, LoadReport } from "./load.ts";
+
+export interface Round {
+  readonly calls: number;
+  readonly callsPerSecond: number;
+  readonly cpuMicrosPerCall: number;
+  /** Share of a core that the measured process had. */
+  readonly coreBusy: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  readonly p999Us: number;
+}
+
+export interface Ask extends Omit<LoadOptions, "path" | "authorization"> {
+  /** The verifier's. */
+  readonly key: string;
+  readonly method?: "verify" | "batchVerify";
+  /** Counts as a failure otherwise; undefined: any answer is fine. */
+  readonly expected?: DecisionCode | undefined;
+}
+
+/** Load on an authz, or on the echo. Rejects where answers are not what was expected. */
+export async function load({ key, method = "verify", expected, ...ask }: Ask): Promise<LoadReport> {
+  const path = `/${AuthzService.typeName}/${AuthzService.method[method].name}`;
+  const options: LoadOptions = { ...ask, path, authorization: `Bearer ${key}` };
+  const printed = await runBeside([fromRoot("test/bench/load.ts"), JSON.stringify(options)]);
+  const report: LoadReport = JSON.parse(printed);
+  const asExpected = expected === undefined ? report.calls : (report.codes[expected] ?? 0);
+  if (asExpected < report.calls) {
+    throw new Error(`of ${report.calls} calls only ${asExpected} were answered ${DecisionCode[expected!]}`);
+  }
+  return report;
+}
+
+/** What the load cost a process. */
+export async function measured(child: ChildProcess, run: () => Promise<LoadReport>): Promise<Round> {
+  const before = await cpuSeconds(child);
+  const { calls, elapsedSeconds, p50Us, p99Us, p999Us } = await run();
+  const used = (await cpuSeconds(child)) - before;
+  return {
+    calls,
+    callsPerSecond: calls / elapsedSeconds,
+    cpuMicrosPerCall: (used * 1e6) / calls,
+    coreBusy: used / elapsedSeconds,
+    p50Us,
+    p99Us,
+    p999Us,
+  };
+}
+
+export function medianRound(rounds: readonly Round[]): Round {
+  const of = (field: keyof Round) => median(rounds.map((round) => round[field]));
+  return {
+    calls: of("calls"),
+    callsPerSecond: of("callsPerSecond"),
+    cpuMicrosPerCall: of("cpuMicrosPerCall"),
+    coreBusy: of("coreBusy"),
+    p50Us: of("p50Us"),
+    p99Us: of("p99Us"),
+    p999Us: of("p999Us"),
+  };
+}
+
+export function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
+}
