@@ -11,7 +11,7 @@ export interface Received {
   readonly body: string;
 }
 
-/** A backend that answers every call with what it got, and keeps it. */
+/** A backend that answers every call with what it got, and keeps it; with the status that `x-answer` asks for. */
 export class EchoBackend {
   readonly received: Received[] = [];
   readonly port: number;
@@ -27,6 +27,8 @@ export class EchoBackend {
       const { method, url, headers } = request;
       const received = { method: method!, url: url!, headers, body: await text(request) };
       backend.received.push(received);
+      // A backend that refuses for reasons of its own.
+      response.statusCode = Number(headers["x-answer"] ?? 200);
       response.setHeader("content-type", "application/json").end(JSON.stringify(received));
     });
     server.listen(0, "127.0.0.1");

@@ -168,6 +168,15 @@ describe.each(GATEWAYS)("$name", (program: GatewayProgram) => {
     expect([status, got!.body === body]).toEqual([200, true]);
   });
 
+  having("leaves the backend's own refusals as they are", async () => {
+    for (const status of [401, 403, 500, 503]) {
+      const answer = await send(gateway, {
+        headers: { "x-api-key": key.secret, "x-answer": String(status) },
+      });
+      expect([answer.status, JSON.parse(answer.text).url]).toEqual([status, "/weather/berlin"]);
+    }
+  });
+
   having("passes a signed request on once, with the hash of its body and not the signature", async () => {
     const signing = { algorithm: "SIGNING_ALGORITHM_HMAC_SHA256" };
     const signer = await makeKey({ scopes: ["orders.create"], signing });

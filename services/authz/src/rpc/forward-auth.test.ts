@@ -3,6 +3,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { AuthzService, DecisionCode, type VerifyRequest, VerifyResponseSchema } from "@gatehouse/proto/authz";
 import { createLog, type Guard, route, type ServingService, serve } from "@gatehouse/service";
 import { denied, unauthenticated, unavailable } from "@gatehouse/service/failure";
+import fc from "fast-check";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { forwardAuth } from "./forward-auth.ts";
 
@@ -228,6 +229,51 @@ test("a key that came twice is none", async () => {
   expect(await status({ headers: { ...CALLED, authorization: ["Bearer one", "Bearer two"] } })).toBe(401);
   expect(await status({ headers: { ...CALLED, "x-api-key": ["one", "two"] } })).toBe(401);
   expect(asked).toEqual([]);
+});
+
+test("whatever is asked is answered, and nothing passes that Verify was not asked about", async () => {
+  const names = [
+    "authorization",
+    "x-api-key",
+    "gatehouse-signature",
+    "gatehouse-account",
+    "gatehouse-timestamp",
+    "x-forwarded-for",
+    "x-forwarded-method",
+    "x-forwarded-uri",
+    "x-original-url",
+  ];
+  const visible = fc.string({
+    unit: fc
+      .integer({ min: 0x20, max: 0xff })
+      .filter((unit) => unit !== 0x7f)
+      .map((unit) => String.fromCharCode(unit)),
+  });
+  const value = fc.oneof(
+    visible,
+    fc.constantFrom("Bearer one", "/weather?a=b", "https://x/y", "::1, 10.0.0.1"),
+  );
+  const headers = fc.dictionary(
+    fc.constantFrom(...names),
+    fc.oneof(value, fc.array(value, { minLength: 2, maxLength: 3 })),
+  );
+  const parameter = fc.tuple(fc.constantFrom("resource", "codes", "account", ""), fc.webQueryParameters());
+  const query = fc
+    .array(
+      parameter.map((pair) => pair.join("=")),
+      { maxLength: 3 },
+    )
+    .map((pairs) => `?${pairs.join("&")}`);
+  await fc.assert(
+    fc.asyncProperty(headers, query, async (headers, query) => {
+      asked = [];
+      const { status } = await ask({ headers, query });
+      expect([200, 400, 401, 403, 500]).toContain(status);
+      expect(asked.length).toBe(status === 200 ? 1 : 0);
+    }),
+    { numRuns: 300 },
+  );
+  expect(fault).not.toHaveBeenCalled();
 });
 
 test("other paths are somebody else's", async () => {
