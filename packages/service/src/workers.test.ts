@@ -132,6 +132,20 @@ describe("workers", { timeout: 40_000 }, () => {
     }
   });
 
+  it("fail a scrape rather than leave out a worker that does not answer", async () => {
+    const program = await start(2);
+    const [first] = program.said("serving");
+    process.kill(first!.pid!, "SIGSTOP");
+    const scrapes = Array.from({ length: 4 }, async () => {
+      const options = { headers: { connection: "close" }, signal: AbortSignal.timeout(9000) };
+      return (await fetch(`${program.http}/metrics`, options)).status;
+    });
+    const settled = await Promise.allSettled(scrapes);
+    const statuses = settled.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+    // Those that were dealt to the one that stands still are not answered at all.
+    expect(new Set(statuses)).toEqual(new Set([500]));
+  });
+
   it("that die are started again with their number, while the others go on", async () => {
     const program = await start(2);
     const clients = Array.from({ length: 8 }, () => program.client());
