@@ -235,6 +235,10 @@ test("a subaccount's verifier is told that something above decided, and no numbe
   expect(seen).toMatchObject({ code: DecisionCode.QUOTA_EXCEEDED, decidedBy: "above" });
   expect(seen.buckets.map(({ limitId }) => limitId)).toEqual([own]);
   expect(seen.decision!.bindingLimit).toBeUndefined();
+  const verified = await system().as(verifier.secret).authz[0]!.verify(asked, timely);
+  expect(verified).toMatchObject({ code: DecisionCode.QUOTA_EXCEEDED });
+  expect(verified.bindingLimit).toBeUndefined();
+  expect((await acme.master.authz[0]!.verify(asked, timely)).bindingLimit).toMatchObject({ limitId: above });
   expect((await acme.master.authz[0]!.explain(asked, timely)).decidedBy).toBe(above);
 });
 

@@ -387,14 +387,14 @@ export declare type VerifyResponse = Message<"gatehouse.authz.v1.VerifyResponse"
   scopes: string[];
 
   /**
-   * The limit that bound the decision, where one applied.
+   * The limit that bound the decision, where one applied that is not on an account above the verifier's.
    *
    * @generated from field: gatehouse.authz.v1.BindingLimit binding_limit = 13;
    */
   bindingLimit?: BindingLimit | undefined;
 
   /**
-   * WARN limits that the call went over, by limit id.
+   * WARN limits that the call went over, by limit id; none on an account above the verifier's.
    *
    * @generated from field: repeated string warnings = 14;
    */
