@@ -5,7 +5,7 @@ import { useSystem } from "../system/use-system.ts";
 
 /** docs/metrics.md and deploy/prometheus-alerts.yaml speak of what there is, and of all of it. */
 
-const system = useSystem({ replicas: [{}] });
+const system = useSystem({ replicas: [{}, { environment: { GATEHOUSE_WORKERS: "2" } }] });
 const SERVICES = ["identity", "authz", "metering"] as const;
 
 async function shownBy(service: (typeof SERVICES)[number]): Promise<readonly string[]> {
@@ -37,6 +37,12 @@ describe("docs/metrics.md", () => {
     const shown = (await shownBy(service)).filter((name) => name.startsWith("gatehouse_"));
     expect([...listed].sort()).toEqual([...shown].sort());
     expect(shown.length).toBeGreaterThan(5);
+  });
+
+  test("lists what authz shows in workers", async () => {
+    const { names } = await scrape(system().replicas[1]!.process);
+    const ours = (all: readonly string[]) => all.filter((name) => name.startsWith("gatehouse_")).sort();
+    expect(ours(names)).toEqual(ours(await shownBy("authz")));
   });
 
   test("names what Node and the process say of themselves", async () => {

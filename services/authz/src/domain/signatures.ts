@@ -7,6 +7,7 @@ import type { Receipt } from "./receipt.ts";
 import { type Refusal, undecidable, undecidableFor } from "./refusal.ts";
 import type { SealedValues } from "./sealed-values.ts";
 import type { SignedRequest } from "./signed-request.ts";
+import type { Trace } from "./trace.ts";
 
 /**
  * Signed requests: whether a signature holds, and that a request is admitted once.
@@ -21,7 +22,12 @@ import type { SignedRequest } from "./signed-request.ts";
  */
 
 /** Takes a nonce for the whole deployment, until `expiresAtMs`. False: it was taken before. Settles within a deadline. */
-export type ClaimNonce = (keyId: string, nonce: string, expiresAtMs: number) => Promise<boolean>;
+export type ClaimNonce = (
+  keyId: string,
+  nonce: string,
+  expiresAtMs: number,
+  trace?: Trace,
+) => Promise<boolean>;
 
 export interface SignaturesOptions {
   readonly nonces: Pick<NonceSet, "stateOf" | "prepare" | "take" | "claim" | "giveBack">;
@@ -70,7 +76,7 @@ export class Signatures {
     const { nonces, onNoRoom } = this.#options;
     const state = nonces.stateOf(signed, strictReplay, now);
     if (state === "claimed") return undefined;
-    if (!nonces.prepare(signed)) {
+    if (!nonces.prepare(signed, now)) {
       onNoRoom(signed.keyId);
       return unsigned;
     }
@@ -78,11 +84,11 @@ export class Signatures {
   }
 
   /** Asks the deployment. Resolves to why not; undefined where the request is this replica's to admit. */
-  async claim(signed: SignedRequest, now: () => Moment): Promise<Refusal | undefined> {
+  async claim(signed: SignedRequest, now: () => Moment, trace?: Trace): Promise<Refusal | undefined> {
     const { nonces, windowMs, claimNonce } = this.#options;
     const { keyId, nonce, timestampMs } = signed;
     try {
-      if (!(await claimNonce(keyId, nonce, timestampMs + windowMs + CLAIM_SLACK_MS))) return replayed;
+      if (!(await claimNonce(keyId, nonce, timestampMs + windowMs + CLAIM_SLACK_MS, trace))) return replayed;
     } catch {
       return undecidable;
     }

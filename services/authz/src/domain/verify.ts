@@ -9,7 +9,6 @@ import {
 } from "@gatehouse/access";
 import type { Clock, Moment } from "@gatehouse/changefeed";
 import type { KeyFormat, ReservedDecisionIds } from "@gatehouse/keys";
-import { Failure } from "@gatehouse/service/failure";
 import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
@@ -36,12 +35,13 @@ import {
   unmetered,
 } from "./refusal.ts";
 import { Reservations } from "./reservations.ts";
+import { seenBy } from "./seen-limits.ts";
 import type { Signatures } from "./signatures.ts";
 import type { SignedRequest } from "./signed-request.ts";
 import { during, noteDecision, type Trace } from "./trace.ts";
 import type { UpstreamHeaders } from "./upstream-header.ts";
 import type { VerifyCall } from "./verify-call.ts";
-import { forUnits, type Wait } from "./wait.ts";
+import { forUnits, type Wait, whenRead } from "./wait.ts";
 import { type Caller, Waiters } from "./waiters.ts";
 
 /**
@@ -93,7 +93,8 @@ export class Verifier {
    */
   verify(call: VerifyCall, verifier: KeyView, caller?: Caller): Decision | Promise<Decision> {
     const first = this.#attempt(call, verifier);
-    const decision = typeof first === "function" ? this.#verifyLater(call, verifier, first, caller) : first;
+    const made = typeof first === "function" ? this.#verifyLater(call, verifier, first, caller) : first;
+    const decision = seenBy(verifier, made, this.#options.pool);
     // The calls of a batch have one span, and no room on it for what became of each.
     if (call.trace !== undefined && call.at === "") noteDecision(call.trace, decision);
     return decision;
@@ -150,7 +151,7 @@ export class Verifier {
     if (refusal !== undefined) return this.#decisions.make(refusal, call.resource);
     // The others found out already that it does not answer; the loop goes on trying.
     if (this.#options.identityGate.unreachable) return this.#decisions.make(undecidable, call.resource);
-    return (trace) => this.#readOr(this.#credentials.read(keyId, call, trace));
+    return (trace) => whenRead(this.#credentials.read(keyId, call, trace));
   }
 
   // For a living key, which was presented to somebody who may see it, or signed the call.
@@ -165,7 +166,7 @@ export class Verifier {
     const { http, account } = call;
     if (http !== undefined && !catalog.isFilled) {
       if (refusal !== undefined) return this.#decisions.make(refusal, "", entry);
-      return (trace) => this.#readOr(during(trace, "read catalog", () => catalog.fill()));
+      return (trace) => whenRead(during(trace, "read catalog", () => catalog.fill()));
     }
     const endpoint = http && catalog.endpointOf(http.method, http.path);
     const resource = endpoint === undefined ? call.resource : endpoint.resource;
@@ -176,7 +177,7 @@ export class Verifier {
     if (target === "none") return this.#decisions.make({ code: "TARGET_NOT_FOUND" }, resource, entry);
     if (target === "unknown") {
       if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry);
-      return (trace) => this.#readOr(identity.readTarget(organizationOf(entry), account, trace));
+      return (trace) => whenRead(identity.readTarget(organizationOf(entry), account, trace));
     }
     if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) {
       return this.#freshness.proof;
@@ -228,7 +229,8 @@ export class Verifier {
     if (hindrance === "claim") {
       if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry, target);
       if (identityGate.unreachable) return this.#decisions.make(undecidable, resource, entry, target);
-      return (trace) => during(trace, "claim nonce", () => signatures.claim(signed, () => clock.now()));
+      return (trace) =>
+        during(trace, "claim nonce", (part) => signatures.claim(signed, () => clock.now(), part));
     }
     if (hindrance !== undefined) return this.#decisions.make(hindrance, resource, entry, target);
     const decided = this.#charge(call, verifier, now, entry, path, refusal);
@@ -299,17 +301,6 @@ export class Verifier {
       return { ...refusal, ...(result.outcome === "NOT_NOW" && notNow), refusedBy };
     } catch {
       return unmetered;
-    }
-  }
-
-  // What could not be read is not known; what was read is in the cache now, or was too late to be believed.
-  async #readOr(read: Promise<void>): Promise<Refusal | undefined> {
-    try {
-      await read;
-      return undefined;
-    } catch (error) {
-      const isOverBudget = error instanceof Failure && error.reason === "OVERLOADED";
-      return isOverBudget ? undecidableFor("budget") : undecidable;
     }
   }
 

@@ -91,9 +91,9 @@ export class GrpcIdentitySource implements IdentitySource, FeedSource<IdentityCh
   }
 
   /** Takes a nonce for the whole deployment. False: it was taken. */
-  async claimNonce(keyId: string, nonce: string, expiresAtMs: number): Promise<boolean> {
+  async claimNonce(keyId: string, nonce: string, expiresAtMs: number, trace?: Span): Promise<boolean> {
     const request = { keyId, nonce, expiresAt: timestampFromMs(expiresAtMs) };
-    return (await this.#client.claimNonce(request, { timeoutMs: TIMEOUT_MS })).claimed;
+    return (await this.#client.claimNonce(request, { timeoutMs: TIMEOUT_MS, trace })).claimed;
   }
 
   close(): void {
