@@ -19,11 +19,10 @@ const system = useSystem({
   replicas: [{ environment }, { environment: { ...environment, GATEHOUSE_WORKERS: "2" } }],
 });
 
-test("a rolling restart loses no call, charges none twice, and leaves nothing lent", {
-  timeout: 90_000,
-}, async () => {
+/** Callers that ask on and on over both replicas until they are stopped; what they were told, and how often they retried. */
+async function startCallers(name: string) {
   const { root, replicas } = system();
-  const made = await makeOrganization(system(), "Rolling");
+  const made = await makeOrganization(system(), name);
   const allowance = { case: "quota", value: { units: UNITS, window: Window.NEVER } } as const;
   await root.limits.setLimit({ node: { case: "account", value: made.id }, allowance }, timely);
   const addresses = replicas.map(({ process }) => process.grpcAddress);
@@ -31,9 +30,8 @@ test("a rolling restart loses no call, charges none twice, and leaves nothing le
   const clients = Array.from({ length: CALLERS }, () =>
     grpcClient(AuthzService, `ipv4:${addresses.join(",")}`, { headers }),
   );
-
   const codes: Record<string, number> = {};
-  let retried = 0;
+  const seen = { made, codes, retried: 0 };
   let stopping = false;
   const ask = async (client: (typeof clients)[number]) => {
     for (let attempt = 1; ; attempt++) {
@@ -43,7 +41,7 @@ test("a rolling restart loses no call, charges none twice, and leaves nothing le
       } catch (error) {
         const { code, message } = error as Failure;
         if (code !== "UNAVAILABLE" || attempt === MAX_TRIES) return `${code}: ${message}`;
-        retried++;
+        seen.retried++;
       }
     }
   };
@@ -53,20 +51,35 @@ test("a rolling restart loses no call, charges none twice, and leaves nothing le
       codes[code] = (codes[code] ?? 0) + 1;
     }
   });
-  try {
-    await until("calls are warm", () => (codes.VALID ?? 0) > 1000);
-    for (const { process } of replicas) {
-      const before = codes.VALID!;
-      await process.stop();
-      await process.start();
-      await until("calls go on", () => codes.VALID! > before + 1000);
-    }
-  } finally {
+  const stop = async () => {
     stopping = true;
     await Promise.all(load);
     for (const client of clients) client.close();
-  }
+  };
+  return { seen, stop };
+}
 
+async function untilAdmitted({ codes }: { readonly codes: Readonly<Record<string, number>> }, count: number) {
+  const before = codes.VALID ?? 0;
+  await until(`${count} calls more are admitted`, () => (codes.VALID ?? 0) > before + count);
+}
+
+test("a rolling restart loses no call, charges none twice, and leaves nothing lent", {
+  timeout: 90_000,
+}, async () => {
+  const { root, replicas } = system();
+  const { seen, stop } = await startCallers("Rolling");
+  try {
+    await untilAdmitted(seen, 1000);
+    for (const { process } of replicas) {
+      await process.stop();
+      await process.start();
+      await untilAdmitted(seen, 1000);
+    }
+  } finally {
+    await stop();
+  }
+  const { made, codes, retried } = seen;
   measured("rolling restart of two replicas under load", { codes, retried });
   expect(Object.keys(codes)).toEqual(["VALID"]);
   await Promise.all(replicas.map(({ process }) => process.stop()));
@@ -76,4 +89,21 @@ test("a rolling restart loses no call, charges none twice, and leaves nothing le
     process.log.filter((line) => /closing failed|did not end/.test(line)),
   );
   expect(said).toEqual([]);
+  await Promise.all(replicas.map(({ process }) => process.start()));
+});
+
+test("replicas that are killed leave what they held lent, and the same look sees it", {
+  timeout: 60_000,
+}, async () => {
+  const { root, replicas } = system();
+  const { seen, stop } = await startCallers("Killed");
+  try {
+    await untilAdmitted(seen, 1000);
+  } finally {
+    await stop();
+  }
+  await Promise.all(replicas.map(({ process }) => process.kill()));
+  const { used, leased } = await bucketOf(root, seen.made.id);
+  measured("negative control, both replicas killed", { admitted: seen.codes.VALID, used, leased });
+  expect(leased).toBeGreaterThan(0);
 });
