@@ -22,7 +22,8 @@ export interface NodeLimits {
   isCurrent: boolean;
 }
 
-const RING_CAPACITY = 65_536;
+/** Nodes whose changes are remembered, and up to twice as many; as identity's cache does. */
+const RING_CAPACITY = 32_768;
 /** Buckets that may lie about unused before they are looked for. */
 const SPARE_BUCKETS = 1000;
 
