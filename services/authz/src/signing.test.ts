@@ -48,14 +48,22 @@ test("without encryption keys HMACs are undecided, Ed25519 is not, and the log s
 
 test("what was admitted is not known to the process that comes after, as long as the directory lives", async () => {
   const first = opened("cache");
-  const use = { keyId: "key_1", nonce: "12345678", timestampMs: first.now.wallMs + 20_000 };
+  const use = {
+    keyId: "key_00000000000000000001",
+    nonce: "12345678",
+    timestampMs: first.now.wallMs + 20_000,
+  };
+  const other = { ...use, keyId: "key_00000000000000000002", timestampMs: first.now.wallMs + 10_000 };
   expect(first.nonces.stateOf(use, false, first.now)).toBe("unseen");
-  expect(first.nonces.prepare(use)).toBe(true);
+  expect(first.nonces.prepare(use, first.now)).toBe(true);
   first.nonces.take(use, first.now);
   // As after a crash: the first is not closed.
   const second = opened("cache", first.directory);
   expect(second.nonces.stateOf(use, false, second.now)).toBe("unknown");
+  expect(second.nonces.stateOf(other, false, second.now)).toBe("unseen");
   await first.close();
-  expect(first.nonces.prepare({ ...use, timestampMs: use.timestampMs + 5000 })).toBe(false);
+  for (const timestampMs of [first.now.wallMs + 1, use.timestampMs + 1]) {
+    expect(first.nonces.prepare({ ...use, timestampMs }, first.now)).toBe(false);
+  }
   await second.close();
 });

@@ -3,11 +3,12 @@ import type { Clock } from "@gatehouse/changefeed";
 import { Sealer } from "@gatehouse/keys";
 import type { Disposables, Log } from "@gatehouse/service";
 import type { AuthzConfig } from "./config.ts";
-import { type NonceMark, NonceSet } from "./domain/nonce-set.ts";
+import { NonceSet, type NonceSetOptions } from "./domain/nonce-set.ts";
 import { SealedValues } from "./domain/sealed-values.ts";
 import { type ClaimNonce, Signatures } from "./domain/signatures.ts";
 import { UpstreamHeaders } from "./domain/upstream-header.ts";
 import { seldom } from "./seldom.ts";
+import { AheadFile } from "./spool/ahead-file.ts";
 import { MarkFile } from "./spool/mark-file.ts";
 
 export interface SigningOptions {
@@ -31,8 +32,8 @@ export function openSigning({ config, claimNonce, clock, log, opened }: SigningO
     nowMs,
   );
   const sealed = new SealedValues(sealer, (id, why) => logSealed({ id, why }));
-  const mark = spool.sync === "off" ? inMemory() : openMark(spool.directory, opened);
-  const nonces = new NonceSet({ windowMs, mark, since: clock.now() });
+  const marks = spool.sync === "off" ? inMemory() : openMarks(spool.directory, clock, opened);
+  const nonces = new NonceSet({ windowMs, ...marks, since: clock.now() });
   const forgetting = setInterval(() => nonces.forget(clock.now()), FORGET_MS);
   opened.add("forgetting nonces", async () => clearInterval(forgetting));
   const onNoRoom = seldom(
@@ -47,13 +48,17 @@ export function openSigning({ config, claimNonce, clock, log, opened }: SigningO
   return { signatures, nonces, upstream: new UpstreamHeaders(sealed) };
 }
 
-function openMark(directory: string, opened: Disposables): NonceMark {
-  const file = MarkFile.open(join(directory, "signed-until"));
-  opened.add("mark of signed requests", async () => file.close());
-  return file;
+type Marks = Pick<NonceSetOptions, "mark" | "keyMarks">;
+
+function openMarks(directory: string, clock: Clock, opened: Disposables): Marks {
+  const mark = MarkFile.open(join(directory, "signed-until"));
+  opened.add("mark of signed requests", async () => mark.close());
+  const keyMarks = AheadFile.open(join(directory, "signed-ahead"), () => clock.now().wallMs);
+  opened.add("marks of keys that sign ahead", async () => keyMarks.close());
+  return { mark, keyMarks };
 }
 
 // A crash may lose all there is with such a spool; what was signed before the start is not admitted all the same.
-function inMemory(): NonceMark {
-  return { valueMs: 0, raise: () => {} };
+function inMemory(): Marks {
+  return { mark: { valueMs: 0, raise: () => {} }, keyMarks: { atStart: new Map(), raise: () => {} } };
 }

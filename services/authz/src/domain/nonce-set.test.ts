@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type NonceMark, NonceSet, type NonceUse } from "./nonce-set.ts";
+import { type KeyMarks, type NonceMark, NonceSet, type NonceUse } from "./nonce-set.ts";
 
 const WINDOW_MS = 30_000;
 const START = { wallMs: 1_800_000_000_000, monotonicMs: 0 };
@@ -19,9 +19,27 @@ function markOf(): NonceMark & { writes: number; isBroken: boolean } {
   };
 }
 
+/** Marks of keys that outlive their set. */
+function keyMarksOf(): KeyMarks & { restart(): void; writes: number } {
+  const times = new Map<string, number>();
+  return {
+    atStart: new Map<string, number>(),
+    writes: 0,
+    raise(keyId: string, ms: number) {
+      if (ms <= (times.get(keyId) ?? 0)) return;
+      this.writes++;
+      times.set(keyId, ms);
+    },
+    restart() {
+      (this as { atStart: ReadonlyMap<string, number> }).atStart = new Map(times);
+    },
+  };
+}
+
 /** A replica whose clocks are in the test's hands. */
 class Replica {
   readonly mark = markOf();
+  readonly keyMarks = keyMarksOf();
   now = { ...START };
   nonces: NonceSet;
   readonly #capacity: number | undefined;
@@ -48,6 +66,7 @@ class Replica {
   restart(downMs: number): void {
     this.pass(downMs);
     this.now = { ...this.now, monotonicMs: 0 };
+    this.keyMarks.restart();
     this.nonces = this.#begin();
   }
 
@@ -64,13 +83,14 @@ class Replica {
     if (Math.abs(this.now.wallMs - use.timestampMs) > WINDOW_MS) return false;
     const state = this.state(use);
     if (state === "taken" || (state === "unknown" && !this.#isCareless)) return false;
-    if (!this.nonces.prepare(use)) return false;
+    if (!this.nonces.prepare(use, this.now)) return false;
     this.nonces.take(use, this.now);
     return true;
   }
 
   #begin(): NonceSet {
-    return new NonceSet({ windowMs: WINDOW_MS, mark: this.mark, since: this.now, capacity: this.#capacity });
+    const { mark, keyMarks, now: since } = this;
+    return new NonceSet({ windowMs: WINDOW_MS, mark, keyMarks, since, capacity: this.#capacity });
   }
 }
 
@@ -197,6 +217,18 @@ describe("a request", () => {
     expect(replica.admit(replica.use("new"))).toBe(true);
   });
 
+  it("of one key whose clock is ahead makes nobody else wait after a restart", () => {
+    const replica = new Replica();
+    expect(replica.admit(replica.use("timely"))).toBe(true);
+    const ahead = replica.use("ahead", -WINDOW_MS, "key_ahead");
+    expect(replica.admit(ahead)).toBe(true);
+    replica.restart(1500);
+    expect(replica.state(ahead)).toBe("unknown");
+    expect(replica.state(replica.use("before", 0, "key_ahead"))).toBe("unknown");
+    expect(replica.admit(replica.use("other", -1))).toBe(true);
+    expect(replica.keyMarks.writes).toBe(1);
+  });
+
   it("costs a write of the mark about once a second, and is not admitted without", () => {
     const replica = new Replica();
     const before = replica.mark.writes;
@@ -229,7 +261,7 @@ describe("the room", () => {
     const replica = new Replica({ capacity: 2 });
     const use = replica.use("given back");
     expect(replica.admit(use)).toBe(true);
-    expect(replica.nonces.prepare(replica.use("no room for it"))).toBe(false);
+    expect(replica.nonces.prepare(replica.use("no room for it"), replica.now)).toBe(false);
     replica.nonces.giveBack(use, false);
     expect(replica.nonces.size).toBe(0);
     expect(replica.admit(use)).toBe(true);

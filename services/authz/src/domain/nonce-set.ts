@@ -10,7 +10,8 @@ import { NonceGeneration } from "./nonce-generation.ts";
  *
  * - over a clock that is set back: the timestamp would be within the window again, and the nonce is gone;
  * - over a restart: what was admitted before the end of the last process was signed before this one began, or no later
- *   than the mark, which is written down ahead of the timestamps that are admitted (a client's clock may be ahead).
+ *   than the mark, which is written down a little ahead of the timestamps that are admitted. A client whose clock is
+ *   further ahead than that gets a mark of its own: it would make everybody else wait for it after a restart.
  *
  * Nonces live in a few generations by when they end, each dropped whole. A generation ends when both clocks have passed
  * it, so that a clock which jumps ahead for a while empties nothing.
@@ -34,17 +35,26 @@ export interface NonceUse {
  */
 export type NonceState = "unseen" | "claimed" | "taken" | "unknown";
 
-/** What survives the process: a time up to which requests may have been admitted. */
+/** What survives the process: a time up to which requests of any key may have been admitted. */
 export interface NonceMark {
   readonly valueMs: number;
   /** Throws where it cannot be written. */
   raise(ms: number): void;
 }
 
+/** And so for single keys whose clocks are ahead. */
+export interface KeyMarks {
+  /** As the process before left them. */
+  readonly atStart: ReadonlyMap<string, number>;
+  /** Throws where it cannot be written. */
+  raise(keyId: string, ms: number): void;
+}
+
 export interface NonceSetOptions {
   /** How far from now a request's timestamp may be, either way. */
   readonly windowMs: number;
   readonly mark: NonceMark;
+  readonly keyMarks: KeyMarks;
   /** When this replica began. */
   readonly since: Moment;
   readonly capacity?: number | undefined;
@@ -56,8 +66,10 @@ export interface NonceSetOptions {
  * A key never holds more than what is still free: alone it gets half of that, n greedy keys together leave 1/(n+1).
  */
 const CAPACITY = 1_000_000;
-/** The mark is raised this far ahead, which is how seldom it is written. */
+/** Marks are raised this far ahead, which is how seldom they are written. */
 const MARK_AHEAD_MS = 1000;
+/** A clock that is further ahead than a good one can be: the most that clients wait for each other after a restart. */
+const GOOD_CLOCK_MS = 2000;
 /** A nonce lives longer than it has to by one part of the window. */
 const PARTS = 4;
 /** Two windows of parts, with room for clocks that are set now and then; beyond it the last one is drawn out. */
@@ -67,15 +79,17 @@ export class NonceSet {
   readonly #windowMs: number;
   readonly #capacity: number;
   readonly #mark: NonceMark;
+  readonly #keyMarks: KeyMarks;
   readonly #sinceMs: number;
   #generations: NonceGeneration[] = [];
   #size = 0;
   #forgottenUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor({ windowMs, mark, since, capacity = CAPACITY }: NonceSetOptions) {
+  constructor({ windowMs, mark, keyMarks, since, capacity = CAPACITY }: NonceSetOptions) {
     this.#windowMs = windowMs;
     this.#capacity = capacity;
     this.#mark = mark;
+    this.#keyMarks = keyMarks;
     this.#sinceMs = Math.max(since.wallMs, mark.valueMs);
   }
 
@@ -92,16 +106,19 @@ export class NonceSet {
       if (isTaken !== undefined) return isTaken ? "taken" : "claimed";
     }
     const isForgotten = use.timestampMs <= this.#forgottenUntilMs;
-    const isBefore = !isStrict && use.timestampMs <= this.#sinceMs;
+    const sinceMs = Math.max(this.#sinceMs, this.#keyMarks.atStart.get(use.keyId) ?? 0);
+    const isBefore = !isStrict && use.timestampMs <= sinceMs;
     return isForgotten || isBefore ? "unknown" : "unseen";
   }
 
-  /** Makes sure that it can be taken next. False: its key has no room left, or the mark cannot be written. */
-  prepare({ keyId, timestampMs }: NonceUse): boolean {
+  /** Makes sure that it can be taken next. False: its key has no room left, or its mark cannot be written. */
+  prepare({ keyId, timestampMs }: NonceUse, now: Moment): boolean {
     if (this.#heldBy(keyId) >= this.#capacity - this.#size) return false;
     if (timestampMs <= this.#mark.valueMs) return true;
     try {
-      this.#mark.raise(timestampMs + MARK_AHEAD_MS);
+      const markMs = timestampMs + MARK_AHEAD_MS;
+      if (timestampMs <= now.wallMs + GOOD_CLOCK_MS) this.#mark.raise(markMs);
+      else this.#keyMarks.raise(keyId, markMs);
       return true;
     } catch {
       return false;
@@ -115,7 +132,7 @@ export class NonceSet {
 
   /** The deployment has it down as this replica's. Nothing happens where it is here already, or there is no room. */
   claim(use: NonceUse, now: Moment): void {
-    if (this.stateOf(use, true, now) === "unseen" && this.prepare(use)) this.#keep(use, now, false);
+    if (this.stateOf(use, true, now) === "unseen" && this.prepare(use, now)) this.#keep(use, now, false);
   }
 
   /** It was not admitted after all. What was claimed stays so. */

@@ -67,6 +67,7 @@ export class TestVerifier {
   readonly nonces = new NonceSet({
     windowMs: WINDOW_MS,
     mark: { valueMs: 0, raise: () => {} },
+    keyMarks: { atStart: new Map(), raise: () => {} },
     since: { wallMs: this.now.wallMs - 3_600_000, monotonicMs: -3_600_000 },
   });
   /** What the deployment says of a nonce; each is free. */
