@@ -123,12 +123,14 @@ function refused(
   };
 }
 
+const CHALLENGE = 'Bearer realm="gatehouse"';
+
 // RFC 6750, section 3: no error where no credential came.
 function challengeOf(status: RefusedStatus, code: string): string | undefined {
-  const error =
-    status === 401 ? "invalid_token" : code === "SCOPE_DENIED" ? "insufficient_scope" : "invalid_request";
-  if (status !== 401 && status !== 400 && code !== "SCOPE_DENIED") return undefined;
-  return `Bearer realm="gatehouse"${code === "CREDENTIAL_MISSING" ? "" : `, error="${error}"`}`;
+  if (code === "CREDENTIAL_MISSING") return CHALLENGE;
+  if (status === 400) return `${CHALLENGE}, error="invalid_request"`;
+  if (status === 401) return `${CHALLENGE}, error="invalid_token"`;
+  return code === "SCOPE_DENIED" ? `${CHALLENGE}, error="insufficient_scope"` : undefined;
 }
 
 // draft-ietf-httpapi-ratelimit-headers: what is left and when there is more, and what is allowed. The policy is called

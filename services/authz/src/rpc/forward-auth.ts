@@ -19,8 +19,10 @@ const PATH = "/forward-auth";
  * What nginx, Caddy, Traefik and HAProxy ask before they pass a call on: a request with the call's own headers, whose
  * answer is 200 with the headers to set, or what the caller is to be answered. Of the headers that say who calls all are
  * there, empty where there is nothing to say: gateways that copy a missing one copy nonsense, or leave the caller's. The
- * method does not matter, a body is not read. The query of the endpoint's URL is the gateway's configuration: `resource`, `integration`, `account`, and
- * `codes=nginx` for a gateway that knows no other answers than 200, 401 and 403.
+ * method does not matter, a body is not read.
+ *
+ * The query of the URL is the gateway's configuration: `resource`, `integration`, `account`, and `codes=nginx` for a
+ * gateway that knows no other answers than 200, 401 and 403.
  *
  * The call's method and path come in headers, which a client can send as well: the gateway must set both of its pair
  * over what came. A call that has headers of more than one pair is refused, because one of them is then the client's.
