@@ -155,9 +155,58 @@ describe("what is not sampled", () => {
   });
 });
 
-describe("an endpoint in trouble", () => {
-  const method = AuthzService.method.heartbeat;
+const method = AuthzService.method.heartbeat;
 
+describe("OpenTelemetry's own variables", () => {
+  const variables = {
+    OTEL_SDK_DISABLED: "true",
+    OTEL_SERVICE_NAME: "elsewhere",
+    OTEL_RESOURCE_ATTRIBUTES: "service.name=elsewhere",
+    OTEL_TRACES_SAMPLER: "always_off",
+    OTEL_TRACES_EXPORTER: "none",
+    OTEL_BSP_SCHEDULE_DELAY: "3600000",
+    OTEL_BSP_MAX_QUEUE_SIZE: "1",
+    OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "1",
+    OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT: "0",
+    OTEL_EXPORTER_OTLP_ENDPOINT: "http://127.0.0.1:1",
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: "http://127.0.0.1:1",
+    OTEL_EXPORTER_OTLP_TIMEOUT: "1",
+    OTEL_EXPORTER_OTLP_TRACES_TIMEOUT: "1",
+    OTEL_EXPORTER_OTLP_COMPRESSION: "gzip",
+    OTEL_EXPORTER_OTLP_TRACES_COMPRESSION: "gzip",
+    OTEL_EXPORTER_OTLP_PROTOCOL: "grpc",
+  };
+
+  it("change nothing: where spans go, how, how many, and what they say", async () => {
+    for (const [name, value] of Object.entries(variables)) vi.stubEnv(name, value);
+    try {
+      const traced = await startTracing(1);
+      receiver.spans.length = 0;
+      const begin = traced.calls(method, "grpc");
+      for (let i = 0; i < 1000; i++) begin(undefined)!.end();
+      await traced.close();
+      expect(traced.counts).toMatchObject({ exported: 1000, failed: 0, dropped: 0 });
+      expect(receiver.spans).toHaveLength(1000);
+      expect(receiver.spans[0]).toMatchObject({ service: "authz", attributes: { "rpc.system": "grpc" } });
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+
+  it("but for headers, which would be added: hence the setting of the endpoint refuses them", async () => {
+    vi.stubEnv("OTEL_EXPORTER_OTLP_HEADERS", "x-other=credential");
+    try {
+      const traced = await startTracing(1);
+      traced.calls(method, "grpc")(undefined)!.end();
+      await traced.close();
+      expect(receiver.headers.at(-1)).toMatchObject({ "x-other": "credential" });
+    } finally {
+      vi.unstubAllEnvs();
+    }
+  });
+});
+
+describe("an endpoint in trouble", () => {
   it("that hangs costs the newest spans, which are counted, and no more than a bounded number waits", async () => {
     const hung = await TraceReceiver.start();
     hung.isHung = true;

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 
@@ -24,6 +24,8 @@ export class TraceReceiver {
   readonly spans: ReceivedSpan[] = [];
   /** Everything that came, as it came: to look for what must not be in it. */
   readonly bodies: Buffer[] = [];
+  /** Of each request. */
+  readonly headers: IncomingHttpHeaders[] = [];
   readonly #server: Server;
   /** Where it does not answer: what a collector does that hangs. */
   isHung = false;
@@ -35,6 +37,7 @@ export class TraceReceiver {
       if (this.isHung) return;
       const body = Buffer.concat(chunks);
       this.bodies.push(body);
+      this.headers.push(request.headers);
       this.spans.push(...spansOf(body));
       response.writeHead(200, { "content-type": "application/x-protobuf" }).end();
     });
