@@ -1,7 +1,6 @@
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
-import type { ExportResult } from "@opentelemetry/core";
-import { ExportResultCode } from "@opentelemetry/core";
+import { type ExportResult, ExportResultCode } from "@opentelemetry/core";
 import { OTLPTraceExporter } from "@opentelemetry/exporter-trace-otlp-proto";
 import {
   BatchSpanProcessor,
@@ -80,6 +79,7 @@ class WatchedExporter implements SpanExporter {
       url: endpoint.href,
       headers: {},
       timeoutMillis: EXPORT_TIMEOUT_MS,
+      // An enum of a package that is the exporter's, and not ours to import.
       compression: "none" as never,
       concurrencyLimit: Math.ceil(SPANS_WAITING_MAX / SPANS_IN_BATCH_MAX) + 1,
       httpAgentOptions: (protocol: string) =>

@@ -4,9 +4,9 @@ import { type Environment, type Setting, setting } from "./setting.ts";
 const HEADERS = ["OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"];
 
 /**
- * Where spans are sent by OTLP over HTTP, such as `http://collector:4318/v1/traces`; `off`: nowhere, which is the
- * default. OpenTelemetry's own variables are
- * not read, and those that its exporter reads on its own account and acts upon are refused beside this.
+ * Where spans are sent by OTLP over HTTP, such as `http://collector:4318/v1/traces`; `off`, which is the default:
+ * nowhere. OpenTelemetry's own variables have no say, and those that its exporter would heed all the same are refused
+ * beside this.
  */
 export function traceEndpoint(name: string): Setting<URL | undefined> {
   return {
