@@ -201,7 +201,7 @@ describe("a reservation that metering knows", () => {
     const { decisionId, ship } = await reserve({ tokens: 100 });
     await ship();
     const store = new PostgresReservationStore(metering.changeLog);
-    const settlement: Settlement = { kind: "COMMITTED", cost: new Map([["tokens", 130]]) };
+    const settlement: Settlement = { kind: "COMMITTED", cost: new Map([["tokens", 130]]), mayExceed: true };
     for (let time = 0; time < 2; time++) {
       await store.transact(async (tx) => {
         const { reservation, nowMs } = await tx.lock(decisionId, 0);
@@ -366,6 +366,35 @@ describe("what a reservation cost", () => {
     expect((await buckets(team.id))[0]![1]).toBe(before - 200);
     const refused = await replica.acquire([team.id], { tokens: 1 });
     expect(refused.results[0]!.outcome).not.toBe(Outcome.GRANTED);
+  });
+
+  test("is no more than the estimate where a subaccount's own verifier says it", async () => {
+    await setQuota(organization.id, 1000);
+    await setQuota(team.id, 1000);
+    const own = identity.key(team, "ACCOUNT");
+    const [known, early, less] = [
+      await reserve({ tokens: 30 }, { verifier: own.id }),
+      await reserve({ tokens: 30 }, { verifier: own.id }),
+      await reserve({ tokens: 30 }, { verifier: own.id }),
+    ];
+    await known.ship();
+    const huge = { tokens: 2 ** 48, images: 2 ** 48 };
+    expect(await commit(known.decisionId, huge, metering, own)).toEqual({
+      booked: { tokens: 30 },
+      pending: false,
+    });
+    expect((await commit(early.decisionId, huge, metering, own)).pending).toBe(true);
+    await early.ship();
+    await less.ship();
+    expect((await commit(less.decisionId, { tokens: 5 }, metering, own)).booked).toEqual({ tokens: 5 });
+    await everywhere(65);
+    expect(await usage("images")).toBe(0);
+    // Negative control: the organization's own, above which nobody is limited, says what it was.
+    const organizations = identity.key(organization);
+    const over = await reserve({ tokens: 10 }, { verifier: organizations.id });
+    await over.ship();
+    await commit(over.decisionId, { tokens: 135 }, metering, organizations);
+    await everywhere(200);
   });
 
   test("is refused where it names what is no meter, or too much, or too many, field by field", async () => {

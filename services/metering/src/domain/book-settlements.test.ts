@@ -100,7 +100,9 @@ test("usage and every level's buckets move by what calls cost besides their esti
         );
         const estimate = new Map(METERS.map((meter) => [meter, taken[meter][0] + taken[meter][1]]));
         const settlement: Settlement =
-          cost === null ? { kind: "RELEASED" } : { kind: "COMMITTED", cost: new Map(Object.entries(cost)) };
+          cost === null
+            ? { kind: "RELEASED" }
+            : { kind: "COMMITTED", cost: new Map(Object.entries(cost)), mayExceed: true };
         const series = { keyId: "key_1", parentKeyId: "", accountId: "acc_team", resource: "", minute: 7 };
         const held = { ...series, estimate, draws };
         return { decisionId: `dec_${i}`, expiresAtMs: 0, isBooked: false, held, settlement };

@@ -13,7 +13,7 @@ const units: fc.Arbitrary<Units> = fc
   .dictionary(fc.constantFrom("requests", "tokens", "images", "bytes"), fc.integer({ min: 0, max: 2 ** 48 }))
   .map((each) => new Map(Object.entries(each)));
 const settlement: fc.Arbitrary<Settlement> = fc.oneof(
-  units.map((cost) => ({ kind: "COMMITTED", cost }) as const),
+  fc.record({ kind: fc.constant("COMMITTED"), cost: units, mayExceed: fc.boolean() }),
   fc.constant({ kind: "RELEASED" } as const),
 );
 
@@ -26,6 +26,8 @@ test("what is booked besides the estimate makes it the cost, meter by meter, and
         expect((estimate.get(meter) ?? 0) + (changes.get(meter) ?? 0)).toBe(total);
         expect(changes.get(meter)).not.toBe(0);
       }
+      const mayExceed = settlement.kind === "COMMITTED" && settlement.mayExceed;
+      if (!mayExceed) expect([...changes.values()].every((units) => units < 0)).toBe(true);
       expect([...changes.keys()].every((meter) => cost.has(meter))).toBe(true);
       expect([...estimate.keys()].every((meter) => cost.has(meter))).toBe(true);
     }),

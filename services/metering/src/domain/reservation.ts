@@ -41,8 +41,14 @@ export interface QuotaDraw {
   readonly units: number;
 }
 
-/** What it cost: nothing where it is released; a meter of the estimate that a commit does not name keeps that. */
-export type Settlement = { readonly kind: "COMMITTED"; readonly cost: Units } | { readonly kind: "RELEASED" };
+/**
+ * What it cost: nothing where it is released; a meter of the estimate that a commit does not name keeps that. More than
+ * the estimate is booked only where the verifier may say so: what nobody admitted would draw on the limits and the bill
+ * of accounts above, too.
+ */
+export type Settlement =
+  | { readonly kind: "COMMITTED"; readonly cost: Units; readonly mayExceed: boolean }
+  | { readonly kind: "RELEASED" };
 
 /**
  * Whether this settles it; not where it was settled so before. Throws Failure FAILED_PRECONDITION (FINAL_STATE) where it
@@ -64,7 +70,8 @@ export function settles(reservation: Reservation, settlement: Settlement, nowMs:
 export function finalCost(estimate: Units, settlement: Settlement): Units {
   const base = [...estimate];
   if (settlement.kind === "RELEASED") return new Map(base.map(([meter]) => [meter, 0]));
-  return new Map([...base, ...settlement.cost]);
+  if (settlement.mayExceed) return new Map([...base, ...settlement.cost]);
+  return new Map(base.map(([meter, units]) => [meter, Math.min(units, settlement.cost.get(meter) ?? units)]));
 }
 
 /** What that is more than the estimate, or less, by meter; nothing where it is the same. */

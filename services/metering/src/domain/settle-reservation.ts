@@ -11,6 +11,11 @@ export interface ReservationDependencies {
   readonly ids: ReservedDecisionIds;
 }
 
+/** What a verifier says of a reservation. */
+export type SettlementWish =
+  | { readonly kind: "COMMITTED"; readonly cost: Units }
+  | { readonly kind: "RELEASED" };
+
 /** What a settled reservation costs. */
 export interface Settled {
   readonly cost: Units;
@@ -33,16 +38,25 @@ export async function settleReservation(
   { store, due, ids }: ReservationDependencies,
   caller: KeyView,
   decisionId: string,
-  settlement: Settlement,
+  wish: SettlementWish,
 ): Promise<Settled> {
   const expiresAtMs = ids.expiryOf(decisionId, caller.key.id);
   if (expiresAtMs === undefined) throw notFound("reservation");
+  const settlement: Settlement = wish.kind === "RELEASED" ? wish : { ...wish, mayExceed: mayExceed(caller) };
   const { held, isBooked } = await store.transact(async (tx) => {
     const { reservation, nowMs } = await tx.lock(decisionId, expiresAtMs);
     if (settles(reservation, settlement, nowMs)) await tx.putSettlement(decisionId, settlement);
     return reservation;
   });
-  if (held === undefined) return { cost: finalCost(new Map(), settlement), isPending: true };
+  if (held === undefined) return { cost: wish.kind === "RELEASED" ? new Map() : wish.cost, isPending: true };
   const isDone = isBooked || (await due.bookOne(decisionId, expiresAtMs));
   return { cost: finalCost(held.estimate, settlement), isPending: !isDone };
+}
+
+/**
+ * The provider's verifiers, as in reports of usage, and an organization's, above whom nobody is limited. A subaccount's
+ * would push its organization's buckets as far below zero as it likes.
+ */
+function mayExceed(verifier: KeyView): boolean {
+  return verifier.chain.length <= 2;
 }

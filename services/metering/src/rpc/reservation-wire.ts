@@ -3,7 +3,8 @@ import type { CommitReservationRequest, ReservedCharge } from "@gatehouse/proto/
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import { isKnownMeter } from "../domain/known-meter.ts";
 import type { Mirror } from "../domain/mirror.ts";
-import type { Settlement, Units } from "../domain/reservation.ts";
+import type { Units } from "../domain/reservation.ts";
+import type { SettlementWish } from "../domain/settle-reservation.ts";
 
 /** As many as a Verify charges, and so much of each. */
 const MAX_CHARGES = 16;
@@ -13,7 +14,7 @@ const MAX_UNITS = 2n ** 48n;
 export async function commitOf(
   mirror: Pick<Mirror, "hasMeter">,
   { decisionId, charges }: CommitReservationRequest,
-): Promise<Settlement> {
+): Promise<SettlementWish> {
   const bad = idViolations(decisionId);
   if (charges.length > MAX_CHARGES) {
     bad.push({ field: "charges", description: `has more than ${MAX_CHARGES} entries` });
@@ -28,7 +29,7 @@ export async function commitOf(
 }
 
 /** What a release says. Throws Failure INVALID_ARGUMENT. */
-export function releaseOf({ decisionId }: { readonly decisionId: string }): Settlement {
+export function releaseOf({ decisionId }: { readonly decisionId: string }): SettlementWish {
   const bad = idViolations(decisionId);
   if (bad.length > 0) throw invalid(bad);
   return { kind: "RELEASED" };

@@ -6,6 +6,7 @@ export interface ReservationRow {
   readonly expires_at: Date;
   readonly state: "OPEN" | Settlement["kind"];
   readonly cost: UnitsRow | null;
+  readonly may_exceed: boolean | null;
   readonly booked: boolean;
   readonly account_id: string | null;
   readonly key_id: string | null;
@@ -19,8 +20,8 @@ export interface ReservationRow {
 /** Units by meter; each is at most 2^48, which JSON holds. */
 export type UnitsRow = Readonly<Record<string, number>>;
 
-export const reservationColumns = `r.decision_id, r.expires_at, r.state, r.cost, r.booked, r.account_id, r.key_id,
-  r.parent_key_id, r.resource, r.minute, r.estimate, r.draws`;
+export const reservationColumns = `r.decision_id, r.expires_at, r.state, r.cost, r.may_exceed, r.booked, r.account_id,
+  r.key_id, r.parent_key_id, r.resource, r.minute, r.estimate, r.draws`;
 
 export function reservationOf(row: ReservationRow): Reservation {
   const { account_id: accountId } = row;
@@ -48,12 +49,12 @@ export function unitsRow(units: Units): UnitsRow {
   return Object.fromEntries(units);
 }
 
-function settlementOf({ state, cost }: ReservationRow): Settlement | undefined {
+function settlementOf({ state, cost, may_exceed }: ReservationRow): Settlement | undefined {
   switch (state) {
     case "OPEN":
       return undefined;
     case "COMMITTED":
-      return { kind: "COMMITTED", cost: new Map(Object.entries(cost!)) };
+      return { kind: "COMMITTED", cost: new Map(Object.entries(cost!)), mayExceed: may_exceed! };
     case "RELEASED":
       return { kind: "RELEASED" };
   }

@@ -59,12 +59,12 @@ class PostgresReservationTx implements ReservationTx {
   }
 
   async putSettlement(decisionId: string, settlement: Settlement): Promise<void> {
-    const cost = settlement.kind === "COMMITTED" ? unitsRow(settlement.cost) : null;
-    await this.#manager.query("UPDATE reservation SET state = $2, cost = $3 WHERE decision_id = $1", [
-      decisionId,
-      settlement.kind,
-      cost,
-    ]);
+    const [cost, mayExceed] =
+      settlement.kind === "COMMITTED" ? [unitsRow(settlement.cost), settlement.mayExceed] : [null, null];
+    await this.#manager.query(
+      "UPDATE reservation SET state = $2, cost = $3, may_exceed = $4 WHERE decision_id = $1",
+      [decisionId, settlement.kind, cost, mayExceed],
+    );
   }
 
   async lockDue(most: number) {

@@ -13,6 +13,8 @@ export class Reservations1764300000000 implements MigrationInterface {
         state         text    NOT NULL DEFAULT 'OPEN',
         -- Of a commit: units by meter.
         cost          jsonb,
+        -- More than the estimate is booked, too.
+        may_exceed    boolean,
         -- What it cost other than the estimate is in usage and buckets.
         booked        boolean NOT NULL DEFAULT false,
         -- What its batch said; NULL before that has come.

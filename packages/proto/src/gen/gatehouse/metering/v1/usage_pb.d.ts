@@ -446,7 +446,8 @@ export declare const UsageService: GenService<{
    * the end of its time; another cost afterwards, or after a release or the end of its time, is FAILED_PRECONDITION
    * (FINAL_STATE). The difference is booked in the estimate's minute and in the quotas that the estimate was taken of.
    * More than the estimate is booked whole and may leave a bucket below zero; it is taken of rates now, which get nothing
-   * back where it was less. NOT_FOUND for an id that was not given to the caller's key.
+   * back where it was less. A subaccount's verifier books at most the estimate, whatever it says: more would draw on its
+   * organization. NOT_FOUND for an id that was not given to the caller's key.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.CommitReservation
    */
