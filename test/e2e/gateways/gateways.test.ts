@@ -313,26 +313,30 @@ describe.each(GATEWAYS)("$name", (program: GatewayProgram) => {
     });
   });
 
-  having("lets nothing pass while authz does not answer", async () => {
-    const { process } = system().replicas[0]!;
-    const headers = { "x-api-key": key.secret };
-    expect((await sent({ headers })).status).toBe(200);
-    process.pause();
-    try {
-      expect((await sent({ headers })).status).toBeGreaterThanOrEqual(500);
-    } finally {
-      process.resume();
-    }
-    await process.kill();
-    try {
-      const down = await sent({ headers });
-      // Caddy says 502 of whom it asks.
-      expect(down.status).toBe(program.name === "caddy" ? 502 : 503);
-    } finally {
-      await process.start();
-    }
-    await until("it passes again", async () => (await sent({ headers })).status === 200);
-  });
+  having(
+    "lets nothing pass while authz does not answer",
+    async () => {
+      const { process } = system().replicas[0]!;
+      const headers = { "x-api-key": key.secret };
+      expect((await sent({ headers })).status).toBe(200);
+      process.pause();
+      try {
+        expect((await sent({ headers })).status).toBeGreaterThanOrEqual(500);
+      } finally {
+        process.resume();
+      }
+      await process.kill();
+      try {
+        const down = await sent({ headers });
+        // Caddy says 502 of whom it asks.
+        expect(down.status).toBe(program.name === "caddy" ? 502 : 503);
+      } finally {
+        await process.start();
+      }
+      await until("it passes again", async () => (await sent({ headers })).status === 200);
+    },
+    60_000,
+  );
 });
 
 function parsed(text: string): Record<string, unknown> | undefined {
