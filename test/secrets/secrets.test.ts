@@ -1,20 +1,28 @@
 import { DecisionCode } from "@gatehouse/proto/authz";
 import pg from "pg";
-import { beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { TraceReceiver } from "../../packages/service/src/testing/trace-receiver.ts";
 import { call } from "../permissions/call.ts";
 import { requests } from "../permissions/requests.ts";
 import { makeWorld, type World } from "../permissions/world.ts";
 import { timely } from "../system/caller.ts";
 import { makeOrganization } from "../system/organization.ts";
 import { makeSigningKey, signedWith } from "../system/signing-key.ts";
+import { until } from "../system/until.ts";
 import { useSystem } from "../system/use-system.ts";
 
 /**
  * P6: after a run of every RPC, no secret that an answer showed or a request brought is in a row of the database, in a
- * log or in the metrics.
+ * log, in the metrics or in a trace.
  */
 
-const system = useSystem({ replicas: [{}] });
+const receiver = await TraceReceiver.start();
+const system = useSystem({
+  replicas: [{}],
+  // Every call is traced.
+  environment: { GATEHOUSE_TRACE_ENDPOINT: receiver.url, GATEHOUSE_TRACE_RATIO: "1" },
+});
+afterAll(() => receiver.stop());
 const secrets = new Set<string>();
 
 /** What holds a secret, by its name in requests and answers. Tokens of pages and of freshness are none. */
@@ -84,6 +92,8 @@ async function kept(): Promise<Map<string, string>> {
   for (const { name, httpAddress } of [system().identity, system().metering, system().replicas[0]!.process]) {
     texts.set(`metrics of ${name}`, await (await fetch(`http://${httpAddress}/metrics`)).text());
   }
+  await until("all services' spans", () => new Set(receiver.spans.map(({ service }) => service)).size === 3);
+  texts.set("traces", Buffer.concat(receiver.bodies).toString("latin1"));
   const sql = new pg.Client({ connectionString: system().databaseUrl });
   await sql.connect();
   try {
@@ -114,6 +124,7 @@ test("no secret is kept or shown anywhere", async () => {
   const texts = await kept();
   expect(texts.size).toBeGreaterThan(15);
   expect(texts.get("identity.audit_event")!.length).toBeGreaterThan(1000);
+  expect(receiver.spans.length).toBeGreaterThan(100);
   for (const secret of secrets) expect(placesOf(secret, texts), secret.slice(0, 12)).toEqual([]);
 });
 
