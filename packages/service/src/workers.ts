@@ -10,7 +10,8 @@ import { gatherBetweenWorkers, gatherFromAll } from "./worker-metrics.ts";
  * One service on every core: a primary process that owns the ports, and workers, each a whole service. Connections are
  * dealt to the workers in turn (node:cluster), and a connection stays with its worker.
  *
- * The primary does nothing but fork, start again what dies, pass on when it is time to end, and carry metrics. It holds
+ * The primary does nothing but fork, start again what dies or stands still, pass on when it is time to end, and carry
+ * metrics. It holds
  * no connection and no state, so that no call can bring it down. If it dies all the same, its workers finish what they
  * have and end: nobody else would start them again.
  */
@@ -22,6 +23,8 @@ export interface WorkersOptions {
   readonly log: Log;
   /** How long workers may take to end, in milliseconds; then they are killed. Default 30 000. */
   readonly stopMs?: number | undefined;
+  /** How often workers are asked whether they are alive, in milliseconds; default 5000. */
+  readonly pingMs?: number | undefined;
 }
 
 /** What the work knows of the worker that does it. */
@@ -42,12 +45,19 @@ const RESTART = { minMs: 100, maxMs: 10_000 };
 /** A worker that lived this long was all right: its death says nothing about the next one's chances. */
 const SETTLED_MS = 10_000;
 const STOP_MS = 30_000;
+const PING_MS = 5000;
+/**
+ * A worker that answers none of so many in a row, a minute at least, is killed: probes from outside mostly reach the
+ * others. Counted, and not timed: a machine that was suspended has missed one.
+ */
+const UNANSWERED_MAX = 12;
 const STOP = "stop";
+const PING = "ping";
 const NUMBER = "--worker=";
 
 /**
- * Does the work in this process, or in `count` processes that run this program, and resolves when all have ended. The
- * program must come here in every one of them, with nothing opened before.
+ * Does the work in this process, or in `count` processes that run this program; those end when their work does, and the
+ * primary when they have. The program must come here in every one of them, with nothing opened before.
  */
 export async function inWorkers(
   options: WorkersOptions,
@@ -64,7 +74,8 @@ export async function inWorkers(
       untilStopped,
       gatherMetrics: gatherFromAll,
     });
-    if (process.connected) process.disconnect!();
+    // What work may have left open keeps no worker, for whom nobody may be there to end it.
+    process.exit();
   } else if (count === 1) {
     await work({ number: 1, count, log, untilStopped: untilSignal });
   } else {
@@ -72,10 +83,11 @@ export async function inWorkers(
   }
 }
 
-async function superviseWorkers({ count, log, stopMs = STOP_MS }: WorkersOptions): Promise<void> {
+async function superviseWorkers(options: WorkersOptions): Promise<void> {
+  const { count, log } = options;
   cluster.schedulingPolicy = cluster.SCHED_RR;
   const endGathering = gatherBetweenWorkers();
-  const loops = Array.from({ length: count }, (_, i) => keepWorker(i + 1, stopMs, log));
+  const loops = Array.from({ length: count }, (_, i) => keepWorker(i + 1, options));
   const signal = await untilSignal();
   log.info({ signal, workers: count }, "closing");
   void untilSignal().then((second) => {
@@ -87,18 +99,19 @@ async function superviseWorkers({ count, log, stopMs = STOP_MS }: WorkersOptions
   process.exit();
 }
 
-function keepWorker(number: number, stopMs: number, log: Log): Loop {
+function keepWorker(number: number, options: WorkersOptions): Loop {
   return runLoop({
     name: `worker ${number}`,
     everyMs: RESTART.minMs,
     backoff: RESTART,
-    run: (stopping) => runWorker(number, stopMs, stopping, log),
-    log,
+    run: (stopping) => runWorker(number, stopping, options),
+    log: options.log,
   });
 }
 
 /** Throws where the worker ended too soon to be started again at once. */
-async function runWorker(number: number, stopMs: number, stopping: AbortSignal, log: Log): Promise<void> {
+async function runWorker(number: number, stopping: AbortSignal, options: WorkersOptions): Promise<void> {
+  const { log, stopMs = STOP_MS, pingMs = PING_MS } = options;
   cluster.setupPrimary({ args: [...process.argv.slice(2), `${NUMBER}${number}`] });
   const startedMs = performance.now();
   const worker = cluster.fork();
@@ -108,9 +121,24 @@ async function runWorker(number: number, stopMs: number, stopping: AbortSignal, 
     kill = setTimeout(() => worker.process.kill("SIGKILL"), stopMs);
   };
   stopping.addEventListener("abort", stop, { once: true });
+  // Not known until it has said something: how long a program takes to load is not for here to bound.
+  let unanswered: number | undefined;
+  worker.on("message", (message) => {
+    if (message === PING) unanswered = 0;
+  });
+  const pulse = setInterval(() => {
+    if (unanswered === undefined) return;
+    if (unanswered++ < UNANSWERED_MAX) {
+      worker.send(PING, () => {});
+    } else {
+      log.error({ worker: number }, "a worker stands still, and is killed");
+      worker.process.kill("SIGKILL");
+    }
+  }, pingMs);
   const [code, signal] = (await once(worker.process, "exit")) as [number | null, NodeJS.Signals | null];
   stopping.removeEventListener("abort", stop);
   clearTimeout(kill);
+  clearInterval(pulse);
   if (stopping.aborted) {
     if (code !== 0) log.warn({ worker: number, code, signal }, "a worker did not end in order");
     return;
@@ -126,6 +154,7 @@ function stopOfWorker(): () => Promise<string> {
     new Promise<string>((resolve) => {
       process.on("message", (message) => {
         if (message === STOP) resolve("the primary says so");
+        if (message === PING) answerPing();
       });
       cluster.worker!.once("disconnect", () => {
         // Node would end the process here and now.
@@ -134,5 +163,10 @@ function stopOfWorker(): () => Promise<string> {
       });
     }),
   ]);
+  answerPing();
   return () => stopped;
+}
+
+function answerPing(): void {
+  process.send!(PING, undefined, undefined, () => {}); // a primary that is gone asks no more
 }

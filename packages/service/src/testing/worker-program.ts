@@ -5,10 +5,10 @@ import { serve } from "../server.ts";
 import { inWorkers } from "../workers.ts";
 
 // A service in workers, for tests: Verify answers with the number and the process id of its worker, BatchVerify never.
-const [count, maxConnections] = process.argv.slice(2).map(Number);
+const [count, maxConnections, pingMs] = process.argv.slice(2).map(Number);
 const log = createLog({ name: "worker-program", level: "info" });
 
-await inWorkers({ count: count!, log, stopMs: 5000 }, async (worker) => {
+await inWorkers({ count: count!, log, stopMs: 5000, pingMs }, async (worker) => {
   const routes = [
     route<typeof AuthzService, undefined>(AuthzService, {
       verify: () => ({ keyId: String(worker.number), keyName: String(process.pid) }),
@@ -33,4 +33,3 @@ await inWorkers({ count: count!, log, stopMs: 5000 }, async (worker) => {
   worker.log.info({ pid: process.pid }, "serving");
   worker.log.info({ why: await worker.untilStopped() }, "closing");
 });
-log.info("ended");
