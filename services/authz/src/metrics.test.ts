@@ -75,7 +75,7 @@ class Replica {
         pool: { counts: this.leases },
         activity: { backlog: 5 },
         memory: { size: 4 },
-        spool: { failedTurns: 2, segments: { sealed: 9, waiting: 1 } },
+        spool: { failedTurns: 2, segments: { sealed: 9, waiting: 1 }, isHung: true },
         shipper: this.shipper,
         feeds: { identity: this.feed, metering: this.feed },
         identityBounds: { boundMs: 1000, stalenessMaxMs: 10_000 },
@@ -204,6 +204,7 @@ describe("what /metrics shows of a replica", () => {
       "gatehouse_spool_rejected_batches_total 1",
       "gatehouse_spool_stuck_epochs 1",
       "gatehouse_spool_failed_turns_total 2",
+      "gatehouse_spool_disk_hung 1",
       'gatehouse_spool_write_duration_seconds_bucket{le="0.00005"} 1',
     ])
       expect(lines).toContain(line);

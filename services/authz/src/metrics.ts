@@ -39,7 +39,7 @@ export interface Watched {
   readonly pool: Pick<LeasePool, "counts">;
   readonly activity: Pick<Activity, "backlog">;
   readonly memory: Pick<RequestMemory, "size">;
-  readonly spool: Pick<Spool, "failedTurns" | "segments">;
+  readonly spool: Pick<Spool, "failedTurns" | "segments" | "isHung">;
   readonly shipper: Pick<
     Shipper,
     "pendingBatches" | "pendingBytes" | "oldestAgeMs" | "shipped" | "rejected" | "stuckEpochs"
@@ -267,6 +267,9 @@ function spoolMetrics({ spool, shipper, observations }: Watched): readonly Metri
       "gatehouse_spool_rejected_batches_total",
       "Batches set aside: damaged, or not what metering has under their number.",
       () => shipper.rejected,
+    ),
+    gauge("gatehouse_spool_disk_hung", "1 while the disk does not answer an fsync.", "max", () =>
+      Number(spool.isHung),
     ),
     counter(
       "gatehouse_spool_failed_turns_total",

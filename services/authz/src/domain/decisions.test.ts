@@ -31,6 +31,25 @@ describe("what is counted of decisions", () => {
     expect(positive(verifier.counts.causes)).toEqual({ spool: 1 });
   });
 
+  it("is INDETERMINATE where who waited was told so, though it was written down in the end", async () => {
+    const authz = new TestVerifier();
+    const { presented } = authz.key("acc_org");
+    await authz.verify({ presented });
+    let written = () => {};
+    const hung: typeof authz.options.journal = {
+      ...authz.options.journal,
+      whenWritten: (settle, waiting) => {
+        written = settle;
+        waiting!.late(new Error("the disk does not answer"));
+      },
+    };
+    const verifier = new Verifier({ ...authz.options, journal: hung });
+    await verifier.verify(callOf({ presented }), authz.provider);
+    written();
+    expect(positive(verifier.counts.codes)).toEqual({ INDETERMINATE: 1 });
+    expect(positive(verifier.counts.causes)).toEqual({ spool: 1 });
+  });
+
   it("tells an identity that does not answer from a budget that is used up", async () => {
     const authz = new TestVerifier();
     authz.account("acc_root", { providerRules: { types: new Map(), terms: [], importPrefixes: ["sk_"] } });

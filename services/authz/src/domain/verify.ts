@@ -177,7 +177,8 @@ export class Verifier {
     if (target === "none") return this.#decisions.make({ code: "TARGET_NOT_FOUND" }, resource, entry);
     if (target === "unknown") {
       if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry);
-      return (trace) => whenRead(identity.readTarget(organizationOf(entry), account, trace));
+      const { accountId } = entry.key;
+      return (trace) => whenRead(identity.readTarget(organizationOf(entry), account, trace, accountId));
     }
     if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) {
       return this.#freshness.proof;
@@ -326,11 +327,10 @@ export class Verifier {
     }
     const receipt = new Receipt();
     journal.whenWritten((error) => {
-      if (error === undefined) this.counts.count("VALID");
-      else {
-        pool.undo(spends);
-        this.counts.count("INDETERMINATE", "spool");
-      }
+      if (error !== undefined) pool.undo(spends);
+      // What was answered, not what was charged: whoever waited too long was told that nothing is known.
+      if (error === undefined && !receipt.isLate) this.counts.count("VALID");
+      else this.counts.count("INDETERMINATE", "spool");
       receipt.settle(error);
     }, receipt);
     return receipt;

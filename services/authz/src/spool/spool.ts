@@ -144,6 +144,11 @@ export class Spool {
     return this.#failedTurns;
   }
 
+  /** Whether the disk has an fsync that it does not answer. */
+  get isHung(): boolean {
+    return this.#disk.isHung;
+  }
+
   /** Segments that were sealed since the start, and those that wait for it. */
   get segments(): { readonly sealed: number; readonly waiting: number } {
     return this.#sealer;
