@@ -109,12 +109,8 @@ export async function createAuthz(
     const observations = new AuthzObservations();
     const onWritten = (ms: number) => observations.spoolWrites.observe(ms);
     const worker = overrides.worker ?? { number: 1, count: 1 };
-    const spool = await Spool.open({
-      ...config.spool,
-      ...placeOfWorker(config.spool, worker),
-      onWritten,
-      log,
-    });
+    const place = placeOfWorker(config.spool, worker);
+    const spool = await Spool.open({ ...config.spool, ...place, onWritten, log });
     const metering = new GrpcMeteringSource(
       config.meteringAddress,
       secret,
@@ -168,7 +164,8 @@ export async function createAuthz(
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
     const activity = new Activity((uses) => identity.recordActivity(uses));
     const claimNonce = identity.claimNonce.bind(identity);
-    const signing = openSigning({ config, claimNonce, clock, log, opened });
+    const marksIn = config.spool.sync === "off" ? undefined : place.directory;
+    const signing = openSigning({ config, marksIn, claimNonce, clock, log, opened });
     const deciding: VerifierOptions = {
       format,
       cache,

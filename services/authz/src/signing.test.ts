@@ -7,27 +7,24 @@ import { sign, signer } from "./domain/signing.fixture.ts";
 import { keyed, TestVerifier } from "./domain/verify.fixture.ts";
 import { openSigning } from "./signing.ts";
 
-function opened(sync: "off" | "cache", directory = mkdtempSync(join(tmpdir(), "gatehouse-signing-"))) {
+function opened(directory: string | undefined) {
   const lines: string[] = [];
   const log = createLog({ name: "authz", level: "info", destination: { write: (line) => lines.push(line) } });
   const now = { wallMs: 1_800_000_000_000, monotonicMs: 0 };
   const disposables = new Disposables(log);
   const signing = openSigning({
-    config: {
-      encryptionKeys: undefined,
-      signatureWindowMs: 30_000,
-      spool: { directory, producer: "authz", sync },
-    },
+    config: { encryptionKeys: undefined, signatureWindowMs: 30_000 },
+    marksIn: directory,
     claimNonce: async () => true,
     clock: { now: () => now },
     log,
     opened: disposables,
   });
-  return { ...signing, lines, now, directory, close: () => disposables.close() };
+  return { ...signing, lines, now, close: () => disposables.close() };
 }
 
 test("without encryption keys HMACs are undecided, Ed25519 is not, and the log says so now and then", async () => {
-  const { signatures, lines, now, close } = opened("off");
+  const { signatures, lines, now, close } = opened(undefined);
   const deployment = new TestVerifier();
   const codes = (algorithm: "HMAC_SHA256" | "ED25519", n: number) =>
     Array.from({ length: n }, () => {
@@ -47,7 +44,8 @@ test("without encryption keys HMACs are undecided, Ed25519 is not, and the log s
 });
 
 test("what was admitted is not known to the process that comes after, as long as the directory lives", async () => {
-  const first = opened("cache");
+  const directory = mkdtempSync(join(tmpdir(), "gatehouse-signing-"));
+  const first = opened(directory);
   const use = {
     keyId: "key_00000000000000000001",
     nonce: "12345678",
@@ -58,7 +56,7 @@ test("what was admitted is not known to the process that comes after, as long as
   expect(first.nonces.prepare(use, first.now)).toBe(true);
   first.nonces.take(use, first.now);
   // As after a crash: the first is not closed.
-  const second = opened("cache", first.directory);
+  const second = opened(directory);
   expect(second.nonces.stateOf(use, false, second.now)).toBe("unknown");
   expect(second.nonces.stateOf(other, false, second.now)).toBe("unseen");
   await first.close();

@@ -12,7 +12,9 @@ import { AheadFile } from "./spool/ahead-file.ts";
 import { MarkFile } from "./spool/mark-file.ts";
 
 export interface SigningOptions {
-  readonly config: Pick<AuthzConfig, "encryptionKeys" | "signatureWindowMs" | "spool">;
+  readonly config: Pick<AuthzConfig, "encryptionKeys" | "signatureWindowMs">;
+  /** Where this replica, and no other, keeps its marks: with its spool. Undefined where it keeps no files. */
+  readonly marksIn: string | undefined;
   readonly claimNonce: ClaimNonce;
   readonly clock: Clock;
   readonly log: Log;
@@ -22,8 +24,8 @@ export interface SigningOptions {
 const FORGET_MS = 10_000;
 
 /** What is sealed and signed. After the spool is open, since its directory is held by then. */
-export function openSigning({ config, claimNonce, clock, log, opened }: SigningOptions) {
-  const { encryptionKeys, signatureWindowMs: windowMs, spool } = config;
+export function openSigning({ config, marksIn, claimNonce, clock, log, opened }: SigningOptions) {
+  const { encryptionKeys, signatureWindowMs: windowMs } = config;
   const nowMs = () => clock.now().monotonicMs;
   const sealer = encryptionKeys && new Sealer(encryptionKeys);
   const logSealed = seldom(
@@ -32,7 +34,7 @@ export function openSigning({ config, claimNonce, clock, log, opened }: SigningO
     nowMs,
   );
   const sealed = new SealedValues(sealer, (id, why) => logSealed({ id, why }));
-  const marks = spool.sync === "off" ? inMemory() : openMarks(spool.directory, clock, opened);
+  const marks = marksIn === undefined ? inMemory() : openMarks(marksIn, clock, opened);
   const nonces = new NonceSet({ windowMs, ...marks, since: clock.now() });
   const forgetting = setInterval(() => nonces.forget(clock.now()), FORGET_MS);
   opened.add("forgetting nonces", async () => clearInterval(forgetting));
