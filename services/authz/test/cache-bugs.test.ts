@@ -115,6 +115,29 @@ describe("NOT_FOUND", () => {
     expect([...answered]).toEqual([JSON.stringify(["NOT_FOUND", "no such key", undefined, 1])]);
   });
 
+  it("of an account costs the same reads, however often it is asked for, whether it is there or not", async () => {
+    const authz = new TestVerifier();
+    authz.account("acc_sub", { parentId: "acc_org", slug: "team" });
+    authz.account("acc_sibling", { parentId: "acc_org", slug: "crew" });
+    authz.account("acc_foreign", { organizationId: "acc_foreign", slug: "foreign" });
+    const { presented } = authz.key("acc_sub", { kind: "MASTER" });
+    const ofOrganization = authz.key("acc_org", { kind: "MASTER" }).presented;
+    const reads = vi.spyOn(authz.identity, "resolveTarget");
+    const costs = new Set<string>();
+    for (const account of ["crew", "acc_sibling", "acc_foreign", "nobody", "acc_nobody"]) {
+      await authz.code({ presented: ofOrganization, account }); // somebody else may have it in the cache
+      const seen: unknown[] = [];
+      for (const passedMs of [0, 1, 2500, 1]) {
+        authz.now.wallMs += passedMs;
+        reads.mockClear();
+        seen.push(await authz.code({ presented, account }), reads.mock.calls.length);
+      }
+      costs.add(JSON.stringify(seen));
+    }
+    const [none, cold, warm] = ["TARGET_NOT_FOUND", 1, 0];
+    expect([...costs]).toEqual([JSON.stringify([none, cold, none, warm, none, cold, none, warm])]);
+  });
+
   it("of a forged key costs no read", async () => {
     const authz = new TestVerifier();
     const reads = vi.spyOn(authz.identity, "resolveKeys");

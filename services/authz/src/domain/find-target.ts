@@ -3,6 +3,9 @@ import type { AccountEntry, KeyEntry } from "./entry.ts";
 import type { IdentityCache } from "./identity-cache.ts";
 
 /**
+ * What a name means is remembered for each account whose keys ask, and what that does not reach as what does not exist:
+ * for its organization, the time of an answer would tell who asks again whether there is such an account.
+ *
  * The account that a call of the key acts on, itself first and then its ancestors, by id, slug or former slug; the
  * key's own for an empty name. "none" for what does not exist in its reach; "unknown" has to be read first.
  */
@@ -19,11 +22,10 @@ export function findTarget(
   const first = entry.accounts.at(-2) ?? own;
   // An organization's slugs are its own throughout it: where one below has the same, that is not what it names.
   if (hasSlug(own, account) && (own === first || !hasSlug(first, account))) return entry.accounts;
-  if (kind === "ACCOUNT") return "none";
-  const organizationId = organizationOf(entry);
-  const found = cache.target(organizationId, account);
+  if (kind === "ACCOUNT" || own.isolated) return "none";
+  const found = cache.target(own.id, account);
   if (found !== undefined) return reaches(entry.view, found.accounts) ? found.accounts : "none";
-  return cache.isUnknownTarget(organizationId, account) ? "none" : "unknown";
+  return cache.isUnknownTarget(own.id, account) ? "none" : "unknown";
 }
 
 /** Where the names that a key says are looked up: its organization, or "" for the provider's. */

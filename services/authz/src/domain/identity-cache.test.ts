@@ -370,17 +370,17 @@ describe("what is not there", () => {
 describe("a name", () => {
   it("means what it means to one organization, not to one whose id and name run together the same", () => {
     const { identity, cache } = setUp();
-    const read = identity.resolveTarget("a", "acc_org");
-    cache.fillTarget("a", "b", read);
-    for (const [organization, name] of [
-      ["ab", ""],
-      ["", "ab"],
-      ["b", "a"],
-      ["", "a b"],
+    const read = identity.resolveTarget("acc_org", "acc_org");
+    cache.fillTarget("acc_org", "b", read);
+    for (const [asking, name] of [
+      ["acc_orgb", ""],
+      ["", "acc_orgb"],
+      ["b", "acc_org"],
+      ["", "acc_org b"],
     ] as const) {
-      expect(cache.target(organization, name)).toBeUndefined();
+      expect(cache.target(asking, name)).toBeUndefined();
     }
-    expect(cache.target("a", "b")!.accounts[0]!.id).toBe("acc_org");
+    expect(cache.target("acc_org", "b")!.accounts[0]!.id).toBe("acc_org");
   });
 });
 

@@ -159,11 +159,11 @@ export class IdentityCache implements Replica<NodeChange> {
     return false;
   }
 
-  /** The account that a name means to an organization's keys; to the provider's, for "". */
-  target(organizationId: string, name: string): TargetEntry | undefined {
-    const entry = this.#targets.get(targetKey(organizationId, name));
+  /** The account that a name means to the keys of the account `asking`: that one, or one below it. */
+  target(asking: string, name: string): TargetEntry | undefined {
+    const entry = this.#targets.get(targetKey(asking, name));
     if (entry === undefined || entry.expiresAtMs > this.#options.nowMs()) return entry;
-    this.#targets.delete(targetKey(organizationId, name));
+    this.#targets.delete(targetKey(asking, name));
     return undefined;
   }
 
@@ -175,8 +175,8 @@ export class IdentityCache implements Replica<NodeChange> {
     return this.#unknownHashes.has(hash);
   }
 
-  isUnknownTarget(organizationId: string, name: string): boolean {
-    return this.#unknown.has(targetKey(organizationId, name));
+  isUnknownTarget(asking: string, name: string): boolean {
+    return this.#unknown.has(targetKey(asking, name));
   }
 
   /** Stores what the source answered for a key. False: it came too late to be believed; ask again. */
@@ -220,28 +220,25 @@ export class IdentityCache implements Replica<NodeChange> {
   }
 
   /** Stores what the source answered for a name. False: it came too late to be believed; ask again. */
-  fillTarget(
-    organizationId: string,
-    name: string,
-    { position, accountId, accounts }: ResolvedTarget,
-  ): boolean {
+  fillTarget(asking: string, name: string, { position, accountId, accounts }: ResolvedTarget): boolean {
     const chain = accountId === undefined ? [] : chainOf(accountId, accounts);
     // What a name means never changes: a slug is never freed, and nobody else's name is taken.
     const about = chain.map(({ id }) => id);
     if (!this.#believes(position, about)) return false;
-    if (accountId === undefined) {
+    // What is not below who asks is not there, neither by the answer nor by the time that it takes.
+    if (accountId === undefined || !about.includes(asking)) {
       // True only until the next account changes: no change says which name it gives a meaning to.
       if (position.revision < this.#accountsChangedAt) {
         this.fillsDiscarded++;
         return false;
       }
-      this.#unknown.remember(targetKey(organizationId, name));
+      this.#unknown.remember(targetKey(asking, name));
       return true;
     }
     this.#accounts.take(chain, position.revision);
     const held = this.#accounts.chain(accountId);
     this.#accounts.hold(held);
-    this.#targets.set(targetKey(organizationId, name), new TargetEntry(held, this.#expiryMs()));
+    this.#targets.set(targetKey(asking, name), new TargetEntry(held, this.#expiryMs()));
     this.#makeRoom();
     return true;
   }
@@ -344,6 +341,6 @@ export class IdentityCache implements Replica<NodeChange> {
 }
 
 // Ids and slugs have no space, so two pairs never make one key.
-function targetKey(organizationId: string, name: string): string {
-  return `${organizationId} ${name}`;
+function targetKey(asking: string, name: string): string {
+  return `${asking} ${name}`;
 }

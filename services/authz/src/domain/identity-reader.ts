@@ -90,14 +90,17 @@ export class IdentityReader {
     });
   }
 
-  /** Resolves once the name is in the cache, or known to mean nothing. Rejects where identity does not answer. */
-  readTarget(organizationId: string, account: string, trace?: Trace): Promise<void> {
-    const name = JSON.stringify([organizationId, account]);
+  /**
+   * Resolves once the name is in the cache, or known to mean nothing to keys of the account `asking`; by default, to the
+   * organization's own. Rejects where identity does not answer.
+   */
+  readTarget(organizationId: string, account: string, trace?: Trace, asking = organizationId): Promise<void> {
+    const name = JSON.stringify([organizationId, account, asking]);
     return this.#targetReads.run("read account", name, trace, async (part) => {
       for (let read = 1; read <= MAX_READS; read++) {
         const resolved = await this.#source.resolveTarget(organizationId, account, part);
         this.#note(resolved.position);
-        if (this.#cache.fillTarget(organizationId, account, resolved)) return;
+        if (this.#cache.fillTarget(asking, account, resolved)) return;
       }
     });
   }
