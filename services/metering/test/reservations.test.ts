@@ -351,6 +351,30 @@ describe("what a reservation cost", () => {
     expect(await usage("images")).toBe(3);
   });
 
+  test("moves on the key and its parent key as on the accounts, also of a meter without an estimate", async () => {
+    const sub = identity.key(team, "SUB", key);
+    await metering.follower.prove();
+    const allowance = { case: "quota", value: { units: 100n, window: Window.NEVER } } as const;
+    for (const { id } of [sub, key]) {
+      const node = { case: "key", value: id } as const;
+      for (const meter of ["tokens", "images"]) {
+        await metering.limits(verifier).setLimit({ node, meter, allowance }, timely);
+      }
+    }
+    const { decisionId, ship } = await reserve({ tokens: 10 }, { key: sub.id, parentKey: key.id });
+    await ship();
+    await commit(decisionId, { tokens: 25, images: 2 });
+    for (const { id } of [sub, key]) {
+      const node = { case: "key", value: id } as const;
+      const { allowances } = await metering.limits(verifier).getAllowance({ node }, timely);
+      const own = allowances.filter(({ limit }) => limit!.nodeId === id);
+      expect(own.map(({ limit, used }) => [limit!.meter, used])).toEqual([
+        ["tokens", 25n],
+        ["images", 2n],
+      ]);
+    }
+  });
+
   test("takes of rates what is above the estimate, and gives them nothing back", async () => {
     const interval = { seconds: 3600n };
     const node = { case: "account", value: team.id } as const;

@@ -1,6 +1,6 @@
 import { ReservedDecisionIds } from "@gatehouse/keys";
-import type { TestMetering } from "./fixture.ts";
-import { SERVICE_SECRET } from "./fixture.ts";
+import { AskResult_Outcome } from "@gatehouse/proto/metering";
+import { SERVICE_SECRET, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
 const ids = new ReservedDecisionIds(SERVICE_SECRET);
@@ -41,8 +41,10 @@ export class Reserver extends Holder {
     const atMs = wish.atMs ?? Date.now() + this.#metering.time.offsetMs;
     const nodeIds = [key, ...(parentKey === "" ? [] : [parentKey]), ...accounts];
     const answer = await this.acquire(nodeIds, estimate, { resource });
+    const [result] = answer.results;
+    if (result?.outcome !== AskResult_Outcome.GRANTED) throw new Error("there were no units to reserve");
     const limits = new Map(answer.limits.flatMap((node) => node.limits).map((limit) => [limit.id, limit]));
-    const draws = answer.leases.flatMap(({ id, limitId, windowEnd: _ }) => {
+    const draws = answer.leases.flatMap(({ id, limitId }) => {
       const { meter, allowance } = limits.get(limitId)!;
       return allowance.case === "quota" ? [{ leaseId: id, units: BigInt(estimate[meter] ?? 0) }] : [];
     });
