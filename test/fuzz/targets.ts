@@ -69,10 +69,11 @@ function scopeLists(random: Random): void {
   assert.equal(failure === undefined, errors.length === 0);
   const resource = scope();
   assert.equal(isResource(resource), thrownBy(() => parseResource(resource)) === undefined);
-  if (failure === undefined && isResource(resource)) {
-    const { allows } = compileGrant({ scopes: list, roles: [] });
-    if (list.length > 0 && list.every((text) => text.startsWith("!**"))) assert(!allows(resource));
-  }
+  if (failure !== undefined || !isResource(resource)) return;
+  const isAllowed = compileGrant({ scopes: list, roles: [] }).allows(resource);
+  // Whatever else a list says, what it denies by name is denied.
+  if (list.includes(`!${resource}`) || list.includes("!**")) assert(!isAllowed);
+  else if (list.includes(resource)) assert(isAllowed || list.some((text) => text.startsWith("!")));
 }
 
 const tokens = [

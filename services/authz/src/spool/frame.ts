@@ -28,7 +28,9 @@ export function* wholeFrames(bytes: Buffer): Generator<Buffer, void, undefined> 
       return;
     }
     const payload = bytes.subarray(start, end);
-    if (crc32(payload) !== bytes.readUInt32LE(at + 4)) {
+    const checksum = bytes.readUInt32LE(at + 4);
+    // So would a run of ones behind a length of 4, as erased flash reads: their checksum is all ones, and of no other four.
+    if (crc32(payload) !== checksum || (payload.length === 4 && checksum === 0xffff_ffff)) {
       return;
     }
     yield payload;
