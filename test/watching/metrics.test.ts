@@ -9,7 +9,7 @@ import { ask, askUntilValid } from "../system/verifying.ts";
 
 /** What an operator sees of a deployment at work, and of one in trouble. */
 
-const environment = { GATEHOUSE_STALENESS_MAX: "2s" };
+const environment = { GATEHOUSE_STALENESS_MAX: "5s" };
 const system = useSystem({ replicas: [{ environment }, { environment }] });
 
 let organization: Organization;

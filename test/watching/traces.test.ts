@@ -98,10 +98,18 @@ describe("a cold Verify that its caller has traced", () => {
     const parents = [newParent(), newParent()];
     const { secret } = organization.subaccounts[2]!.key;
     const headers = (i: number) => ({ traceparent: parents[i]!.traceparent });
-    const calls = parents.map((_, i) =>
-      system.root.authz[0]!.verify({ key: secret }, { ...timely, headers: headers(i) }),
-    );
-    await Promise.all(calls);
+    const link = system.replicas[0]!.links.identity;
+    // So that neither is answered before the other has come.
+    link.slow(100);
+    try {
+      await Promise.all(
+        parents.map((_, i) =>
+          system.root.authz[0]!.verify({ key: secret }, { ...timely, headers: headers(i) }),
+        ),
+      );
+    } finally {
+      link.mend();
+    }
     const waits = (i: number) => spansOf(parents[i]!.traceId).filter(({ name }) => name === "read key");
     await until("both waits", () => waits(0).length > 0 && waits(1).length > 0);
     await until("the read", () =>
