@@ -28,8 +28,9 @@ export interface Settled {
  * first time, for an hour beyond the reservation's time.
  *
  * A settlement is noted first and booked then, together with others; who crashes in between leaves it to be booked
- * within a second. Of a reservation that is not known yet only the settlement is kept, under an id that proves itself; the batch finds
- * it. Whether it came in time is told by the database's clock, so that it does not matter which replica is asked.
+ * within a second. Of a reservation that is not known yet only the settlement is kept, under an id that proves itself;
+ * the batch finds it. Whether it came in time is told by the database's clock, so that it does not matter which replica
+ * is asked.
  *
  * Throws Failure NOT_FOUND, alike for every id that was not given to the caller's key, and FAILED_PRECONDITION
  * (FINAL_STATE).
