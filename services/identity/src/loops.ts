@@ -37,7 +37,9 @@ export function startLoops(parts: LoopParts, opened: Disposables, log: Log): voi
   };
   opened.add("write the last uses", () => seen.flush(activity).catch(() => {}));
   start("write when keys were used", FLUSH_EVERY_MS, () => seen.flush(activity));
-  start("watch keys", WATCH_EVERY_MS, (signal) => watchKeys(domain, signal));
+  start("watch keys", WATCH_EVERY_MS, async (signal) => {
+    counts.watched += await watchKeys(domain, signal);
+  });
   start("forget nonces", SWEEP_EVERY_MS, (signal) => nonces.sweep(domain.nowMs(), signal));
   start("seal with the current key", RESEAL_EVERY_MS, async (signal) => {
     const { rows, lost } = await reseal(domain.sealer, sealedPlaces, signal);

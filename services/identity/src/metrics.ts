@@ -6,6 +6,8 @@ import type { DataSource } from "typeorm";
 export class IdentityCounts {
   /** Attempts to deliver an event to a webhook. */
   readonly deliveries = { taken: 0, failed: 0 };
+  /** Keys that fell silent or are soon to expire. */
+  watched = 0;
   /** Rows that were sealed with the current encryption key. */
   resealed = 0;
 }
@@ -21,6 +23,11 @@ export function identityMetrics(
       "Attempts to deliver an event to a webhook, by whether it was taken.",
       () => counts.deliveries,
       "outcome",
+    ),
+    counter(
+      "gatehouse_keys_due_total",
+      "Keys that fell silent or are soon to expire, of which their owners are told.",
+      () => counts.watched,
     ),
     counter(
       "gatehouse_resealed_rows_total",

@@ -27,14 +27,17 @@ const SLICE = 100;
 /** Long enough to put another key in its place. */
 export const EXPIRING_MS = 7 * 24 * 60 * 60 * 1000;
 
-/** Tells of what is due. A slice that was full is followed by another. */
-export async function watchKeys(domain: Domain, signal: AbortSignal): Promise<void> {
+/** Tells of what is due. A slice that was full is followed by another. Answers how many keys were. */
+export async function watchKeys(domain: Domain, signal: AbortSignal): Promise<number> {
+  let due = 0;
   for (const tell of [tellSilent, tellExpiring]) {
     for (let told = SLICE; told === SLICE && !signal.aborted; ) {
       const { value } = await domain.store.change((change) => tell(change, domain.nowMs()));
       told = value;
+      due += told;
     }
   }
+  return due;
 }
 
 async function tellSilent(change: Change, nowMs: number): Promise<number> {
