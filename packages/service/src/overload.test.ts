@@ -175,6 +175,20 @@ describe("calls in flight", () => {
   );
 });
 
+describe("a service that is not ready", () => {
+  it("listens once it is, or when it has waited long enough", async () => {
+    let asked = 0;
+    const late = () => {
+      if (++asked < 3) throw new Error("not yet");
+    };
+    await start({}, { ready: { late }, readyWithinMs: 20_000 });
+    expect(asked).toBe(3);
+    const never = () => Promise.reject(new Error("never"));
+    const { server } = await start({}, { ready: { never }, readyWithinMs: 50 });
+    expect((await fetch(`http://${server.httpAddress}/readyz`)).status).toBe(503);
+  });
+});
+
 describe("a call that nobody waits for any more", () => {
   it("is not handled where its deadline passed while its principal was looked up", async () => {
     const verify = vi.fn(() => ({}));

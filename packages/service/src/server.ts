@@ -31,6 +31,11 @@ export interface ServeOptions<P> {
   readonly gatherMetrics?: ((own: Registry) => () => Promise<string>) | undefined;
   /** Plain HTTP endpoints beside the RPCs. */
   readonly extra?: ExtraEndpoint | undefined;
+  /**
+   * How long to wait for `ready` before listening, in milliseconds; default 0. Clients that spread calls begin to call
+   * as soon as somebody listens; what does not become ready in time listens all the same, and says so.
+   */
+  readonly readyWithinMs?: number | undefined;
   /** How many calls may be in flight, over both transports; default {@link CALLS_MAX}. More are refused at once. */
   readonly maxCalls?: number | undefined;
   /** How many connections each port takes; default {@link CONNECTIONS_MAX}. More are closed at once. */
@@ -118,6 +123,7 @@ export async function serve<P>(options: ServeOptions<P>): Promise<ServingService
   }
 
   try {
+    await readiness.untilChecksPass(options.readyWithinMs ?? 0);
     const grpcPort = await grpc.listen(options.grpc.host, options.grpc.port);
     const httpPort = await http.listen(options.http.host, options.http.port);
     const grpcAddress = joinAddress(options.grpc.host, grpcPort);

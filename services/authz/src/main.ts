@@ -17,7 +17,7 @@ await inWorkers({ count: config.workers, log, stopMs }, async ({ log, gatherMetr
   const { routes, guard, extra, ready } = authz;
   const metrics = serviceMetrics("authz", authz.metrics);
   const served = { routes, guard, extra, ready: { feeds: ready }, log, metrics, tracing, gatherMetrics };
-  const server = await serve({ grpc, http, tls, ...serving, ...served });
+  const server = await serve({ grpc, http, tls, ...serving, ...served, readyWithinMs: 5000 });
   opened.use("server", server, serving.drainDelayMs + 10_000);
   server.setServing(true);
   log.info({ signal: await worker.untilStopped() }, "closing");
