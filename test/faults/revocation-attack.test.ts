@@ -1,4 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
+import { Failure } from "@gatehouse/service";
 import { afterEach, expect, test } from "vitest";
 import type { Link } from "../system/link.ts";
 import { measured } from "../system/measured.ts";
@@ -17,6 +18,7 @@ import { prepareRevocations, type Revocation } from "./revocations.ts";
 const BOUNDS = { boundMs: 1000, stalenessMaxMs: 6000 };
 const WATCH_MS = 1600;
 const REPLICAS = [0, 1, 2];
+const TRANSPORTS = 3;
 /** Each attack is made so often. Once in CI; more of it finds what comes once in a thousand. */
 const ROUNDS = Number(process.env.ATTACK_ROUNDS ?? 1);
 
@@ -166,24 +168,27 @@ test.each(rounds)("a revocation binds within a second: $name", async ({ name, ru
   );
   const load = new OpenLoop(system(), ways);
   const committedMs = new Map<Revocation, number>();
-  const tokens = new Map<Revocation, string>();
   try {
     await until("every replica is warm", () => load.isWarm);
     const revoke = async () => {
       await Promise.all(
         ways.map(async (way) => {
-          const { freshness } = await way.change();
+          await committed(way);
           committedMs.set(way, performance.now());
-          tokens.set(way, freshness);
         }),
       );
     };
     const outages = await run(system(), revoke, ways);
     await untilMs(Math.max(...committedMs.values(), ...outages.map(({ toMs }) => toMs)) + WATCH_MS);
+    const afterCommit = () =>
+      load.seen.filter(({ way, sentMs }) => sentMs > (committedMs.get(way) ?? Number.POSITIVE_INFINITY));
+    // Not merely unanswered.
+    await until("every way is refused over every transport", () => {
+      const refused = afterCommit().filter(({ code }) => !isUnsure(code));
+      return new Set(refused.map(({ way, by }) => `${way.name} by ${by}`)).size === ways.length * TRANSPORTS;
+    });
     await load.stop();
-    const after = load.seen.filter(
-      ({ way, sentMs }) => sentMs > (committedMs.get(way) ?? Number.POSITIVE_INFINITY),
-    );
+    const after = afterCommit();
     measured(name, {
       calls: load.seen.length,
       "after their commit": after.length,
@@ -193,15 +198,6 @@ test.each(rounds)("a revocation binds within a second: $name", async ({ name, ru
       codes: countCodes(after as never),
     });
     expect(staleAnswers(load.seen, committedMs, outages, BOUNDS).map(shown)).toEqual([]);
-    // Every way was seen to be refused, by every transport: not merely unanswered.
-    const refused = new Set(
-      after.filter(({ code }) => !isUnsure(code)).map(({ way, by }) => `${way.name} by ${by}`),
-    );
-    expect(
-      ways
-        .flatMap((way) => ["gRPC", "JSON", "batch"].map((by) => `${way.name} by ${by}`))
-        .filter((each) => !refused.has(each)),
-    ).toEqual([]);
   } finally {
     await load.stop();
   }
@@ -220,7 +216,7 @@ test("who shows the token of a revocation is never answered VALID, by whichever 
   try {
     const answers = await Promise.all(
       ways.map(async ({ verifier, request, change }) => {
-        const { freshness } = await change();
+        const { freshness } = await committed({ change });
         const asked = { ...request, atLeastAsFresh: [freshness] };
         return Promise.all(REPLICAS.map((replica) => ask(verifier, replica, asked)));
       }),
@@ -231,6 +227,18 @@ test("who shows the token of a revocation is never answered VALID, by whichever 
     for (const link of [identityLinks.nats, ...replicas.map(({ links }) => links.identity)]) link.mend();
   }
 });
+
+/** Makes a change. Where a service that it needs to hear from is too slow, nothing was changed, and it is made again. */
+async function committed({ change }: Pick<Revocation, "change">): Promise<{ readonly freshness: string }> {
+  for (;;) {
+    try {
+      return await change();
+    } catch (error) {
+      if (!(error instanceof Failure && error.code === "UNAVAILABLE")) throw error;
+      await pause(50);
+    }
+  }
+}
 
 async function withoutIdentity(
   { replicas }: System,
