@@ -128,10 +128,20 @@ describe("the spends of a rate lease", () => {
   it("are bounded in number, and the newest is never dated too early", () => {
     const lease = rateLease(1000);
     const bucket = bucketWith(lease);
-    for (let ms = 1; ms <= 100; ms++) spend(bucket, 1, moment(ms));
+    for (let ms = 50; ms < 1000; ms += 50) spend(bucket, 1, moment(ms));
     expect(lease.spends).toHaveLength(16);
-    expect(lease.spends.at(-1)).toEqual({ units: 85, atMs: 100 });
-    expect(lease.spends.reduce((sum, { units }) => sum + units, 0)).toBe(100);
+    expect(lease.spends.at(-1)).toEqual({ units: 4, sinceMs: 800, atMs: 950 });
+    expect(lease.spends.reduce((sum, { units }) => sum + units, 0)).toBe(19);
+  });
+
+  it("are one within 50 ms, of the latest moment, and are not drawn out by those that follow", () => {
+    const lease = rateLease(1000);
+    const bucket = bucketWith(lease);
+    for (let ms = 1; ms <= 100; ms++) spend(bucket, 1, moment(ms));
+    expect(lease.spends).toEqual([
+      { units: 50, sinceMs: 1, atMs: 50 },
+      { units: 50, sinceMs: 51, atMs: 100 },
+    ]);
   });
 });
 

@@ -12,8 +12,15 @@ export interface LocalLease {
   readonly deadline: Moment;
   left: number;
   /** Rate leases: what was spent and not yet reported, oldest first, and how much was reported before. */
-  readonly spends: { units: number; atMs: number }[];
+  readonly spends: RateSpend[];
   reported: number;
+}
+
+/** Units spent between two moments, reported as of the later one. */
+export interface RateSpend {
+  units: number;
+  readonly sinceMs: number;
+  atMs: number;
 }
 
 /** Units that a call took from a lease. */
@@ -35,6 +42,11 @@ export interface Refusal {
 
 /** Renewed at two thirds of its life, a lease in use never ends before the next is here. */
 const RENEW_AT_SHARE = 2 / 3;
+/**
+ * Spends within this are reported as one, of the latest moment: they begin to refill that much later at most. One by one
+ * they would make reports as many entries as there are calls, each of which metering would have to take in, too.
+ */
+const MERGED_MS = 50;
 /** More would make a report long; the newest is widened instead, which only loses refill. */
 const MAX_SPENDS = 16;
 
@@ -142,11 +154,11 @@ export function isOver(lease: LocalLease, now: Moment): boolean {
 
 function noteSpend(lease: LocalLease, units: number, atMs: number): void {
   const last = lease.spends.at(-1);
-  if (last !== undefined && (last.atMs === atMs || lease.spends.length === MAX_SPENDS)) {
+  if (last !== undefined && (atMs - last.sinceMs < MERGED_MS || lease.spends.length === MAX_SPENDS)) {
     last.units += units;
     last.atMs = atMs;
   } else {
-    lease.spends.push({ units, atMs });
+    lease.spends.push({ units, sinceMs: atMs, atMs });
   }
 }
 

@@ -96,7 +96,7 @@ describe("reports of rate leases", () => {
     const taken = take();
     spend(2);
     taken.delivered();
-    expect([lease.reported, lease.spends]).toEqual([5, [{ units: 2, atMs: 0 }]]);
+    expect([lease.reported, lease.spends]).toEqual([5, [{ units: 2, sinceMs: 0, atMs: 0 }]]);
   });
 
   it("count once what two of them, under way at the same time, both say", () => {
