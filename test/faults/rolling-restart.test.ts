@@ -83,7 +83,11 @@ test("a rolling restart loses no call, charges none twice, and leaves nothing le
   measured("rolling restart of two replicas under load", { codes, retried });
   expect(Object.keys(codes)).toEqual(["VALID"]);
   await Promise.all(replicas.map(({ process }) => process.stop()));
-  expect(await bucketOf(root, made.id)).toMatchObject({ used: codes.VALID, leased: 0 });
+  // The last batch may have been cut off from its answer by the bound on stopping, and is booked all the same.
+  await until("nothing is lent", async () => {
+    expect(await bucketOf(root, made.id)).toMatchObject({ used: codes.VALID, leased: 0 });
+    return true;
+  });
   expect(sum((await arrivedUsage(made.master, made.id, codes.VALID!)).values())).toBe(codes.VALID);
   const said = replicas.flatMap(({ process }) =>
     process.log.filter((line) => /closing failed|did not end/.test(line)),
