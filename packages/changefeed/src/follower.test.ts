@@ -236,6 +236,47 @@ describe("a follower", () => {
     expect(follower.provenProof).toBeGreaterThan(doubtedAt);
   });
 
+  it("takes its source for out of reach after two failures in a row, of requests of the last second", async () => {
+    const { follower, source, pass } = setUp();
+    await follower.prove();
+    const fail = async () => {
+      const head = holdHead(source);
+      const failing = follower.prove();
+      await settle();
+      pass(400);
+      head.fail();
+      await expect(failing).rejects.toThrow("no route");
+      return follower.isOutOfReach;
+    };
+    expect([await fail(), await fail()]).toEqual([false, true]);
+    pass(600);
+    expect(follower.isOutOfReach).toBe(true);
+    pass(1); // a second since the latest was sent: what was found out then says nothing of now
+    expect(follower.isOutOfReach).toBe(false);
+    expect(await fail()).toBe(true);
+    await follower.prove();
+    expect([follower.isOutOfReach, await fail()]).toEqual([false, false]);
+  });
+
+  it("dates a failure by the request that was not answered, not by when its proof began", async () => {
+    const { follower, source, pass } = setUp();
+    await follower.prove();
+    source.revision = 2;
+    source.alterPage = () => {
+      pass(800);
+      throw new Error("no page");
+    };
+    for (const isOutOfReach of [false, true]) {
+      const head = holdHead(source);
+      const failing = follower.prove();
+      await settle();
+      pass(300);
+      head.answer();
+      await expect(failing).rejects.toThrow("no page");
+      expect(follower.isOutOfReach).toBe(isOutOfReach);
+    }
+  });
+
   it("counts a proof that failed as begun, not as proven", async () => {
     const { follower, source } = setUp();
     await follower.prove();
