@@ -1,0 +1,69 @@
+import { systemClock } from "@gatehouse/changefeed";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { Acquirer, type PendingAsk } from "./acquirer.ts";
+import { LeaseCounts } from "./lease-counts.ts";
+import type { Ask } from "./lease-source.ts";
+import { LimitBook } from "./limit-book.ts";
+import { RateReports } from "./rate-reports.ts";
+
+beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setImmediate"] }));
+afterEach(() => void vi.useRealTimers());
+
+const refill: PendingAsk = { nodeIds: ["key_1"], resource: "", needs: [], due: [] };
+const lacking: PendingAsk = { ...refill, needs: [{ meter: "requests", units: 1 }] };
+
+function setUp() {
+  const requests: number[] = [];
+  const position = { incarnation: "one", revision: 0 };
+  const acquirer = new Acquirer({
+    book: new LimitBook(10),
+    journal: undefined as never,
+    rates: new RateReports(),
+    source: {
+      acquire: async ({ asks }: { asks: readonly Ask[] }) => {
+        requests.push(asks.length);
+        return {
+          position,
+          limits: [],
+          leases: [],
+          results: asks.map(() => ({ outcome: "GRANTED" as const })),
+        };
+      },
+    },
+    clock: systemClock,
+    identityFreshness: () => "",
+    ship: () => {},
+    counts: new LeaseCounts(),
+  });
+  return { acquirer, requests };
+}
+
+it("refills of several turns travel together", async () => {
+  const { acquirer, requests } = setUp();
+  const asked = [acquirer.acquire(refill)];
+  await vi.advanceTimersByTimeAsync(10);
+  asked.push(acquirer.acquire(refill));
+  expect(requests).toEqual([]);
+  await vi.advanceTimersByTimeAsync(11);
+  await Promise.all(asked);
+  expect(requests).toEqual([2]);
+});
+
+it("a call that lacks units waits for nobody, and takes along what waits", async () => {
+  const { acquirer, requests } = setUp();
+  const asked = [acquirer.acquire(refill), acquirer.acquire(lacking)];
+  await vi.advanceTimersByTimeAsync(1);
+  await Promise.all(asked);
+  expect(requests).toEqual([2]);
+  await vi.advanceTimersByTimeAsync(100);
+  expect(requests).toEqual([2]);
+});
+
+it("what waits when a replica closes is asked for before it has closed", async () => {
+  const { acquirer, requests } = setUp();
+  const asked = acquirer.acquire(refill);
+  const closed = acquirer.close();
+  await vi.advanceTimersByTimeAsync(1);
+  await Promise.all([asked, closed]);
+  expect(requests).toEqual([1]);
+});
