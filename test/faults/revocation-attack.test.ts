@@ -198,6 +198,7 @@ test.each(rounds)("a revocation binds within a second: $name", async ({ name, ru
       codes: countCodes(after as never),
     });
     expect(staleAnswers(load.seen, committedMs, outages, BOUNDS).map(shown)).toEqual([]);
+    for (const { cleanUp } of ways) await cleanUp?.();
   } finally {
     await load.stop();
   }

@@ -18,6 +18,8 @@ export interface Revocation {
   readonly verifier: Caller;
   /** Answers the change's freshness token. */
   readonly change: () => Promise<{ readonly freshness: string }>;
+  /** Takes away what the provider may have only so many of. */
+  readonly cleanUp?: () => Promise<unknown>;
 }
 
 type Prepared = Omit<Revocation, "name" | "verifier"> & { readonly verifier?: Caller };
@@ -129,6 +131,7 @@ const ways: Readonly<Record<string, Way>> = {
     return {
       request: { ...asked, key: subaccounts[0]!.key.secret, resource: `${document}.read` },
       change: () => overGrpc(system)(secret, "identity.v1.TermsService/CreateTerms", terms),
+      cleanUp: () => overGrpc(system)(secret, "identity.v1.TermsService/DeleteTerms", { document }),
     };
   },
   async "revoking the key that asks"(system, name) {
