@@ -5,10 +5,13 @@ import { remembered } from "./remembered.ts";
 import { builtInRoles, scopesOfRole } from "./role.ts";
 
 /*
- * Nodes are immutable, and so are the lists in them: what one of them compiles to is kept beside it. What hangs on
- * several nodes, the roles that accounts define, is compiled by whoever asks, who can tell when one of them changed.
+ * Nodes are immutable, and so are the lists in them: what a list compiles to is kept beside it, once for all the keys
+ * that share it. What hangs on several nodes, the roles that accounts define, is compiled by whoever asks, who can tell
+ * when one of them changed.
  */
-const grantOfBuiltIn = remembered((key: KeyNode) => compileOrNothing(key, []));
+const grantsOfBuiltIn = remembered((roles: readonly string[]) =>
+  remembered((scopes: readonly string[]) => compileOrNothing({ roles, scopes }, [])),
+);
 const listOfRole = remembered(parseScopeList);
 /** What a key that is held to endpoints may touch at most. */
 export const grantOfEndpoints = remembered((endpoints: readonly EndpointNode[]) =>
@@ -26,7 +29,8 @@ type Chain = readonly AccountNode[];
 export function effectiveGrant({ key, parent, chain }: KeyView): Grant {
   const grants = [...grantsOf(key, chain)];
   if (parent !== undefined) grants.push(...grantsOf(parent, chain));
-  return intersect([...grants, ...ceilingsOf(chain)]);
+  grants.push(...ceilingsOf(chain));
+  return grants.length === 1 ? grants[0]! : intersect(grants);
 }
 
 /**
@@ -35,7 +39,7 @@ export function effectiveGrant({ key, parent, chain }: KeyView): Grant {
  */
 export function grantOf(key: KeyNode, chain: Chain): Grant {
   const builtIn = key.roles.every((role) => builtInRoles.has(role));
-  return builtIn ? grantOfBuiltIn(key) : compileOrNothing(key, chain);
+  return builtIn ? grantsOfBuiltIn(key.roles)(key.scopes) : compileOrNothing(key, chain);
 }
 
 /**
@@ -59,7 +63,7 @@ function grantsOf(key: KeyNode, chain: Chain): Grant[] {
 }
 
 // Not thrown: nodes come by the feed, and one that a newer version wrote must stop its key, not the follower.
-function compileOrNothing({ roles, scopes }: KeyNode, chain: Chain): Grant {
+function compileOrNothing({ roles, scopes }: Pick<KeyNode, "roles" | "scopes">, chain: Chain): Grant {
   return orNothing(() =>
     compileGrant({ roles: roles.map((role) => listOfRole(scopesOfRole(role, chain) ?? NOTHING)), scopes }),
   );

@@ -27,6 +27,7 @@ import type {
   SigningAlgorithm,
   SigningNode,
 } from "./node.ts";
+import { sharedList, sharedText } from "./shared.ts";
 
 /** Nodes to and from the messages of identity's feed. A state this version does not know stops the key. */
 
@@ -38,17 +39,18 @@ const algorithms: readonly SigningAlgorithm[] = ["HMAC_SHA256", "HMAC_SHA384", "
 // Most nodes have nothing in most lists, and there may be a million of them.
 const NONE: readonly never[] = Object.freeze([]);
 const NO_ENTRIES: ReadonlyMap<string, never> = new Map<string, never>();
+const NO_LABELS: Readonly<Record<string, string>> = Object.freeze({});
 
 export function keyNode(state: KeyState): KeyNode {
   return {
     id: state.id,
-    accountId: state.accountId,
+    accountId: sharedText(state.accountId),
     parentKeyId: state.parentKeyId || undefined,
     kind: keyKinds.find((kind) => WireKeyKind[kind] === state.kind) ?? "SUB",
     status: keyStatuses.find((status) => WireKeyStatus[status] === state.status) ?? "DISABLED",
     name: state.name,
-    labels: state.labels,
-    secretHashes: state.secretHashes,
+    labels: labelsOf(state.labels),
+    secretHashes: listOf(state.secretHashes, (hash) => hash),
     retiringHashes: listOf(
       state.retiringHashes,
       ({ hash, expiresAt }): RetiringHash => ({
@@ -56,12 +58,12 @@ export function keyNode(state: KeyState): KeyNode {
         untilMs: unixMs(expiresAt) ?? 0,
       }),
     ),
-    roles: listOf(state.roles, (role) => role),
-    scopes: listOf(state.scopes, (scope) => scope),
+    roles: sharedList(state.roles),
+    scopes: sharedList(state.scopes),
     endpoints: listOf(state.endpoints, ({ name, resource }): EndpointNode => ({ name, resource })),
-    ipAllow: listOf(state.ipAllow, (range) => range),
-    ipDeny: listOf(state.ipDeny, (range) => range),
-    deniedIntegrations: listOf(state.deniedIntegrations, (integration) => integration),
+    ipAllow: sharedList(state.ipAllow),
+    ipDeny: sharedList(state.ipDeny),
+    deniedIntegrations: sharedList(state.deniedIntegrations),
     signing: state.signing && signingNode(state.signing),
     notBeforeMs: unixMs(state.notBefore),
     expiresAtMs: unixMs(state.expiresAt),
@@ -201,6 +203,12 @@ function providerRulesState({ types, terms, importPrefixes }: ProviderRules) {
   };
 }
 
+function labelsOf(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  for (const _ in labels) return labels;
+  return NO_LABELS;
+}
+
+// As long as what is in it: a list that grew while it was decoded has room for more.
 function listOf<T, R>(list: readonly T[], convert: (item: T) => R): readonly R[] {
   return list.length === 0 ? NONE : list.map(convert);
 }

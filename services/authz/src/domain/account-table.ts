@@ -46,15 +46,16 @@ export class AccountTable {
     return true;
   }
 
-  /** The entries from an account up to the root. Throws where one is missing: the source left it out. */
-  chain(accountId: string): AccountEntry[] {
-    const chain: AccountEntry[] = [];
-    for (let id: string | undefined = accountId; id !== undefined; id = chain.at(-1)?.parentId) {
-      const entry = this.#entries.get(id);
-      if (entry === undefined) throw new Error(`the source answered without account ${id}`);
-      chain.push(entry);
-    }
-    return chain;
+  /**
+   * The entries from an account up to the root, as one list for all that hangs below it. Throws where one is missing:
+   * the source left it out.
+   */
+  chain(accountId: string): readonly AccountEntry[] {
+    const entry = this.#entries.get(accountId);
+    if (entry === undefined) throw new Error(`the source answered without account ${accountId}`);
+    // Accounts never move, and whoever holds one holds all above it.
+    entry.chain ??= entry.parentId === undefined ? [entry] : [entry, ...this.chain(entry.parentId)];
+    return entry.chain;
   }
 
   hold(chain: readonly AccountEntry[]): void {

@@ -41,6 +41,8 @@ export class AccountEntry implements AccountNode {
   references = 0;
   /** What it weighs, as its table keeps count. */
   bytes = 0;
+  /** Itself first, root last, once its table was asked for that. */
+  chain: readonly AccountEntry[] | undefined;
   /** What its upstream credential was opened to, once it was needed; no header where it does not open. */
   upstream: { readonly credential: string; readonly header: UpstreamHeader | undefined } | undefined;
 

@@ -69,12 +69,13 @@ describe("the grant of a key", () => {
     const authz = tree();
     const roles = () => new Map([["reader", ["weather.read"]]]);
     authz.account("acc_org", { roles: roles() });
-    const entry = keyed(authz, authz.key("acc_sub"));
+    const entry = keyed(authz, authz.key("acc_sub", { roles: ["reader"] }));
     const { grant } = entry;
     authz.account("acc_org", { labels: { a: "b" }, roles: roles(), slug: "renamed" });
     expect(entry.grant).toBe(grant);
     authz.account("acc_org", { roles: new Map() });
     expect(entry.grant).not.toBe(grant);
+    expect([grant, entry.grant].map((each) => each.allows("weather.read"))).toEqual([true, false]);
   });
 });
 
