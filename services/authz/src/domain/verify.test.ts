@@ -69,7 +69,7 @@ describe("the grant of a key", () => {
     const authz = tree();
     const roles = () => new Map([["reader", ["weather.read"]]]);
     authz.account("acc_org", { roles: roles() });
-    const entry = keyed(authz, authz.key("acc_sub", { roles: ["reader"] }));
+    const entry = keyed(authz, authz.key("acc_sub", { roles: ["reader"], scopes: [] }));
     const { grant } = entry;
     authz.account("acc_org", { labels: { a: "b" }, roles: roles(), slug: "renamed" });
     expect(entry.grant).toBe(grant);
