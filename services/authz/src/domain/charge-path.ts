@@ -18,9 +18,8 @@ export interface ChargePlan {
 }
 
 /**
- * What the calls of one key to one resource of one account have in common. A warm key asks for the same thing
- * again and again, so its entry keeps the latest: only what cannot change with the entry, and the plan, which
- * knows whether it still holds.
+ * What the calls of one key to one resource of one account have in common: only what cannot change with the key's
+ * entry, and the plan, which knows whether it still holds.
  */
 export class ChargePath {
   readonly target: readonly AccountEntry[];
@@ -43,23 +42,52 @@ export class ChargePath {
       (entry.grant.allows(resource) && (target === entry.accounts || passes(target, resource)));
     this.grantsAsOf = grantsAsOf(entry, target);
     const keyIds = entry.parent === undefined ? [entry.key.id] : [entry.key.id, entry.parent.key.id];
-    this.nodeIds = [...keyIds, ...target.map((account) => account.id)];
+    this.nodeIds = keyIds.concat(target.map((account) => account.id));
   }
 }
 
-/** The path of a call; a warm key's is at hand. */
-export function pathOf(entry: KeyEntry, target: readonly AccountEntry[], resource: string): ChargePath {
-  const { latestPath } = entry;
-  if (
-    latestPath !== undefined &&
-    latestPath.target === target &&
-    latestPath.resource === resource &&
-    latestPath.grantsAsOf === grantsAsOf(entry, target)
-  ) {
-    return latestPath;
+/**
+ * The latest path of each key that called lately: a warm key asks for the same thing again and again. Of a million cold
+ * ones each would be larger than all else that is kept of the key, and is worked out in a microsecond.
+ *
+ * It forgets in two generations: what was used since the younger began survives the end of the older.
+ */
+export class ChargePaths {
+  #young = new Map<KeyEntry, ChargePath>();
+  #old = new Map<KeyEntry, ChargePath>();
+
+  /** The path of a call; a warm key's is at hand. */
+  of(entry: KeyEntry, target: readonly AccountEntry[], resource: string): ChargePath {
+    const young = this.#young.get(entry);
+    const path = young ?? this.#old.get(entry);
+    if (path === undefined || !leads(path, entry, target, resource)) {
+      return this.#keep(entry, new ChargePath(entry, target, resource));
+    }
+    return young ?? this.#keep(entry, path);
   }
-  entry.latestPath = new ChargePath(entry, target, resource);
-  return entry.latestPath;
+
+  #keep(entry: KeyEntry, path: ChargePath): ChargePath {
+    if (this.#young.size >= WARM_KEYS) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(entry, path);
+    return path;
+  }
+}
+
+/** Of each generation: some 10 MB in both, and more than call within a second where each is charged by itself. */
+const WARM_KEYS = 8192;
+
+function leads(
+  path: ChargePath,
+  entry: KeyEntry,
+  target: readonly AccountEntry[],
+  resource: string,
+): boolean {
+  return (
+    path.target === target && path.resource === resource && path.grantsAsOf === grantsAsOf(entry, target)
+  );
 }
 
 /** Do two calls ask for the same? Those that name no charges share one list; others bring their own each time. */

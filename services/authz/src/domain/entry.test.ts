@@ -1,7 +1,7 @@
 import { effectiveGrant } from "@gatehouse/access";
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
-import { pathOf } from "./charge-path.ts";
+import { ChargePaths } from "./charge-path.ts";
 import { AccountEntry, KeyEntry } from "./entry.ts";
 import { FakeIdentity, newAccount } from "./identity.fixture.ts";
 
@@ -32,6 +32,7 @@ it("what a cached key may do is what it may do by the accounts as they are, on i
       const target = [other, ...chain];
       const parentKey = identity.keyOf({ id: "key_parent", roles: ["one", "two"], scopes: ["b.read"] });
       const parent = new KeyEntry(parentKey, undefined, chain, 0, 0);
+      const paths = new ChargePaths();
       // One for each question, so that each finds the path of its question before.
       const asked = ["a.read", "b.read"].flatMap((resource) =>
         [chain, target].map((on) => {
@@ -46,7 +47,7 @@ it("what a cached key may do is what it may do by the accounts as they are, on i
           const { key, parent } = cached.view;
           const held = effectiveGrant({ key, parent, chain }).allows(resource);
           const passes = effectiveGrant({ key: everything, parent: undefined, chain: on }).allows(resource);
-          expect(pathOf(cached, on, resource).isAllowed).toBe(held && passes);
+          expect(paths.of(cached, on, resource).isAllowed).toBe(held && passes);
         }
       }
     }),

@@ -8,7 +8,6 @@ import {
 } from "@gatehouse/access";
 import type { VerifyingKey } from "@gatehouse/keys";
 import type { Grant } from "@gatehouse/scopes";
-import type { ChargePath } from "./charge-path.ts";
 import type { UpstreamHeader } from "./upstream-header.ts";
 
 /**
@@ -102,8 +101,6 @@ export class KeyEntry {
   importedHash: string | undefined;
   /** What its signatures are checked with, opened once they were needed; undefined for what does not open. */
   verifying: readonly (VerifyingKey | undefined)[] | undefined;
-  /** What its latest call had to work out. */
-  latestPath: ChargePath | undefined;
   /** When it was last used, in Unix milliseconds, and the round of reports that this was first noted in. */
   usedAtMs = 0;
   usedInRound = 0;

@@ -2,7 +2,7 @@ import { isInSubtree, type KeyView, stateOfChain } from "@gatehouse/access";
 import type { Clock } from "@gatehouse/changefeed";
 import type { KeyFormat } from "@gatehouse/keys";
 import type { CatalogBook } from "./catalog-book.ts";
-import { pathOf } from "./charge-path.ts";
+import { ChargePath } from "./charge-path.ts";
 import { type Decision, reasons } from "./decision.ts";
 import {
   type BucketSource,
@@ -82,7 +82,7 @@ export class Explainer {
   async #met(decision: Decision, call: VerifyCall): Promise<readonly MetBucket[] | "unknown"> {
     const { buckets, pool, clock, identityFreshness } = this.#options;
     const { resource } = this.#resourceOf(call);
-    const { nodeIds } = pathOf(decision.entry!, decision.target!, resource);
+    const { nodeIds } = new ChargePath(decision.entry!, decision.target!, resource);
     try {
       await pool.tellRates(nodeIds);
       const request = { nodeIds, resource, identityFreshness: identityFreshness() };

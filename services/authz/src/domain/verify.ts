@@ -12,7 +12,7 @@ import type { KeyFormat, ReservedDecisionIds } from "@gatehouse/keys";
 import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
-import { type ChargePath, pathOf, sameNeeds } from "./charge-path.ts";
+import { type ChargePath, ChargePaths, sameNeeds } from "./charge-path.ts";
 import { Credentials } from "./credentials.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
@@ -76,6 +76,7 @@ export class Verifier {
   readonly #reservations: Reservations;
   readonly #credentials: Credentials;
   readonly #freshness: FreshnessCheck;
+  readonly #paths = new ChargePaths();
   readonly waiters = new Waiters();
 
   constructor(options: VerifierOptions) {
@@ -194,7 +195,7 @@ export class Verifier {
     if (!isIntegrationAllowed(entry.view, call.integration)) {
       return this.#decisions.make({ code: "INTEGRATION_DENIED" }, resource, entry, target);
     }
-    const path = pathOf(entry, target, resource);
+    const path = this.#paths.of(entry, target, resource);
     const isCallable =
       http === undefined || (endpoint !== undefined && isEndpointAllowed(entry.view, endpoint.name));
     if (!isCallable || !path.isAllowed) {
