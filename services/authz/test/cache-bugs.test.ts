@@ -103,7 +103,7 @@ describe("NOT_FOUND", () => {
     const missing = authz.format.mint("ACCOUNT").presented;
     const verifying = authz.key("acc_one");
     await authz.code(verifying);
-    const verifier = authz.cache.key(verifying.id)!.view;
+    const verifier = authz.cache.key(verifying.id)!;
     const reads = vi.spyOn(authz.identity, "resolveKeys");
     const answered = new Set<string>();
     for (const presented of [outside, revoked, missing]) {

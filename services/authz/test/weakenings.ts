@@ -238,7 +238,10 @@ class Reviving extends IdentityCache {
     const held = super.key(keyId);
     const key = resolved.keys.get(keyId);
     if (held === undefined || key === undefined) return super.fillKey(keyId, resolved);
-    this.#late.set(keyId, new KeyEntry(key, held.parent, held.accounts, held.revision, held.expiresAtMs));
+    this.#late.set(
+      keyId,
+      new KeyEntry(key, held.parentEntry, held.accounts, held.revision, held.expiresAtMs),
+    );
     return true;
   }
 
@@ -256,7 +259,7 @@ class Copying extends IdentityCache {
     let copy = this.#copies.get(entry);
     if (copy === undefined) {
       const accounts = entry.accounts.map((account) => new AccountEntry(account, account.revision));
-      copy = new KeyEntry(entry.key, entry.parent, accounts, entry.revision, entry.expiresAtMs);
+      copy = new KeyEntry(entry.key, entry.parentEntry, accounts, entry.revision, entry.expiresAtMs);
       this.#copies.set(entry, copy);
     }
     return copy;
@@ -268,7 +271,7 @@ class Orphaning extends IdentityCache {
 
   override key(keyId: string): KeyEntry | undefined {
     const kept = this.#kept.get(keyId);
-    if (kept?.parent?.dead && !kept.dead) return kept;
+    if (kept?.parentEntry?.dead && !kept.dead) return kept;
     const entry = super.key(keyId);
     if (entry === undefined) {
       // Dropped for its parent's sake, which this one does not mind.

@@ -72,7 +72,7 @@ export class CachedDirectory implements Directory {
     const freshness = identityGate.check(identityProof.ageMs());
     if (freshness !== "fresh" && freshness !== "stale") return undefined;
     const doubted = isDoubted(entry, entry.accounts, identityProof.provenProof) && !identityGate.unreachable;
-    return doubted ? undefined : entry.view;
+    return doubted ? undefined : entry;
   }
 }
 

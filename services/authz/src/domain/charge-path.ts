@@ -41,7 +41,7 @@ export class ChargePath {
       resource === "" ||
       (entry.grant.allows(resource) && (target === entry.accounts || passes(target, resource)));
     this.grantsAsOf = grantsAsOf(entry, target);
-    const keyIds = entry.parent === undefined ? [entry.key.id] : [entry.key.id, entry.parent.key.id];
+    const keyIds = entry.parent === undefined ? [entry.key.id] : [entry.key.id, entry.parent.id];
     this.nodeIds = keyIds.concat(target.map((account) => account.id));
   }
 }

@@ -67,10 +67,10 @@ export class Credentials {
     now: Moment,
   ): Refusal | undefined {
     if (signed === undefined) {
-      const isTheirs = secretMatches(entry.view, presented, now.wallMs);
+      const isTheirs = secretMatches(entry, presented, now.wallMs);
       return isTheirs && isInSubtree(verifier, entry.accounts) ? undefined : notFound;
     }
-    const { key, parent } = entry.view;
+    const { key, parent } = entry;
     const isGone = key.status === "REVOKED" || parent?.status === "REVOKED";
     if (key.signing === undefined || isGone || !isInSubtree(verifier, entry.accounts)) return notFound;
     return this.#options.signatures.faultOf(entry, key.signing, signed, now);

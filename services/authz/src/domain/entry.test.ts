@@ -44,7 +44,7 @@ it("what a cached key may do is what it may do by the accounts as they are, on i
         const entry = accounts[account]!;
         entry.update({ ...entry, ...node }, revision);
         for (const { key: cached, resource, on } of asked) {
-          const { key, parent } = cached.view;
+          const { key, parent } = cached;
           const held = effectiveGrant({ key, parent, chain }).allows(resource);
           const passes = effectiveGrant({ key: everything, parent: undefined, chain: on }).allows(resource);
           expect(paths.of(cached, on, resource).isAllowed).toBe(held && passes);

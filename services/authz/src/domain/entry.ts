@@ -8,6 +8,7 @@ import {
 } from "@gatehouse/access";
 import type { VerifyingKey } from "@gatehouse/keys";
 import type { Grant } from "@gatehouse/scopes";
+import { Cached } from "./s3-fifo.ts";
 import type { UpstreamHeader } from "./upstream-header.ts";
 
 /**
@@ -87,9 +88,9 @@ export function grantChangesOf(chain: readonly AccountEntry[]): number {
  * A key as the cache keeps it. Its node never changes: a changed key gets a new entry and the old one is
  * `dead`, which its sub-keys, pointing at it as their parent, notice at their next use.
  */
-export class KeyEntry {
-  readonly view: KeyView;
-  readonly parent: KeyEntry | undefined;
+export class KeyEntry extends Cached implements KeyView {
+  readonly key: KeyNode;
+  readonly parentEntry: KeyEntry | undefined;
   /** Own account first, root last. */
   readonly accounts: readonly AccountEntry[];
   readonly revision: number;
@@ -109,27 +110,36 @@ export class KeyEntry {
 
   constructor(
     key: KeyNode,
-    parent: KeyEntry | undefined,
+    parentEntry: KeyEntry | undefined,
     accounts: readonly AccountEntry[],
     revision: number,
     expiresAtMs: number,
   ) {
-    this.view = new EntryView(this, key, parent?.view.key, accounts);
-    this.parent = parent;
+    super();
+    this.key = key;
+    this.parentEntry = parentEntry;
     this.accounts = accounts;
     this.revision = revision;
     this.expiresAtMs = expiresAtMs;
   }
 
-  get key(): KeyNode {
-    return this.view.key;
+  get name(): string {
+    return this.key.id;
   }
 
-  /** What the key allows, with all that it depends on, as that is now. */
+  get parent(): KeyNode | undefined {
+    return this.parentEntry?.key;
+  }
+
+  get chain(): readonly AccountEntry[] {
+    return this.accounts;
+  }
+
+  /** What the key allows, with all that it depends on, as that is now. Kept: the guard asks for it at every call. */
   get grant(): Grant {
     const asOf = grantChangesOf(this.accounts);
     if (this.#grant === undefined || this.#grantAsOf !== asOf) {
-      const { key, parent, chain } = this.view;
+      const { key, parent, chain } = this;
       this.#grant = effectiveGrant({ key, parent, chain });
       this.#grantAsOf = asOf;
     }
@@ -137,34 +147,15 @@ export class KeyEntry {
   }
 }
 
-/** A view that keeps what its grant comes to: the guard asks for a verifier's at every call. */
-class EntryView implements KeyView {
-  readonly entry: KeyEntry;
-  readonly key: KeyNode;
-  readonly parent: KeyNode | undefined;
-  readonly chain: readonly AccountEntry[];
-
-  constructor(entry: KeyEntry, key: KeyNode, parent: KeyNode | undefined, chain: readonly AccountEntry[]) {
-    this.entry = entry;
-    this.key = key;
-    this.parent = parent;
-    this.chain = chain;
-  }
-
-  get grant(): Grant {
-    return this.entry.grant;
-  }
-}
-
 /** The entry that a view is of, where it is of one. */
 export function entryOf(view: KeyView): KeyEntry | undefined {
-  return view instanceof EntryView ? view.entry : undefined;
+  return view instanceof KeyEntry ? view : undefined;
 }
 
 /** Has a bell named the entry, or anything it depends on, since the proof numbered `proof` was begun? */
 export function isDoubted(entry: KeyEntry, target: readonly AccountEntry[], proof: number): boolean {
   if (entry.doubtedAtProof >= proof) return true;
-  if (entry.parent !== undefined && entry.parent.doubtedAtProof >= proof) return true;
+  if (entry.parentEntry !== undefined && entry.parentEntry.doubtedAtProof >= proof) return true;
   for (const account of entry.accounts) if (account.doubtedAtProof >= proof) return true;
   if (target !== entry.accounts)
     for (const account of target) if (account.doubtedAtProof >= proof) return true;
@@ -172,11 +163,14 @@ export function isDoubted(entry: KeyEntry, target: readonly AccountEntry[], proo
 }
 
 /** An account that was named, with its chain: itself first, root last. */
-export class TargetEntry {
+export class TargetEntry extends Cached {
+  readonly name: string;
   readonly accounts: readonly AccountEntry[];
   readonly expiresAtMs: number;
 
-  constructor(accounts: readonly AccountEntry[], expiresAtMs: number) {
+  constructor(name: string, accounts: readonly AccountEntry[], expiresAtMs: number) {
+    super();
+    this.name = name;
     this.accounts = accounts;
     this.expiresAtMs = expiresAtMs;
   }

@@ -76,7 +76,7 @@ it("agrees with Verify, and its checks with both", async () => {
       authz.now.wallMs = AT;
       authz.account("acc_other", { organizationId: "acc_other", slug: "other" });
       authz.account("acc_sub", { parentId: "acc_org", slug: "team" });
-      const verifier = keyed(authz, authz.key(given.asks)).view;
+      const verifier = keyed(authz, authz.key(given.asks));
       const parent = authz.key(given.owner, { name: "parent", ...given.parent });
       const { kind } = given;
       const more = kind === "SUB" ? { parentKeyId: parent.id } : {};

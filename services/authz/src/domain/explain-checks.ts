@@ -111,7 +111,7 @@ export const checkWords: Readonly<Record<CheckCode, CheckWords>> = {
     }),
   },
   ADDRESS_DENIED: {
-    absent: ({ entry }) => (isAddressBound(entry.view) ? undefined : "the key may be used from anywhere"),
+    absent: ({ entry }) => (isAddressBound(entry) ? undefined : "the key may be used from anywhere"),
     passed: allowedAddress,
     failed: deniedAddress,
   },
@@ -148,8 +148,8 @@ function ofAccount(detail: string): (examined: Examined) => Finding {
 }
 
 /** The key before its parent key, as they are checked. */
-function keysOf({ view }: KeyEntry): readonly KeyNode[] {
-  return view.parent === undefined ? [view.key] : [view.key, view.parent];
+function keysOf({ key, parent }: KeyEntry): readonly KeyNode[] {
+  return parent === undefined ? [key] : [key, parent];
 }
 
 function nameOf(key: KeyNode, { entry, sight }: Examined): string {

@@ -25,7 +25,7 @@ const MAX_LEVELS = 12;
 
 /** Which rule allowed, of each list that has a say and is in sight. */
 export function allowedBy({ entry, target, resource, endpointName, sight }: ScopeQuestion): Finding {
-  const seen = levelsOf(entry.view, target).filter(({ nodeId }) => sight.sees(nodeId));
+  const seen = levelsOf(entry, target).filter(({ nodeId }) => sight.sees(nodeId));
   const said = seen.slice(0, MAX_LEVELS).map((level) => {
     return `${sight.nameOf(level.nodeId)}: ${verdictOf(level, saidOf(level, resource), resource)}`;
   });
@@ -42,14 +42,14 @@ export function deniedBy(question: ScopeQuestion): Finding {
       detail: `${http.method} to this path is to no endpoint of the catalog, or to be read in two ways`,
     };
   }
-  if (endpointName !== undefined && !isEndpointAllowed(entry.view, endpointName)) {
+  if (endpointName !== undefined && !isEndpointAllowed(entry, endpointName)) {
     const holder = isEndpointAllowed({ key: entry.key, parent: undefined }, endpointName)
-      ? entry.view.parent!
+      ? entry.parent!
       : entry.key;
     const held = `${sight.nameOf(holder.id)} is held to other endpoints than ${endpointName}`;
     return { nodeId: holder.id, detail: held };
   }
-  for (const level of levelsOf(entry.view, target)) {
+  for (const level of levelsOf(entry, target)) {
     const said = saidOf(level, resource);
     if (said.allowed) continue;
     const nodeId = sight.idOf(level.nodeId);

@@ -60,7 +60,7 @@ it("who sees the key that is said to have signed is told that it does not sign, 
   const signed = { ...sign(authz, signer(authz)), keyId: id };
   const own = await authz.explain({ presented: "", signed });
   expect(own.checks).toMatchObject([{ code: "NOT_FOUND", nodeId: id }]);
-  const other = keyed(authz, authz.key("acc_other")).view;
+  const other = keyed(authz, authz.key("acc_other"));
   const unknown = { ...signed, keyId: "key_0000000000000000000000" };
   expect(await authz.explain({ presented: "", signed }, other)).toEqual(
     await authz.explain({ presented: "", signed: unknown }, other),

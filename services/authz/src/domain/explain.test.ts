@@ -121,7 +121,7 @@ describe("an explanation", () => {
       'the account "acme": weather.read is allowed by the scopes of its ceiling, which deny other things only';
     const detail = (explained: Explanation) => checkOf(explained, "SCOPE_DENIED").detail.split("; ");
     expect(detail(await authz.explain(call))).toEqual([...own, above]);
-    expect(detail(await authz.explain(call, keyed(authz, boss).view))).toEqual(own);
+    expect(detail(await authz.explain(call, keyed(authz, boss)))).toEqual(own);
   });
 
   it("says which range let an address in", async () => {
@@ -206,7 +206,7 @@ describe("what a verifier may see", () => {
   const seenBy = async (change: (authz: TestExplainer) => void) => {
     const authz = tree();
     authz.account("acc_other", { organizationId: "acc_other", slug: "other" });
-    const verifier = keyed(authz, authz.key("acc_org")).view;
+    const verifier = keyed(authz, authz.key("acc_org"));
     change(authz);
     return { authz, verifier };
   };
@@ -230,13 +230,13 @@ describe("what a verifier may see", () => {
     const key = authz.key("acc_sub");
     authz.changeKey(key.id, { secretHashes: ["another"] });
     expect((await authz.explain(key, verifier)).checks[0]).toMatchObject({ nodeId: key.id });
-    const other = keyed(authz, authz.key("acc_other")).view;
+    const other = keyed(authz, authz.key("acc_other"));
     expect((await authz.explain(key, other)).checks[0]!.nodeId).toBeUndefined();
   });
 
   it("is of accounts above its own that they decided, and no more", async () => {
     const authz = tree();
-    const verifier = keyed(authz, authz.key("acc_sub")).view;
+    const verifier = keyed(authz, authz.key("acc_sub"));
     const { presented } = authz.key("acc_sub");
     authz.account("acc_org", { scopeCeiling: ["secret.pattern"] });
     const denied = await authz.explain({ presented, resource: "weather.read" }, verifier);
@@ -248,13 +248,13 @@ describe("what a verifier may see", () => {
       expect(JSON.stringify(explained.checks)).not.toMatch(/acc_org|acme|secret\.pattern/);
     }
     // The organization's own sees all of it.
-    const own = keyed(authz, authz.key("acc_org")).view;
+    const own = keyed(authz, authz.key("acc_org"));
     expect(checkOf(await authz.explain({ presented }, own), "ACCOUNT_SUSPENDED").nodeId).toBe("acc_org");
   });
 
   it("is no number of a limit above it", async () => {
     const authz = tree();
-    const verifier = keyed(authz, authz.key("acc_sub")).view;
+    const verifier = keyed(authz, authz.key("acc_sub"));
     const { presented } = authz.key("acc_sub");
     authz.readings = [reading("acc_sub", {}), reading("acc_org", {}, { remaining: 0, used: 100 })];
     const explained = await authz.explain({ presented }, verifier);

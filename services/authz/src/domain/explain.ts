@@ -105,7 +105,7 @@ export class Explainer {
     if (entry === undefined || target === undefined) {
       return { decision, decidedBy: "", checks: unknownKey(), buckets: [] };
     }
-    const sight = new Sight(verifier, [entry.key, entry.view.parent], [entry.accounts, target]);
+    const sight = new Sight(verifier, [entry.key, entry.parent], [entry.accounts, target]);
     const nowMs = this.#options.clock.now().wallMs;
     const asked = { call, entry, target, sight, nowMs, http: call.http, ...this.#resourceOf(call) };
     const checks = this.#checks(decision, asked);
@@ -179,7 +179,7 @@ export class Explainer {
     if (entry === undefined || !isInSubtree(verifier, entry.accounts)) {
       return { code: "NOT_FOUND", outcome: "FAILED", nodeId: undefined, detail: NO_KEY };
     }
-    const { key, parent } = entry.view;
+    const { key, parent } = entry;
     const revoked = [key, parent].find((each) => each?.status === "REVOKED");
     const otherwise =
       signed === undefined

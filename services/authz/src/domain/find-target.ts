@@ -24,7 +24,7 @@ export function findTarget(
   if (hasSlug(own, account) && (own === first || !hasSlug(first, account))) return entry.accounts;
   if (kind === "ACCOUNT" || own.isolated) return "none";
   const found = cache.target(own.id, account);
-  if (found !== undefined) return reaches(entry.view, found.accounts) ? found.accounts : "none";
+  if (found !== undefined) return reaches(entry, found.accounts) ? found.accounts : "none";
   return cache.isUnknownTarget(own.id, account) ? "none" : "unknown";
 }
 

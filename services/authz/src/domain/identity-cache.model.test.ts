@@ -95,7 +95,7 @@ function run(capacity: number, steps: readonly Step[]): void {
     const entry = cache.key(id);
     if (entry === undefined) continue;
     expect(entry.key, id).toEqual(identity.keys.get(id));
-    expect(entry.parent?.key.status, id).toBe(identity.keys.get(entry.key.parentKeyId ?? "")?.status);
+    expect(entry.parent?.status, id).toBe(identity.keys.get(entry.key.parentKeyId ?? "")?.status);
     for (const account of entry.accounts) {
       expect(account.status, `${id} ${account.id}`).toBe(identity.accounts.get(account.id)!.status);
     }

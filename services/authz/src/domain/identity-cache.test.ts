@@ -18,7 +18,7 @@ function setUp({ capacity = 100, lifetimeMs = 60_000 } = {}) {
     cache.fillTarget("acc_org", name, identity.resolveTarget("acc_org", name));
   const state = (keyId: string) => {
     const entry = cache.key(keyId);
-    return entry && stateOf(entry.view, now.ms);
+    return entry && stateOf(entry, now.ms);
   };
   return { identity, now, cache, pull, fill, fillTarget, state };
 }

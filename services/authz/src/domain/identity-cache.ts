@@ -133,12 +133,12 @@ export class IdentityCache implements Replica<NodeChange> {
     if (entry === undefined) return undefined;
     const isOver = entry.expiresAtMs <= this.#options.nowMs();
     if (isOver) this.expirations++;
-    if (entry.parent?.dead || isOver) {
+    if (entry.parentEntry?.dead || isOver) {
       this.#keys.delete(keyId);
       return undefined;
     }
     // Used through its sub-keys only, a parent key would look idle, and its eviction takes them along.
-    if (entry.parent !== undefined) this.#keys.get(entry.parent.key.id);
+    if (entry.parent !== undefined) this.#keys.get(entry.parent.id);
     return entry;
   }
 
@@ -238,7 +238,7 @@ export class IdentityCache implements Replica<NodeChange> {
     this.#accounts.take(chain, position.revision);
     const held = this.#accounts.chain(accountId);
     this.#accounts.hold(held);
-    this.#targets.set(targetKey(asking, name), new TargetEntry(held, this.#expiryMs()));
+    this.#targets.set(new TargetEntry(targetKey(asking, name), held, this.#expiryMs()));
     this.#makeRoom();
     return true;
   }
@@ -285,7 +285,7 @@ export class IdentityCache implements Replica<NodeChange> {
     }
     const entry = this.#keys.peek(key.id);
     if (entry === undefined || entry.revision > revision) return;
-    const changed = new KeyEntry(key, entry.parent, entry.accounts, revision, entry.expiresAtMs);
+    const changed = new KeyEntry(key, entry.parentEntry, entry.accounts, revision, entry.expiresAtMs);
     // A bell may have told of a later change than this one.
     changed.doubtedAtProof = entry.doubtedAtProof;
     changed.importedHash = entry.importedHash;
@@ -322,7 +322,7 @@ export class IdentityCache implements Replica<NodeChange> {
   // Held before it is set: replacing an entry releases the same accounts.
   #put(entry: KeyEntry): KeyEntry {
     this.#accounts.hold(entry.accounts);
-    this.#keys.set(entry.key.id, entry);
+    this.#keys.set(entry);
     if (entry.importedHash !== undefined) this.#imported.set(entry.importedHash, entry.key.id);
     return entry;
   }
@@ -336,7 +336,7 @@ export class IdentityCache implements Replica<NodeChange> {
 
   #expiryMs(): number {
     const { nowMs, lifetimeMs } = this.#options;
-    return nowMs() + lifetimeMs * (1 - Math.random() / 10);
+    return Math.round(nowMs() + lifetimeMs * (1 - Math.random() / 10));
   }
 }
 

@@ -1,7 +1,7 @@
 import { ChangeRing, type Position, type Replica } from "@gatehouse/changefeed";
 import type { Limit } from "./limit.ts";
 import { LocalBucket } from "./local-bucket.ts";
-import { S3Fifo } from "./s3-fifo.ts";
+import { Cached, S3Fifo } from "./s3-fifo.ts";
 
 /**
  * Which limits are on which node, kept true by metering's change feed under the same rule as keys are: what
@@ -16,11 +16,22 @@ export interface LimitChange {
 }
 
 /** The buckets on a node, as long as they are these. */
-export interface NodeLimits {
+export class NodeLimits extends Cached {
+  /** The node's id. */
+  readonly name: string;
   readonly buckets: readonly LocalBucket[];
   /** False once they were replaced, doubted or evicted: whoever kept this asks again. */
-  isCurrent: boolean;
+  isCurrent = true;
+
+  constructor(nodeId: string, buckets: readonly LocalBucket[]) {
+    super();
+    this.name = nodeId;
+    this.buckets = buckets;
+  }
 }
+
+// Most nodes have no limits of their own.
+const NONE: readonly LocalBucket[] = [];
 
 /** Nodes whose changes are remembered, and up to twice as many; as identity's cache does. */
 const RING_CAPACITY = 32_768;
@@ -85,7 +96,8 @@ export class LimitBook implements Replica<LimitChange> {
     }
     const known = this.#nodes.peek(nodeId);
     if (known !== undefined && sameLimits(known.buckets, limits)) return true;
-    this.#nodes.set(nodeId, { buckets: limits.map((limit) => this.#open(limit)), isCurrent: true });
+    const buckets = limits.length === 0 ? NONE : limits.map((limit) => this.#open(limit));
+    this.#nodes.set(new NodeLimits(nodeId, buckets));
     return true;
   }
 

@@ -8,20 +8,25 @@ interface Item {
   newer: Item | undefined;
 }
 
-it("is an array that is pushed to, shifted from and cut anywhere", () => {
-  const step = fc.oneof(fc.constant("add" as const), fc.nat({ max: 10 }));
+it("is an array that is pushed to, shifted from, and changed or cut anywhere", () => {
+  const step = fc.oneof(
+    fc.constant("add" as const),
+    fc.record({ at: fc.nat({ max: 10 }), isReplaced: fc.boolean() }),
+  );
   fc.assert(
     fc.property(fc.array(step, { maxLength: 100 }), (steps) => {
       const queue = new Queue<Item>();
       const model: Item[] = [];
       for (const [name, next] of steps.entries()) {
         if (next === "add") {
-          const item = { name, older: undefined, newer: undefined };
+          const item = newItem(name);
           queue.add(item);
           model.push(item);
         } else if (model.length > 0) {
-          const [item] = model.splice(next % model.length, 1);
-          queue.remove(item!);
+          const by = next.isReplaced ? [newItem(name)] : [];
+          const [item] = model.splice(next.at % model.length, 1, ...by);
+          if (by[0] === undefined) queue.remove(item!);
+          else queue.replace(item!, by[0]);
         }
         expect([queue.size, queue.oldest]).toEqual([model.length, model[0]]);
       }
@@ -34,3 +39,7 @@ it("is an array that is pushed to, shifted from and cut anywhere", () => {
     }),
   );
 });
+
+function newItem(name: number): Item {
+  return { name, older: undefined, newer: undefined };
+}

@@ -30,6 +30,19 @@ export class Queue<T extends Queued<T>> {
     this.#size++;
   }
 
+  /** Puts another item where one stands in this queue. */
+  replace(item: T, by: T): void {
+    const { older, newer } = item;
+    by.older = older;
+    by.newer = newer;
+    if (older === undefined) this.#oldest = by;
+    else older.newer = by;
+    if (newer === undefined) this.#newest = by;
+    else newer.older = by;
+    item.older = undefined;
+    item.newer = undefined;
+  }
+
   /** Takes out an item that stands in this queue. */
   remove(item: T): void {
     const { older, newer } = item;

@@ -10,7 +10,7 @@ describe("a reserved decision", () => {
     test.account("acc_1", { parentId: "acc_root" });
     const parent = test.key("acc_1");
     const key = test.key("acc_1", { kind: "SUB", parentKeyId: parent.id });
-    const verifier = keyed(test, test.key("acc_root", { kind: "MASTER" })).view;
+    const verifier = keyed(test, test.key("acc_root", { kind: "MASTER" }));
     const needs = [
       { meter: "tokens", units: 4096 },
       { meter: "requests", units: 1 },

@@ -42,7 +42,7 @@ export class Reservations {
     this.#journal.reserve({
       decisionId,
       keyId: entry.key.id,
-      parentKeyId: entry.parent?.key.id ?? "",
+      parentKeyId: entry.parent?.id ?? "",
       accountId: path.target[0]!.id,
       resource: path.resource,
       minute: Math.floor(now.wallMs / 60_000),

@@ -1,6 +1,17 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { S3Fifo } from "./s3-fifo.ts";
+import { Cached, S3Fifo } from "./s3-fifo.ts";
+
+class Item extends Cached {
+  readonly name: string;
+  readonly weight: number;
+
+  constructor(name: string, weight = 0) {
+    super();
+    this.name = name;
+    this.weight = weight;
+  }
+}
 
 const keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
 const key = fc.constantFrom(...keys);
@@ -16,17 +27,17 @@ describe("S3-FIFO", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 6 }), fc.array(step, { maxLength: 200 }), (capacity, steps) => {
         const dropped = new Map<object, number>();
-        const cache = new S3Fifo<object>(capacity, (value) =>
+        const cache = new S3Fifo<Item>(capacity, (value) =>
           dropped.set(value, (dropped.get(value) ?? 0) + 1),
         );
-        const latest = new Map<string, object>();
-        const made: object[] = [];
+        const latest = new Map<string, Item>();
+        const made: Item[] = [];
         for (const next of steps) {
           if (next.do === "set") {
-            const value = { made: made.length };
+            const value = new Item(next.key);
             made.push(value);
             latest.set(next.key, value);
-            cache.set(next.key, value);
+            cache.set(value);
             expect(cache.peek(next.key)).toBe(value);
           } else if (next.do === "delete") {
             cache.delete(next.key);
@@ -54,9 +65,9 @@ describe("S3-FIFO", () => {
     const sized = fc.record({ key, weight: fc.integer({ min: 1, max: 100 }), evicts: fc.boolean() });
     fc.assert(
       fc.property(fc.array(sized, { maxLength: 200 }), (steps) => {
-        const cache = new S3Fifo<{ weight: number }>(6, undefined, ({ weight }) => weight);
+        const cache = new S3Fifo<Item>(6, undefined, ({ weight }) => weight);
         for (const { key, weight, evicts } of steps) {
-          cache.set(key, { weight });
+          cache.set(new Item(key, weight));
           cache.get(key);
           if (evicts) cache.evict();
           const held = keys.flatMap((name) => cache.peek(name) ?? []);
@@ -70,11 +81,11 @@ describe("S3-FIFO", () => {
   });
 
   it("keeps what is used again through a scan of heavy ones, held to a weight", () => {
-    const cache = new S3Fifo<{ weight: number }>(1000, undefined, ({ weight }) => weight);
+    const cache = new S3Fifo<Item>(1000, undefined, ({ weight }) => weight);
     const hot = Array.from({ length: 50 }, (_, i) => `hot ${i}`);
     const use = (name: string, weight: number) => {
       if (cache.get(name) !== undefined) return true;
-      cache.set(name, { weight });
+      cache.set(new Item(name, weight));
       while (cache.weight > 1000) cache.evict();
       cache.get(name); // whoever fills an entry reads it
       return false;
@@ -89,11 +100,11 @@ describe("S3-FIFO", () => {
   });
 
   it("keeps what is used again through a scan of very many that are used once", () => {
-    const cache = new S3Fifo<{ readonly hot: boolean }>(100);
+    const cache = new S3Fifo<Item>(100);
     const hot = Array.from({ length: 50 }, (_, i) => `hot ${i}`);
     const use = (name: string) => {
       if (cache.get(name) !== undefined) return true;
-      cache.set(name, { hot: name.startsWith("hot") });
+      cache.set(new Item(name));
       cache.get(name); // whoever fills an entry reads it
       return false;
     };
@@ -107,25 +118,25 @@ describe("S3-FIFO", () => {
   });
 
   it("takes back at once into the main queue what it has just dropped", () => {
-    const cache = new S3Fifo<object>(10);
+    const cache = new S3Fifo<Item>(10);
     const scan = (from: number) => {
-      for (let i = from; i < from + 10; i++) cache.set(`once ${i}`, {});
+      for (let i = from; i < from + 10; i++) cache.set(new Item(`once ${i}`));
     };
-    cache.set("returning", {});
+    cache.set(new Item("returning"));
     scan(0);
     expect(cache.peek("returning")).toBeUndefined();
-    cache.set("returning", {});
+    cache.set(new Item("returning"));
     scan(10); // would push it out of the small queue again
     expect(cache.peek("returning")).toBeDefined();
   });
 
   it("keeps what is read, not what is peeked at", () => {
-    const cache = new S3Fifo<object>(2);
-    cache.set("read", {});
+    const cache = new S3Fifo<Item>(2);
+    cache.set(new Item("read"));
     for (let i = 0; i < 3; i++) cache.get("read");
-    cache.set("peeked", {});
+    cache.set(new Item("peeked"));
     for (let i = 0; i < 3; i++) cache.peek("peeked");
-    cache.set("new", {});
+    cache.set(new Item("new"));
     expect([cache.peek("read") !== undefined, cache.peek("peeked")]).toEqual([true, undefined]);
   });
 });

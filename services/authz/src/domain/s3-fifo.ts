@@ -1,4 +1,16 @@
-import { Queue, type Queued } from "./queue.ts";
+import { Queue } from "./queue.ts";
+
+/**
+ * What an S3Fifo holds, in one at a time, with what that notes of it. Noted apart, a million entries would take 50 MB
+ * more, and every hit one more read from memory that no cache of the processor has.
+ */
+export abstract class Cached {
+  abstract readonly name: string;
+  older: Cached | undefined = undefined;
+  newer: Cached | undefined = undefined;
+  uses = 0;
+  isMain = false;
+}
 
 /**
  * A bounded map that keeps what is used again: S3-FIFO (Yang et al., "FIFO queues are all you need for cache
@@ -8,27 +20,30 @@ import { Queue, type Queued } from "./queue.ts";
  *
  * A hit sets one number and moves nothing. Where entries are weighed, the small queue is a tenth by weight, too.
  */
-export class S3Fifo<V extends object> {
-  readonly #slots = new Map<string, Slot<V>>();
-  readonly #small = new Queue<Slot<V>>();
-  readonly #main = new Queue<Slot<V>>();
+export class S3Fifo<V extends Cached> {
+  readonly #entries = new Map<string, V>();
+  readonly #small = new Queue<Cached>();
+  readonly #main = new Queue<Cached>();
   /** Two generations: the older is forgotten whole when the younger is full. */
   #ghosts = new Set<string>();
   #olderGhosts = new Set<string>();
   readonly #capacity: number;
   readonly #smallCapacity: number;
-  readonly #onDrop: (value: V) => void;
-  readonly #weigh: (value: V) => number;
+  readonly #onDrop: (entry: V) => void;
+  readonly #weigh: (entry: V) => number;
   #smallWeight = 0;
   #mainWeight = 0;
   /** Entries that had to make room. */
   evictions = 0;
 
-  /** `onDrop` is told of every value that leaves, whether evicted, replaced or deleted. */
+  /**
+   * `onDrop` is told of every entry that leaves, whether evicted, replaced or deleted. What one weighs must stay the
+   * same while it is here.
+   */
   constructor(
     capacity: number,
-    onDrop: (value: V) => void = () => {},
-    weigh: (value: V) => number = () => 0,
+    onDrop: (entry: V) => void = () => {},
+    weigh: (entry: V) => number = () => 0,
   ) {
     this.#capacity = Math.max(capacity, 1);
     this.#smallCapacity = Math.max(Math.floor(capacity * SMALL_SHARE), 1);
@@ -37,57 +52,59 @@ export class S3Fifo<V extends object> {
   }
 
   get size(): number {
-    return this.#slots.size;
+    return this.#entries.size;
   }
 
-  /** What all the entries weigh, by what each weighed when it was set. */
+  /** What all the entries weigh. */
   get weight(): number {
     return this.#smallWeight + this.#mainWeight;
   }
 
-  get(key: string): V | undefined {
-    const slot = this.#slots.get(key);
-    if (slot === undefined) return undefined;
-    if (slot.uses < MAX_USES) slot.uses++;
-    return slot.value;
+  get(name: string): V | undefined {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined && entry.uses < MAX_USES) entry.uses++;
+    return entry;
   }
 
   /** Reads without counting it as a use. */
-  peek(key: string): V | undefined {
-    return this.#slots.get(key)?.value;
+  peek(name: string): V | undefined {
+    return this.#entries.get(name);
   }
 
-  set(key: string, value: V): void {
-    const weight = this.#weigh(value);
-    const slot = this.#slots.get(key);
-    if (slot !== undefined) {
-      this.#onDrop(slot.value);
-      this.#addWeight(slot, weight - slot.weight);
-      slot.value = value;
-      slot.weight = weight;
-      return;
+  /** Puts an entry in, or in the place of the one that has its name. */
+  set(entry: V): void {
+    const { name } = entry;
+    const former = this.#entries.get(name);
+    if (former === undefined) {
+      while (this.#entries.size >= this.#capacity) this.evict();
+      entry.uses = 0;
+      entry.isMain = this.#ghosts.delete(name) || this.#olderGhosts.delete(name);
+      this.#entries.set(name, entry);
+      this.#join(entry);
+    } else if (former !== entry) {
+      entry.uses = former.uses;
+      entry.isMain = former.isMain;
+      this.#entries.set(name, entry);
+      this.#queueOf(entry).replace(former, entry);
+      this.#addWeight(entry, this.#weigh(entry) - this.#weigh(former));
+      this.#onDrop(former);
     }
-    while (this.#slots.size >= this.#capacity) this.evict();
-    const isMain = this.#ghosts.delete(key) || this.#olderGhosts.delete(key);
-    const made = { key, value, weight, uses: 0, isMain, older: undefined, newer: undefined };
-    this.#slots.set(key, made);
-    this.#join(made);
   }
 
-  delete(key: string): void {
-    const slot = this.#slots.get(key);
-    if (slot !== undefined) this.#forget(slot);
+  delete(name: string): void {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined) this.#forget(entry);
   }
 
   clear(): void {
-    for (const slot of this.#slots.values()) this.#forget(slot);
+    for (const entry of this.#entries.values()) this.#forget(entry);
     this.#ghosts.clear();
     this.#olderGhosts.clear();
   }
 
   /** Drops the entry whose turn it is, if there is any. */
   evict(): void {
-    if (this.#slots.size === 0) return;
+    if (this.#entries.size === 0) return;
     this.evictions++;
     const isSmallFull =
       this.#small.size > this.#smallCapacity || this.#smallWeight > this.weight * SMALL_SHARE;
@@ -96,69 +113,65 @@ export class S3Fifo<V extends object> {
   }
 
   #evictFromSmall(): void {
-    for (let slot = this.#small.oldest; slot !== undefined; slot = this.#small.oldest) {
-      if (slot.uses < PROMOTING_USES) {
-        this.#forget(slot);
-        this.#remember(slot.key);
+    for (let entry = this.#small.oldest; entry !== undefined; entry = this.#small.oldest) {
+      if (entry.uses < PROMOTING_USES) {
+        this.#forget(entry);
+        this.#remember(entry.name);
         return;
       }
-      this.#leave(slot);
-      slot.isMain = true;
-      slot.uses = 0;
-      this.#join(slot);
+      this.#leave(entry);
+      entry.isMain = true;
+      entry.uses = 0;
+      this.#join(entry);
     }
     this.#evictFromMain();
   }
 
   // Each use lets an entry go round once more, so this ends after MAX_USES rounds at the latest.
   #evictFromMain(): void {
-    for (let slot = this.#main.oldest; slot !== undefined; slot = this.#main.oldest) {
-      if (slot.uses === 0) {
-        this.#forget(slot);
+    for (let entry = this.#main.oldest; entry !== undefined; entry = this.#main.oldest) {
+      if (entry.uses === 0) {
+        this.#forget(entry);
         return;
       }
-      slot.uses--;
-      this.#main.remove(slot);
-      this.#main.add(slot);
+      entry.uses--;
+      this.#main.remove(entry);
+      this.#main.add(entry);
     }
   }
 
-  #remember(key: string): void {
-    this.#ghosts.add(key);
+  #remember(name: string): void {
+    this.#ghosts.add(name);
     // As many as there are entries, in two halves, however few of those fit.
-    if (this.#ghosts.size <= this.#slots.size / 2) return;
+    if (this.#ghosts.size <= this.#entries.size / 2) return;
     this.#olderGhosts = this.#ghosts;
     this.#ghosts = new Set();
   }
 
-  #forget(slot: Slot<V>): void {
-    this.#slots.delete(slot.key);
-    this.#leave(slot);
-    this.#onDrop(slot.value);
+  #forget(entry: Cached): void {
+    this.#entries.delete(entry.name);
+    this.#leave(entry);
+    this.#onDrop(entry as V);
   }
 
-  #join(slot: Slot<V>): void {
-    (slot.isMain ? this.#main : this.#small).add(slot);
-    this.#addWeight(slot, slot.weight);
+  #join(entry: Cached): void {
+    this.#queueOf(entry).add(entry);
+    this.#addWeight(entry, this.#weigh(entry as V));
   }
 
-  #leave(slot: Slot<V>): void {
-    (slot.isMain ? this.#main : this.#small).remove(slot);
-    this.#addWeight(slot, -slot.weight);
+  #leave(entry: Cached): void {
+    this.#queueOf(entry).remove(entry);
+    this.#addWeight(entry, -this.#weigh(entry as V));
   }
 
-  #addWeight({ isMain }: Slot<V>, weight: number): void {
+  #queueOf({ isMain }: Cached): Queue<Cached> {
+    return isMain ? this.#main : this.#small;
+  }
+
+  #addWeight({ isMain }: Cached, weight: number): void {
     if (isMain) this.#mainWeight += weight;
     else this.#smallWeight += weight;
   }
-}
-
-interface Slot<V> extends Queued<Slot<V>> {
-  readonly key: string;
-  value: V;
-  weight: number;
-  uses: number;
-  isMain: boolean;
 }
 
 /**

@@ -25,7 +25,7 @@ function shown(verifier: KeyView, decision: Decision, pool: Limits): Decision {
 }
 
 function sees(verifier: KeyView, { entry, target }: Decision, nodeId: string | undefined): boolean {
-  if (nodeId === entry?.key.id || nodeId === entry?.parent?.key.id) return true;
+  if (nodeId === entry?.key.id || nodeId === entry?.parent?.id) return true;
   for (const { id } of target ?? []) {
     if (id === nodeId) return true;
     if (id === verifier.key.accountId) return false;

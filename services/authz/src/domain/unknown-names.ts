@@ -1,4 +1,4 @@
-import { S3Fifo } from "./s3-fifo.ts";
+import { Cached, S3Fifo } from "./s3-fifo.ts";
 
 /** What is not there is remembered briefly: long enough for a retry storm, short enough for a new key. */
 const UNKNOWN_MS = 2000;
@@ -7,7 +7,7 @@ const UNKNOWN_CAPACITY = 65_536;
 
 /** Names that were found to mean nothing. */
 export class UnknownNames {
-  readonly #untilMs = new S3Fifo<{ readonly ms: number }>(UNKNOWN_CAPACITY);
+  readonly #names = new S3Fifo<UnknownName>(UNKNOWN_CAPACITY);
   readonly #nowMs: () => number;
   /** Times that one was asked for again. */
   hits = 0;
@@ -17,29 +17,40 @@ export class UnknownNames {
   }
 
   get size(): number {
-    return this.#untilMs.size;
+    return this.#names.size;
   }
 
   get evictions(): number {
-    return this.#untilMs.evictions;
+    return this.#names.evictions;
   }
 
   has(name: string): boolean {
-    const until = this.#untilMs.peek(name);
-    const isUnknown = until !== undefined && until.ms > this.#nowMs();
+    const found = this.#names.peek(name);
+    const isUnknown = found !== undefined && found.untilMs > this.#nowMs();
     if (isUnknown) this.hits++;
     return isUnknown;
   }
 
   remember(name: string): void {
-    this.#untilMs.set(name, { ms: this.#nowMs() + UNKNOWN_MS });
+    this.#names.set(new UnknownName(name, this.#nowMs() + UNKNOWN_MS));
   }
 
   delete(name: string): void {
-    this.#untilMs.delete(name);
+    this.#names.delete(name);
   }
 
   clear(): void {
-    this.#untilMs.clear();
+    this.#names.clear();
+  }
+}
+
+class UnknownName extends Cached {
+  readonly name: string;
+  readonly untilMs: number;
+
+  constructor(name: string, untilMs: number) {
+    super();
+    this.name = name;
+    this.untilMs = untilMs;
   }
 }

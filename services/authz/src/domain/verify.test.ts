@@ -84,7 +84,7 @@ describe("who sees a key", () => {
     const authz = tree();
     const own = authz.key("acc_sub");
     const key = authz.key("acc_org");
-    const verifier = keyed(authz, key).view;
+    const verifier = keyed(authz, key);
     expect(await authz.code(own, verifier)).toBe("VALID");
     await authz.activity.flush();
     expect(authz.reported.map((uses) => [...uses.keys()])).toEqual([[key.id, own.id]]);

@@ -140,7 +140,7 @@ export class Verifier {
     const fault = this.#credentials.faultOf(entry, call, verifier, now);
     if (fault === notFound) return this.#decisions.make(notFound, call.resource);
     if (fault !== undefined) return this.#decisions.make(fault, call.resource, entry);
-    const state = stateOf(entry.view, now.wallMs);
+    const state = stateOf(entry, now.wallMs);
     if (state === "NOT_FOUND") return this.#decisions.make(notFound, call.resource);
     if (state !== "VALID") return this.#decisions.make({ code: state }, call.resource, entry);
     return this.#attemptFor(entry, call, verifier, now, refusal);
@@ -189,15 +189,15 @@ export class Verifier {
       if (targetState !== "VALID")
         return this.#decisions.make({ code: targetState }, resource, entry, target);
     }
-    if (!isAddressAllowed(entry.view, call.address)) {
+    if (!isAddressAllowed(entry, call.address)) {
       return this.#decisions.make({ code: "ADDRESS_DENIED" }, resource, entry, target);
     }
-    if (!isIntegrationAllowed(entry.view, call.integration)) {
+    if (!isIntegrationAllowed(entry, call.integration)) {
       return this.#decisions.make({ code: "INTEGRATION_DENIED" }, resource, entry, target);
     }
     const path = this.#paths.of(entry, target, resource);
     const isCallable =
-      http === undefined || (endpoint !== undefined && isEndpointAllowed(entry.view, endpoint.name));
+      http === undefined || (endpoint !== undefined && isEndpointAllowed(entry, endpoint.name));
     if (!isCallable || !path.isAllowed) {
       return this.#decisions.make({ code: "SCOPE_DENIED" }, resource, entry, target);
     }
