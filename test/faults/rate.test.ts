@@ -14,8 +14,8 @@ interface Rate {
   readonly burst: number;
 }
 
-/** Metering lends units of a rate for 2 to 5 s, and waits another second for a word of them. */
-const LEASE_MS = 6500;
+/** Metering lends units of a rate for up to 10 s, and waits another second for a word of them. */
+const LEASE_MS = 11_500;
 
 const system = useSystem();
 

@@ -10,6 +10,7 @@ export {
   type Wait,
 } from "./allocate.ts";
 export { type IdleSpan, MAX_IDLE_SPANS } from "./idle.ts";
+export { leaseLife } from "./lease-life.ts";
 export { leaseSize, lowWater, wantFor } from "./lease-size.ts";
 export type { QuotaState } from "./quota.ts";
 // Both kinds speak of open, take, settle, …: `quota.take(state, 5)`, `rate.take(state, 5)`.

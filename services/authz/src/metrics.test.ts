@@ -144,7 +144,16 @@ describe("what /metrics shows of a replica", () => {
     book.fill("acc_1", [limit], head);
     const bucket = book.bucket("lim_1")!;
     const deadline = { wallMs: Number.POSITIVE_INFINITY, monotonicMs: Number.POSITIVE_INFINITY };
-    const lease = { id: "lease_1", ref: undefined, units: 20, deadline, left: 20, spends: [], reported: 0 };
+    const lease = {
+      id: "lease_1",
+      ref: undefined,
+      units: 20,
+      deadline,
+      lifeMs: 60_000,
+      left: 20,
+      spends: [],
+      reported: 0,
+    };
     bucket.grant(lease, replica.clock.now());
     book.lent(bucket);
     leases.unitsGranted.rate += 20;

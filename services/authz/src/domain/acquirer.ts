@@ -228,6 +228,7 @@ export class Acquirer {
       ref: bucket.limit.kind === "quota" ? this.#held(lease.id) : undefined,
       units: lease.units,
       deadline: { monotonicMs: sentAt.monotonicMs + lease.ttlMs, wallMs },
+      lifeMs: lease.ttlMs,
       left: lease.units,
       spends: [],
       reported: 0,

@@ -6,7 +6,7 @@ import type { Journal } from "./journal.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { LeaseSource, Need } from "./lease-source.ts";
 import type { LimitBook, NodeLimits } from "./limit-book.ts";
-import { isOver, type LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
+import { isOver, isToTell, type LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
 import { RateReports } from "./rate-reports.ts";
 import type { Trace } from "./trace.ts";
 
@@ -135,14 +135,14 @@ export class LeasePool {
     this.#acquirer.report();
   }
 
-  /** Closes what is over, used up or idle for `idleMs`, and reports what rate leases spent. Called on a timer. */
+  /** Closes what is over, used up or idle for `idleMs`, and reports what rate leases spent a while ago. Called on a timer. */
   sweep(idleMs: number): void {
     const now = this.#options.clock.now();
     for (const bucket of this.#options.book.leased()) {
       const idle = now.monotonicMs - Math.max(bucket.lastSpentAtMs, bucket.grantedAtMs) >= idleMs;
       for (const lease of [...bucket.leases]) {
         if (idle || lease.left === 0 || isOver(lease, now)) this.#close(bucket, lease, now);
-        else if (lease.spends.length > 0) this.#rates.note(lease, false);
+        else if (isToTell(lease, now)) this.#rates.note(lease, false);
       }
     }
     this.#options.book.sweepIfGrown();

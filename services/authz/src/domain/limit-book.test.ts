@@ -12,7 +12,7 @@ function limitOf(id: string, nodeId = "key_1", limit: Partial<Limit> = {}): Limi
 
 function leaseOf(id: string): LocalLease {
   const deadline = { monotonicMs: 1000, wallMs: 1000 };
-  return { id, ref: {}, units: 5, deadline, left: 5, spends: [], reported: 0 };
+  return { id, ref: {}, units: 5, deadline, lifeMs: 1000, left: 5, spends: [], reported: 0 };
 }
 
 function setUp(capacity = 100) {

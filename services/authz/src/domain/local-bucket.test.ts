@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Limit } from "./limit.ts";
-import { LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
+import { isToTell, LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
 
 const quota: Limit = {
   id: "lim_1",
@@ -15,7 +15,7 @@ const moment = (ms: number, wallMs = ms) => ({ monotonicMs: ms, wallMs });
 const start = moment(0);
 
 function leaseOf(units: number, lease: Partial<LocalLease> = {}): LocalLease {
-  const fresh = { ref: {}, deadline: moment(1000), left: units, spends: [], reported: 0 };
+  const fresh = { ref: {}, deadline: moment(1000), lifeMs: 2000, left: units, spends: [], reported: 0 };
   return { id: "lease", units, ...fresh, ...lease };
 }
 
@@ -142,6 +142,29 @@ describe("the spends of a rate lease", () => {
       { units: 50, sinceMs: 1, atMs: 50 },
       { units: 50, sinceMs: 51, atMs: 100 },
     ]);
+  });
+});
+
+describe("the spends of a rate lease that lives long", () => {
+  it("are fewer, of longer stretches", () => {
+    const lease = rateLease(1000, { lifeMs: 10_000, deadline: moment(10_000) });
+    const bucket = bucketWith(lease);
+    for (let ms = 0; ms < 1000; ms += 50) spend(bucket, 1, moment(ms));
+    expect(lease.spends).toEqual([0, 250, 500, 750].map((ms) => ({ units: 5, sinceMs: ms, atMs: ms + 200 })));
+  });
+
+  it("are to be told when the first is a quarter of its life old", () => {
+    for (const [lifeMs, atMs] of [
+      [2000, 600],
+      [10_000, 2600],
+    ] as const) {
+      const lease = rateLease(1000, { lifeMs, deadline: moment(lifeMs) });
+      const bucket = bucketWith(lease);
+      expect(isToTell(lease, moment(atMs))).toBe(false);
+      spend(bucket, 1, moment(100));
+      spend(bucket, 1, moment(500));
+      expect([isToTell(lease, moment(atMs - 1)), isToTell(lease, moment(atMs))]).toEqual([false, true]);
+    }
   });
 });
 

@@ -10,6 +10,8 @@ export interface LocalLease {
   readonly units: number;
   /** Spendable until either clock has passed its deadline: a suspended machine's monotonic clock stands still. */
   readonly deadline: Moment;
+  /** From when it was asked for to its deadline. */
+  readonly lifeMs: number;
   left: number;
   /** Rate leases: what was spent and not yet reported, oldest first, and how much was reported before. */
   readonly spends: RateSpend[];
@@ -43,10 +45,16 @@ export interface Refusal {
 /** Renewed at two thirds of its life, a lease in use never ends before the next is here. */
 const RENEW_AT_SHARE = 2 / 3;
 /**
- * Spends within this are reported as one, of the latest moment: they begin to refill that much later at most. One by one
- * they would make reports as many entries as there are calls, each of which metering would have to take in, too.
+ * Metering lends a rate's units for long where they would not be missed: what was spent of such a lease may be told
+ * later, too. Of one that lives 2 s it is told by every sweep.
  */
-const MERGED_MS = 50;
+const TOLD_AT_SHARE = 1 / 4;
+/**
+ * Spends within this are reported as one, of the latest moment: they begin to refill that much later at most, 50 ms of
+ * a life of 2 s. One by one they would make reports as many entries as there are calls, each of which metering would
+ * have to take in, too.
+ */
+const MERGED_SHARE = 1 / 40;
 /** More would make a report long; the newest is widened instead, which only loses refill. */
 const MAX_SPENDS = 16;
 
@@ -152,9 +160,17 @@ export function isOver(lease: LocalLease, now: Moment): boolean {
   return now.monotonicMs >= lease.deadline.monotonicMs || now.wallMs >= lease.deadline.wallMs;
 }
 
+/** Was some of a rate lease spent so long ago that it is to be told, if nothing else asks metering? */
+export function isToTell({ spends, lifeMs }: LocalLease, now: Moment): boolean {
+  return spends.length > 0 && now.monotonicMs - spends[0]!.sinceMs >= lifeMs * TOLD_AT_SHARE;
+}
+
 function noteSpend(lease: LocalLease, units: number, atMs: number): void {
   const last = lease.spends.at(-1);
-  if (last !== undefined && (atMs - last.sinceMs < MERGED_MS || lease.spends.length === MAX_SPENDS)) {
+  if (
+    last !== undefined &&
+    (atMs - last.sinceMs < lease.lifeMs * MERGED_SHARE || lease.spends.length === MAX_SPENDS)
+  ) {
     last.units += units;
     last.atMs = atMs;
   } else {

@@ -16,7 +16,7 @@ const limit = {
 
 function leaseOf(id: string, units = 1000): LocalLease {
   const deadline = moment(Number.MAX_SAFE_INTEGER);
-  return { id, ref: undefined, units, deadline, left: units, spends: [], reported: 0 };
+  return { id, ref: undefined, units, deadline, lifeMs: 2000, left: units, spends: [], reported: 0 };
 }
 
 /** metering's side: counts are cumulative, so what of a report it has heard before is skipped. */

@@ -32,6 +32,7 @@ export class RateReports {
         ref: undefined,
         units: 0,
         deadline: over,
+        lifeMs: 0,
         left: 0,
         spends: [],
         reported: 0,

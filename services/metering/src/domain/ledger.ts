@@ -24,9 +24,7 @@ export interface Share {
 }
 
 /** A quota lease is worth its round trip for a minute, and a vanished holder forfeits no more than that. */
-const QUOTA_TTL_MS = 60_000;
-const RATE_TTL_MIN_MS = 2000;
-export const RATE_TTL_MAX_MS = 5000;
+const QUOTA_LIFE_MS = 60_000;
 /** When units that others hold may be back: a recall takes a round trip and a sealed segment. */
 const RETURN_MS = 50;
 
@@ -122,7 +120,7 @@ export class Ledger {
   #lease(holder: string, limitId: string, units: number): Grant {
     const shelf = this.#shelves.get(limitId)!;
     const id = crypto.randomUUID();
-    const ttlMs = ttlOf(shelf, this.#nowMs);
+    const ttlMs = shelf instanceof RateShelf ? shelf.lifeMs(holder) : quotaLifeMs(shelf, this.#nowMs);
     const bucketId = shelf instanceof QuotaShelf ? shelf.bucketId : undefined;
     this.#newLeases.push({ id, limitId, bucketId, holder, units, deadlineMs: this.#nowMs + ttlMs });
     return { id, limitId, units, ttlMs, windowEndMs: endOf(shelf), remaining: shelf.available };
@@ -133,10 +131,7 @@ function endOf(shelf: QuotaShelf | RateShelf): number | undefined {
   return shelf instanceof QuotaShelf ? shelf.endMs : undefined;
 }
 
-function ttlOf(shelf: QuotaShelf | RateShelf, nowMs: number): number {
-  if (shelf instanceof RateShelf) {
-    return Math.min(RATE_TTL_MAX_MS, Math.max(RATE_TTL_MIN_MS, shelf.allowance.intervalMs));
-  }
-  // A window that ended while its row was locked lends nothing that could be spent: the holder asks again.
-  return Math.max(0, Math.min(QUOTA_TTL_MS, (shelf.endMs ?? Number.POSITIVE_INFINITY) - nowMs));
+// A window that ended while its row was locked lends nothing that could be spent: the holder asks again.
+function quotaLifeMs(shelf: QuotaShelf, nowMs: number): number {
+  return Math.max(0, Math.min(QUOTA_LIFE_MS, (shelf.endMs ?? Number.POSITIVE_INFINITY) - nowMs));
 }

@@ -1,9 +1,9 @@
 import { allocate, rate, windowAt } from "@gatehouse/buckets";
 import type { Ask, LeaseTx, RateReport, Unknown } from "./lease.ts";
-import { type AskClaim, Ledger, RATE_TTL_MAX_MS, type Share, type Shelves } from "./ledger.ts";
+import { type AskClaim, Ledger, type Share, type Shelves } from "./ledger.ts";
 import { capacityOf, countsResource, isQuota, isRate, type Limit } from "./limit.ts";
 import { QuotaShelf } from "./quota-shelf.ts";
-import { RateShelf } from "./rate-shelf.ts";
+import { MOST_LIFE_MS, RateShelf } from "./rate-shelf.ts";
 
 /**
  * One round of lending: every ask that waits, in the order they came, in one transaction.
@@ -87,7 +87,7 @@ async function lockShelves(
   const rateIds = charged.filter(isRate).map(({ id }) => id);
   const leaseIds = reports.map(({ leaseId }) => leaseId);
   // The leases that were lost with the state can be spent until then.
-  const lost = rate.openEmpty({ units: 1, intervalMs: 1, burst: 0 }, nowMs + RATE_TTL_MAX_MS);
+  const lost = rate.openEmpty({ units: 1, intervalMs: 1, burst: 0 }, nowMs + MOST_LIFE_MS);
   const rateRows = rateIds.length + leaseIds.length === 0 ? [] : await tx.lockRates(rateIds, leaseIds, lost);
 
   const lockedIds = [...quotaRows, ...rateRows].map(({ limitId }) => limitId);

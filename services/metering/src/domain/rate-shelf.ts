@@ -1,4 +1,4 @@
-import { type RateState, rate } from "@gatehouse/buckets";
+import { leaseLife, type RateState, rate } from "@gatehouse/buckets";
 import type { RateLeaseRow, RateReport } from "./lease.ts";
 import type { RateAllowance } from "./limit.ts";
 
@@ -7,6 +7,14 @@ import type { RateAllowance } from "./limit.ts";
  * than our own deadline, which counts from when the request came. Within this it is not taken for vanished.
  */
 const REPORT_GRACE_MS = 1000;
+/** A lease is worth its round trip for two seconds, and for a slow rate's interval up to five. */
+const LEAST_LIFE_MS = 2000;
+const LEAST_LIFE_OF_SLOW_MS = 5000;
+/**
+ * Of a lease that nobody would miss: renewed so seldom, a thousand active keys are no load. Longer would gain little,
+ * and a bucket whose state was lost refills only from then on.
+ */
+export const MOST_LIFE_MS = 10_000;
 
 /**
  * A rate's bucket and its leases within one transaction.
@@ -99,6 +107,19 @@ export class RateShelf {
     this.touched = true;
     const state = this.#state;
     this.#state = { ...state, available: state.available - units, leased: state.leased + units };
+  }
+
+  /** How long a lease to this holder lives, with what is available beside it. */
+  lifeMs(holder: string): number {
+    const { burst, intervalMs } = this.allowance;
+    const others = this.held.entries().filter(([other, units]) => other !== holder && units > 0);
+    return leaseLife({
+      available: this.available,
+      burst,
+      others: [...others].length,
+      leastMs: Math.min(LEAST_LIFE_OF_SLOW_MS, Math.max(LEAST_LIFE_MS, intervalMs)),
+      mostMs: MOST_LIFE_MS,
+    });
   }
 
   retryAfterMs(need: number): number | undefined {
