@@ -1,3 +1,5 @@
+import type { EndpointNode } from "./node.ts";
+
 /**
  * Equal things as one: of a million keys most are given the same few lists, in a few accounts. What is shared is
  * compiled once, too, since that is remembered by the list.
@@ -26,15 +28,15 @@ const CAPACITY = 4096;
 /** Longer ones are as good as never equal, and a table of them would be large. */
 const MAX_NAME_LENGTH = 1000;
 
-const lists = new Shared<readonly string[]>();
+const lists = new Shared<readonly unknown[]>();
 const texts = new Shared<string>();
 
 /** A list that is equal to this one, and the same for all that are. Frozen: it is many nodes'. */
-export function sharedList(list: readonly string[]): readonly string[] {
+export function sharedList<T extends string | EndpointNode>(list: readonly T[]): readonly T[] {
   // Written so, no two lists have one name, whatever is in them.
   const name = JSON.stringify(list);
   const copy = () => Object.freeze(list.slice());
-  return name.length > MAX_NAME_LENGTH ? copy() : lists.of(name, copy);
+  return name.length > MAX_NAME_LENGTH ? copy() : (lists.of(name, copy) as readonly T[]);
 }
 
 /** A string that is equal to this one, and the same in memory for all that are. */

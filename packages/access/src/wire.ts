@@ -60,7 +60,9 @@ export function keyNode(state: KeyState): KeyNode {
     ),
     roles: sharedList(state.roles),
     scopes: sharedList(state.scopes),
-    endpoints: listOf(state.endpoints, ({ name, resource }): EndpointNode => ({ name, resource })),
+    endpoints: sharedList(
+      listOf(state.endpoints, ({ name, resource }): EndpointNode => ({ name, resource })),
+    ),
     ipAllow: sharedList(state.ipAllow),
     ipDeny: sharedList(state.ipDeny),
     deniedIntegrations: sharedList(state.deniedIntegrations),

@@ -11,6 +11,7 @@ import {
   required,
 } from "./resolved.ts";
 import { S3Fifo } from "./s3-fifo.ts";
+import { SharedLists } from "./shared-lists.ts";
 import { UnknownNames } from "./unknown-names.ts";
 
 /**
@@ -48,6 +49,7 @@ export class IdentityCache implements Replica<NodeChange> {
   readonly #options: IdentityCacheOptions;
   readonly #bytesMax: number;
   readonly #accounts = new AccountTable();
+  readonly #lists = new SharedLists();
   readonly #keys: S3Fifo<KeyEntry>;
   readonly #targets: S3Fifo<TargetEntry>;
   readonly #unknown: UnknownNames;
@@ -71,6 +73,7 @@ export class IdentityCache implements Replica<NodeChange> {
     const dropped = (entry: KeyEntry) => {
       entry.dead = true;
       this.#accounts.release(entry.accounts);
+      this.#lists.release(entry.key);
       if (entry.importedHash !== undefined) this.#imported.delete(entry.importedHash);
     };
     this.#keys = new S3Fifo(options.capacity, dropped, ({ key }) => bytesOfKey(key));
@@ -89,7 +92,7 @@ export class IdentityCache implements Replica<NodeChange> {
 
   /** What its entries weigh, as estimated; what is remembered not to be there has bounds of its own. */
   get bytes(): number {
-    return this.#keys.weight + this.#targets.weight + this.#accounts.bytes;
+    return this.#keys.weight + this.#targets.weight + this.#accounts.bytes + this.#lists.bytes;
   }
 
   /** How many entries there are of each kind, and how many had to make room for others. */
@@ -319,9 +322,10 @@ export class IdentityCache implements Replica<NodeChange> {
     return this.#living(key.id) ?? this.#put(new KeyEntry(key, parent, accounts, revision, this.#expiryMs()));
   }
 
-  // Held before it is set: replacing an entry releases the same accounts.
+  // Held before it is set: replacing an entry releases the same accounts and lists.
   #put(entry: KeyEntry): KeyEntry {
     this.#accounts.hold(entry.accounts);
+    this.#lists.hold(entry.key);
     this.#keys.set(entry);
     if (entry.importedHash !== undefined) this.#imported.set(entry.importedHash, entry.key.id);
     return entry;
