@@ -68,7 +68,9 @@ export function compileGrant(given: GivenScopes): Grant {
 
 /** What all of the grants allow: a key, its parent key, ceilings. Of no grants: everything, as for any AND. */
 export function intersect(grants: readonly Grant[]): Grant {
-  return new Grant(grants.flatMap(({ levels }) => levels));
+  const levels = grants.flatMap((grant) => grant.levels);
+  // Copied to its length: a list that grew has room for more, and a replica holds a million grants.
+  return new Grant(levels.slice());
 }
 
 const EVERYTHING: Admission = {
