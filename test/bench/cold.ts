@@ -1,18 +1,19 @@
 /**
  * A fresh replica that warms under load: every key is asked for by the clock, the first time each is a miss. What is
- * shown is the latency of all calls of the first seconds; and, of keys asked for one by one, the requests to identity
+ * shown is the latency of all calls of the first seconds, and what the requests to others took of it on their side; and, of keys asked for one by one, the requests to identity
  * and metering that each takes.
  */
 import { AuthzService, DecisionCode } from "@gatehouse/proto/authz";
 import { grpcClient } from "@gatehouse/service";
-import { type Deployment, deploy, end, rpcCounts } from "./deployment.ts";
+import { type Deployment, deploy, end, rpcCounts, rpcSeconds } from "./deployment.ts";
 import { load, median } from "./rounds.ts";
 import { KEYS, makeKeys, requestOf, timely, type WarmKeys } from "./warm-keys.ts";
 
 const REPLICAS = 3;
 const SECONDS = 4;
 const PER_SECOND = 2000;
-const IN_FLIGHT = 64;
+/** Never the limit, unless the replica stalls: 64 would queue in the load what waits for units, and count that, too. */
+const IN_FLIGHT = 1000;
 /** Asked for one by one; the first of them compile what the others run. */
 const ALONE = 50;
 const COMPILING = 10;
@@ -25,8 +26,16 @@ export interface ColdReport {
   readonly p99Us: number;
   readonly p999Us: number;
   readonly each: readonly { readonly p50Us: number; readonly p99Us: number; readonly p999Us: number }[];
+  /** While they warmed: how long identity and metering took to answer a request, and how many there were. */
+  readonly resolve: Upstream;
+  readonly acquire: Upstream;
   /** Cold calls one by one, on a replica that has answered a few: what each takes, and how often it asks others. */
   readonly alone: { readonly p50Ms: number; readonly maxMs: number; readonly roundTrips: number };
+}
+
+interface Upstream {
+  readonly meanMs: number;
+  readonly requests: number;
 }
 
 export async function benchCold(): Promise<ColdReport> {
@@ -34,6 +43,8 @@ export async function benchCold(): Promise<ColdReport> {
   try {
     const { keys, requests } = await makeKeys(deployment);
     const each: ColdReport["each"][number][] = [];
+    const resolving = await upstream(deployment.identityHttp, "ResolveKeys");
+    const acquiring = await upstream(deployment.meteringHttp, "Acquire");
     for (let i = 0; i < REPLICAS; i++) {
       const replica = await deployment.startReplica(`cold-${i}`);
       const { p50Us, p99Us, p999Us } = await load({
@@ -48,6 +59,7 @@ export async function benchCold(): Promise<ColdReport> {
       each.push({ p50Us, p99Us, p999Us });
       await end(replica.child);
     }
+    const [resolve, acquire] = [await resolving(), await acquiring()];
     const alone = await oneByOne(deployment, keys);
     return {
       bench: "cold",
@@ -62,11 +74,23 @@ export async function benchCold(): Promise<ColdReport> {
       p99Us: median(each.map((one) => one.p99Us)),
       p999Us: median(each.map((one) => one.p999Us)),
       each,
+      resolve,
+      acquire,
       alone,
     };
   } finally {
     await deployment.stop();
   }
+}
+
+/** Begins to watch an RPC; what is answered ends it. */
+async function upstream(http: string, method: string): Promise<() => Promise<Upstream>> {
+  const [countBefore, secondsBefore] = [await rpcCounts(http, method), await rpcSeconds(http, method)];
+  return async () => {
+    const requests = (await rpcCounts(http, method)) - countBefore;
+    const seconds = (await rpcSeconds(http, method)) - secondsBefore;
+    return { meanMs: (1000 * seconds) / requests, requests };
+  };
 }
 
 async function oneByOne(deployment: Deployment, keys: WarmKeys["keys"]): Promise<ColdReport["alone"]> {

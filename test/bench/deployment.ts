@@ -13,6 +13,7 @@ import { discardPostgres, findNatsServer, freePort, startNatsServer, startPostgr
 /** The core of what is measured; everything else runs on the other. */
 export const MEASURED_CORE = "0";
 export const OTHER_CORE = "1";
+export const ALL_CORES = `0-${availableParallelism() - 1}`;
 const READY_MS = 30_000;
 export const serviceSecret = "a secret that the services of a benchmark share";
 
@@ -29,8 +30,11 @@ export interface Deployment {
   readonly pepper: string;
   /** Of Postgres. */
   readonly databaseUrl: string;
-  /** Starts another authz on the measured core, with a cache and a spool of its own. */
-  startReplica(name: string): Promise<Replica>;
+  /** Starts another authz with a cache and a spool of its own, on the measured core unless others are given. */
+  startReplica(
+    name: string,
+    own?: { readonly core: string; readonly environment: Record<string, string> },
+  ): Promise<Replica>;
   /** A scratch folder, gone at the end. */
   readonly directory: string;
   stop(): Promise<void>;
@@ -92,9 +96,10 @@ export async function deploy({ nats = false } = {}): Promise<Deployment> {
     pepper,
     databaseUrl: postgres.url,
     directory,
-    async startReplica(replica) {
+    async startReplica(replica, own = { core: MEASURED_CORE, environment: {} }) {
       const [address, http] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
-      const child = await serve("authz", http, MEASURED_CORE, {
+      const child = await serve("authz", http, own.core, {
+        ...own.environment,
         GATEHOUSE_AUTHZ_GRPC: address,
         GATEHOUSE_AUTHZ_HTTP: http,
         GATEHOUSE_SPOOL_DIR: join(directory, `spool-${replica}`),
@@ -135,9 +140,18 @@ export async function end(child: ChildProcess): Promise<void> {
 }
 
 /** How many calls of an RPC a service has answered, whatever with, by its /metrics. */
-export async function rpcCounts(http: string, method: string): Promise<number> {
+export function rpcCounts(http: string, method: string): Promise<number> {
+  return rpcSum("gatehouse_rpc_requests_total", http, method);
+}
+
+/** How many seconds a service took for all calls of an RPC together. */
+export function rpcSeconds(http: string, method: string): Promise<number> {
+  return rpcSum("gatehouse_rpc_duration_seconds_sum", http, method);
+}
+
+async function rpcSum(metric: string, http: string, method: string): Promise<number> {
   const text = await (await fetch(`http://${http}/metrics`)).text();
-  const lines = text.split("\n").filter((line) => line.startsWith("gatehouse_rpc_requests_total{"));
+  const lines = text.split("\n").filter((line) => line.startsWith(`${metric}{`));
   const counted = lines.filter((line) => line.includes(`/${method}"`));
   return counted.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
@@ -149,8 +163,12 @@ export async function residentMegabytes(child: ChildProcess): Promise<number> {
 }
 
 /** Seconds of processor time that a process has used; Linux says so in /proc, in hundredths. */
-export async function cpuSeconds(child: ChildProcess): Promise<number> {
-  const stat = await readFile(`/proc/${child.pid}/stat`, "utf8");
+export function cpuSeconds(child: ChildProcess): Promise<number> {
+  return cpuSecondsOf(child.pid!);
+}
+
+export async function cpuSecondsOf(pid: number): Promise<number> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }

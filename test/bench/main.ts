@@ -5,8 +5,17 @@ import { benchCold } from "./cold.ts";
 import { benchFlood, type Flood } from "./flood.ts";
 import { benchIdentity, identityTable } from "./identity.ts";
 import { benchRevocation } from "./revocation.ts";
-import { batchTable, cachedTable, coldTable, floodTable, revocationTable, verifyTable } from "./tables.ts";
+import {
+  batchTable,
+  cachedTable,
+  coldTable,
+  floodTable,
+  revocationTable,
+  verifyTable,
+  workersTable,
+} from "./tables.ts";
 import { benchVerify } from "./verify.ts";
+import { benchWorkers } from "./workers.ts";
 
 /** Runs a bench; answers its report, and the report as text. */
 type Bench = () => Promise<{ report: object; text: string }>;
@@ -23,6 +32,7 @@ const benches: Readonly<Record<string, Bench>> = {
   forged: bench(flood("forged"), floodTable),
   unknown: bench(flood("unknown"), floodTable),
   imported: bench(flood("imported"), floodTable),
+  workers: bench(benchWorkers, workersTable),
   identity: bench(
     () => benchIdentity({ keys: mostKeys, accounts: Math.ceil(mostKeys / 100) }),
     identityTable,

@@ -6,6 +6,7 @@ import type { FloodReport } from "./flood.ts";
 import type { RevocationReport } from "./revocation.ts";
 import { heading, ROUND_HEAD, roundCells, table } from "./table.ts";
 import type { VerifyReport } from "./verify.ts";
+import type { WorkersReport } from "./workers.ts";
 
 export function verifyTable({ settings, full, half }: VerifyReport): string {
   const each = (ratios: readonly number[]) => ratios.map((ratio) => ratio.toFixed(2)).join(" ");
@@ -58,7 +59,7 @@ export function cachedTable({ settings, sizes, evenRatio, zipfRatio }: CachedRep
   ].join("\n");
 }
 
-export function coldTable({ settings, p50Us, p99Us, p999Us, each, alone }: ColdReport): string {
+export function coldTable({ settings, each, alone, resolve, acquire, ...all }: ColdReport): string {
   const row = (name: string, of: { p50Us: number; p99Us: number; p999Us: number }) => [
     name,
     of.p50Us,
@@ -69,20 +70,45 @@ export function coldTable({ settings, p50Us, p99Us, p999Us, each, alone }: ColdR
     heading("A fresh replica warming under load", settings),
     table(
       ["", "p50 µs", "p99 µs", "p99.9 µs"],
-      [...each.map((one, i) => row(`replica ${i + 1}`, one)), row("median", { p50Us, p99Us, p999Us })],
+      [...each.map((one, i) => row(`replica ${i + 1}`, one)), row("median", all)],
     ),
+    `a request took identity ${resolve.meanMs.toFixed(1)} ms (${resolve.requests} requests), metering ${acquire.meanMs.toFixed(1)} ms (${acquire.requests})`,
     `cold keys one by one: ${alone.p50Ms.toFixed(1)} ms (most ${alone.maxMs.toFixed(1)}), ${alone.roundTrips.toFixed(2)} round trips`,
   ].join("\n");
 }
 
-export function revocationTable({ settings, fromSending, fromAnswer }: RevocationReport): string {
+export function workersTable({ settings, by }: WorkersReport): string {
+  return [
+    heading("Warm Verify by workers", settings),
+    table(
+      ["workers", "calls/s", "CPU µs/call", "cores busy", "shares of the processes"],
+      by.map(({ workers, callsPerSecond, cpuMicrosPerCall, coresBusy, shares }) => [
+        String(workers),
+        callsPerSecond,
+        cpuMicrosPerCall.toFixed(1),
+        coresBusy.toFixed(2),
+        shares.map((share) => `${Math.round(share * 100)} %`).join(" "),
+      ]),
+    ),
+  ].join("\n");
+}
+
+export function revocationTable({ settings, ...spreads }: RevocationReport): string {
+  const row = (name: string, { p50Ms, p99Ms, maxMs }: RevocationReport["probe"]) => [
+    name,
+    p50Ms,
+    p99Ms,
+    maxMs,
+  ];
   return [
     heading("From a revocation to the last replica's refusal", settings),
     table(
       ["", "p50 ms", "p99 ms", "most ms"],
       [
-        ["from before it was sent", fromSending.p50Ms, fromSending.p99Ms, fromSending.maxMs],
-        ["from its answer", fromAnswer.p50Ms, fromAnswer.p99Ms, fromAnswer.maxMs],
+        row("from before it was sent", spreads.fromSending),
+        row("from its answer", spreads.fromAnswer),
+        row("RevokeKey itself", spreads.revoking),
+        row("a probe", spreads.probe),
       ],
     ),
   ].join("\n");
