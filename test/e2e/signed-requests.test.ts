@@ -190,7 +190,17 @@ test("the upstream credential goes to those who may see it, and into no log", as
   );
   const below = await system().as(facade.secret).authz[0]!.verify(call, timely);
   expect([below.code, below.upstreamHeader]).toEqual([DecisionCode.VALID, undefined]);
-  for (const secret of [value, plain.secret as string]) expect(system().logs()).not.toContain(secret);
+  const ofProvider = "upstream-secret-of-the-provider";
+  const set = await system().root.accounts.setUpstreamCredential(
+    { account: made.subaccounts[0]!.id, header: "authorization", value: ofProvider },
+    timely,
+  );
+  const anew = { key: key.secret, atLeastAsFresh: [set.freshness] };
+  const asked = [system().root, made.master].map((verifier) => verifier.authz[0]!.verify(anew, timely));
+  const told = (await Promise.all(asked)).map(({ upstreamHeader }) => upstreamHeader?.value);
+  expect(told).toEqual([ofProvider, value]);
+  for (const secret of [value, ofProvider, plain.secret as string])
+    expect(system().logs()).not.toContain(secret);
 });
 
 /** As docs/operations.md has it: the new key last, then first, then alone. */

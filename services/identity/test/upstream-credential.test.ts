@@ -14,6 +14,15 @@ async function organization(name: string) {
   return { id: made.account!.id, master: system.as(made.secret) };
 }
 
+async function stateOf(account: string) {
+  const { accounts } = await system.feed.resolveAccounts({ names: [{ account }] }, timely);
+  return accounts.find(({ id }) => id === account)!;
+}
+
+function opened(sealed: string, id: string): string {
+  return new Sealer([parseEncryptionKey(system.environment.GATEHOUSE_ENCRYPTION_KEYS!)]).open(sealed, id);
+}
+
 describe("an upstream credential", () => {
   const SECRET = "Bearer upstream-secret-0123456789";
 
@@ -22,12 +31,8 @@ describe("an upstream credential", () => {
     const request = { header: "X-Upstream-Key", value: SECRET };
     const { account } = await master.accounts.setUpstreamCredential(request, timely);
     expect(account!.hasUpstreamCredential).toBe(true);
-    const [state] = (await system.feed.resolveAccounts({ names: [{ account: id }] }, timely)).accounts.filter(
-      (each) => each.id === id,
-    );
-    expect(state!.upstreamCredential).not.toBe("");
-    const sealer = new Sealer([parseEncryptionKey(system.environment.GATEHOUSE_ENCRYPTION_KEYS!)]);
-    expect(sealer.open(state!.upstreamCredential, id)).toBe(`x-upstream-key: ${SECRET}`);
+    const { upstreamCredential } = await stateOf(id);
+    expect(opened(upstreamCredential, id)).toBe(`${id} x-upstream-key: ${SECRET}`);
 
     // Again is another sealed text, and a change.
     await master.accounts.setUpstreamCredential(request, timely);
@@ -41,11 +46,23 @@ describe("an upstream credential", () => {
     );
     expect(everything.rows[0].all).toContain("hasUpstreamCredential");
     expect(everything.rows[0].all).not.toContain("upstream-secret");
-    expect(JSON.stringify(events.rows)).not.toContain(state!.upstreamCredential);
+    expect(JSON.stringify(events.rows)).not.toContain(upstreamCredential);
 
     const gone = await master.accounts.setUpstreamCredential({}, timely);
     expect(gone.account!.hasUpstreamCredential).toBe(false);
     expect((await master.accounts.setUpstreamCredential({}, timely)).account).toEqual(gone.account);
+  });
+
+  it("says whose key set it, whoever's account it is for", async () => {
+    const { master, id } = await organization("Setters");
+    const request = { account: id, header: "x-key", value: "of the provider" };
+    await system.root.accounts.setUpstreamCredential(request, timely);
+    const { upstreamCredential, parentId } = await stateOf(id);
+    expect(opened(upstreamCredential, id)).toBe(`${parentId} x-key: of the provider`);
+    const { account } = await master.accounts.createAccount({ name: "Desk" }, timely);
+    await master.accounts.setUpstreamCredential({ ...request, account: account!.id }, timely);
+    const { upstreamCredential: below } = await stateOf(account!.id);
+    expect(opened(below, account!.id)).toBe(`${id} x-key: of the provider`);
   });
 
   it("is a header that a caller may set, with a value that a header can have", async () => {
@@ -59,6 +76,7 @@ describe("an upstream credential", () => {
       ...["x-envoy-external-address", "x-envoy-auth-key", "x-original-token", "x-auth-request-access-token"],
       ...["x-user-id", "x-user-key", "x-account-id", "x-account-token", "remote-user", "via", "date"],
       ...["proxy-authorization", "sec-websocket-key", "idempotency-key", "x-idempotency-key"],
+      ...["gatehouse-key", "Gatehouse-Account-Key", "gatehouse-token"],
       ...["", "a b", "a:b", "a\r\n", "é", "-key", "x--key", "x_gatehouse_key", "x-api-key\n", "token"],
       `${"x".repeat(97)}-key`,
     ];

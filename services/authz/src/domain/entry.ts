@@ -9,7 +9,7 @@ import {
 import type { VerifyingKey } from "@gatehouse/keys";
 import type { Grant } from "@gatehouse/scopes";
 import { Cached } from "./s3-fifo.ts";
-import type { UpstreamHeader } from "./upstream-header.ts";
+import type { OpenedCredential } from "./upstream-header.ts";
 
 /**
  * An account as the cache keeps it: one object shared by every key below it, changed in place. So a change of
@@ -43,8 +43,8 @@ export class AccountEntry implements AccountNode {
   bytes = 0;
   /** Itself first, root last, once its table was asked for that. */
   chain: readonly AccountEntry[] | undefined;
-  /** What its upstream credential was opened to, once it was needed; no header where it does not open. */
-  upstream: { readonly credential: string; readonly header: UpstreamHeader | undefined } | undefined;
+  /** What its upstream credential was opened to, once it was needed. */
+  upstream: OpenedCredential | undefined;
 
   constructor(node: AccountNode, revision: number) {
     this.id = node.id;

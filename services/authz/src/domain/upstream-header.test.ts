@@ -1,13 +1,19 @@
 import { describe, expect, it } from "vitest";
 import { TestVerifier } from "./verify.fixture.ts";
 
-/** An organization with a desk and a bot below it; credentials as accounts have them. */
+/**
+ * An organization with a desk and a bot below it; credentials as accounts have them, set by themselves where it is not
+ * said who did.
+ */
 function tree(credentials: Readonly<Record<string, string>>) {
   const test = new TestVerifier();
   const parents = { acc_root: undefined, acc_org: "acc_root", acc_desk: "acc_org", acc_bot: "acc_desk" };
   for (const [id, parentId] of Object.entries(parents)) {
     const credential = credentials[id];
-    const upstreamCredential = credential === undefined ? "" : test.sealer.seal(credential, id);
+    const upstreamCredential =
+      credential === undefined
+        ? ""
+        : test.sealer.seal(credential.startsWith("acc_") ? credential : `${id} ${credential}`, id);
     test.account(id, { parentId, slug: id.slice(4), upstreamCredential });
   }
   test.account("acc_root", { organizationId: undefined });
@@ -44,6 +50,44 @@ describe("the upstream header", () => {
     expect((await bare.test.verify({ presented: own })).upstream?.value).toBe("of root");
   });
 
+  it("goes to verifiers of the account that set it and of those above, and to none below", async () => {
+    const { test, verifier } = tree({ acc_bot: "acc_org x-api-key: set by org" });
+    const { presented } = test.key("acc_bot");
+    const of = async (accountId: string) => (await test.verify({ presented }, verifier(accountId))).upstream;
+    for (const accountId of ["acc_root", "acc_org"]) {
+      expect(await of(accountId)).toEqual({ name: "x-api-key", value: "set by org" });
+    }
+    for (const accountId of ["acc_desk", "acc_bot"]) expect(await of(accountId)).toBeUndefined();
+  });
+
+  it("that the provider set for a customer is not told to the customer's verifier", async () => {
+    const { test, verifier } = tree({ acc_org: "acc_root x-api-key: of the provider" });
+    const { presented } = test.key("acc_org");
+    const own = await test.verify({ presented }, verifier("acc_org"));
+    expect([own.code, own.upstream]).toEqual(["VALID", undefined]);
+    expect((await test.verify({ presented }, verifier("acc_root"))).upstream?.value).toBe("of the provider");
+  });
+
+  it("that a verifier may not have hides none that it may", async () => {
+    const { test, verifier } = tree({
+      acc_desk: "acc_root x-api-key: of the provider",
+      acc_org: "acc_org x-api-key: of org",
+    });
+    const { presented } = test.key("acc_desk");
+    const of = async (accountId: string) => (await test.verify({ presented }, verifier(accountId))).upstream;
+    expect((await of("acc_org"))?.value).toBe("of org");
+    expect((await of("acc_root"))?.value).toBe("of the provider");
+  });
+
+  it("of which it is not known who set it is the provider's alone", async () => {
+    const { test, verifier } = tree({});
+    test.account("acc_org", { upstreamCredential: test.sealer.seal("x-api-key: old", "acc_org") });
+    const { presented } = test.key("acc_bot");
+    const of = async (accountId: string) => (await test.verify({ presented }, verifier(accountId))).upstream;
+    expect(await of("acc_org")).toBeUndefined();
+    expect(await of("acc_root")).toEqual({ name: "x-api-key", value: "old" });
+  });
+
   it("is there only where the call is VALID", async () => {
     const { test } = tree({ acc_org: "x-api-key: of org" });
     const { presented } = test.key("acc_org", { scopes: ["weather.**"] });
@@ -56,7 +100,7 @@ describe("the upstream header", () => {
     const { presented } = test.key("acc_org");
     const { upstream } = await test.verify({ presented });
     expect((await test.verify({ presented })).upstream).toBe(upstream);
-    test.account("acc_org", { upstreamCredential: test.sealer.seal("x-api-key: second", "acc_org") });
+    test.account("acc_org", { upstreamCredential: test.sealer.seal("acc_org x-api-key: second", "acc_org") });
     expect((await test.verify({ presented })).upstream?.value).toBe("second");
     test.account("acc_org", { upstreamCredential: "" });
     expect((await test.verify({ presented })).upstream).toBeUndefined();

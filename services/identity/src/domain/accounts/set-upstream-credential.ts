@@ -22,13 +22,14 @@ const VALUE = /^[!-~]+( +[!-~]+)*$/;
 const CREDENTIAL = /^(authorization|apikey|[a-z0-9]+(-[a-z0-9]+)*-(key|token))$/;
 /** Named alike, and set by gateways, connections and retries. */
 const NO_CREDENTIAL =
-  /^(proxy-|sec-|x-(gatehouse|forwarded|envoy|original|user|account|auth-request)|(x-)?idempotency-key$)/;
+  /^(proxy-|sec-|gatehouse-|x-(gatehouse|forwarded|envoy|original|user|account|auth-request)|(x-)?idempotency-key$)/;
 const HEADER_RULE =
-  "must be authorization or apikey, or end in -key or -token and be none that gateways set, such as x-gatehouse-*";
+  "must be authorization or apikey, or end in -key or -token and be none that gateways set, such as gatehouse-*";
 
 /**
  * Sets the header that gateways send upstream for an account and its subtree, or without a value takes it away. It is
- * kept sealed, as `name: value` for the account's id, and shown to nobody; the audit says that it changed.
+ * kept sealed, as `account name: value` for the account's id, where the account before it is the one whose key set it:
+ * verifiers below that one are not given it. It is shown to nobody; the audit says that it changed.
  */
 export function setUpstreamCredential(
   domain: Domain,
@@ -40,7 +41,8 @@ export function setUpstreamCredential(
     action: "gatehouse.accounts.set-upstream-credential",
     name,
     become: ([before]) => {
-      const upstreamCredential = credential === "" ? "" : domain.sealer.seal(credential, before.id);
+      const told = `${actor.view.key.accountId} ${credential}`;
+      const upstreamCredential = credential === "" ? "" : domain.sealer.seal(told, before.id);
       return upstreamCredential === before.upstreamCredential ? before : { ...before, upstreamCredential };
     },
   });

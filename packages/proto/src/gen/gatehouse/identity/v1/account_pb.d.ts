@@ -1298,9 +1298,9 @@ export declare type SetUpstreamCredentialRequest = Message<"gatehouse.identity.v
 
   /**
    * The name of the header: `authorization`, `apikey`, or one that ends in `-key` or `-token`, such as `x-api-key`
-   * or `x-auth-token`. None that gateways, connections and retries set: `proxy-*`, `sec-*`, `idempotency-key`,
-   * `x-idempotency-key`, nor what begins with `x-` and `gatehouse`, `forwarded`, `envoy`, `original`, `user`, `account`
-   * or `auth-request`. Required, unless the credential is taken away.
+   * or `x-auth-token`. None that gateways, connections and retries set: `gatehouse-*`, `proxy-*`, `sec-*`,
+   * `idempotency-key`, `x-idempotency-key`, nor what begins with `x-` and `gatehouse`, `forwarded`, `envoy`, `original`,
+   * `user`, `account` or `auth-request`. Required, unless the credential is taken away.
    *
    * @generated from field: string header = 2;
    */
@@ -1580,7 +1580,8 @@ export declare const AccountService: GenService<{
     output: typeof UpdateSettingsResponseSchema;
   },
   /**
-   * Sets the credential that gateways send upstream for the account and its subtree. It is never shown again.
+   * Sets the credential that gateways send upstream for the account and its subtree. It is never shown again, and given
+   * only to verifiers of the caller's account and of those above it.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.SetUpstreamCredential
    */

@@ -395,8 +395,8 @@ export declare type AccountState = Message<"gatehouse.identity.v1.AccountState">
   plan: string;
 
   /**
-   * The header to send upstream, as `name: value`, sealed with the key-encryption key for the account's id; empty for
-   * none.
+   * The header to send upstream, as `setter name: value`, sealed with the key-encryption key for the account's id; the
+   * setter is the account whose key set it. Empty for none.
    *
    * @generated from field: string upstream_credential = 14;
    */
