@@ -6,11 +6,12 @@ import { makeOrganization } from "../system/organization.ts";
 import { until } from "../system/until.ts";
 import { useSystem } from "../system/use-system.ts";
 import { type Answer, ask, countCodes, startLoad } from "../system/verifying.ts";
+import { connectToWorkers } from "../system/worker-connections.ts";
 import { arrivedUsage, bucketOf, settledBucket, sum } from "./books.ts";
 import { admitted, spendUntilRefused } from "./spend-until-refused.ts";
 
 const N = 1000;
-/** Each has a connection of its own, and the primary deals connections to workers in turn. */
+const CONNECTIONS_EACH = 4;
 const CONNECTIONS = 8;
 const SPENDERS_EACH = 8;
 const UNLIMITED = 1_000_000;
@@ -24,13 +25,6 @@ async function organizationWithQuota(name: string, units: number) {
   return made;
 }
 
-/** The process of each worker that has begun to listen, the newest last. */
-function workersSeen(): { readonly worker: number; readonly pid: number }[] {
-  return system()
-    .replicas[0]!.process.log.filter((line) => line.includes('"listening"'))
-    .map((line) => JSON.parse(line) as { worker: number; pid: number });
-}
-
 /** Verifies that all workers have answered, as `/metrics` of whichever is asked says. */
 async function verifiesCounted(): Promise<number> {
   const { httpAddress } = system().replicas[0]!.process;
@@ -41,16 +35,18 @@ async function verifiesCounted(): Promise<number> {
   return sum([...counts].map(([, count]) => Number(count)));
 }
 
-function rootConnections() {
-  const { root, as } = system();
-  return Array.from({ length: CONNECTIONS }, () => as(root.secret));
+/** As many to each worker, by worker. */
+async function rootConnections() {
+  const { root, as, replicas } = system();
+  return (await connectToWorkers(replicas[0]!.process, () => as(root.secret), CONNECTIONS_EACH)).flat();
 }
 
 test("two workers behind one port admit exactly what there is, and are seen as one", async () => {
   const made = await organizationWithQuota("In workers", N);
+  const connections = await rootConnections();
   const before = await verifiesCounted();
   const spenders = Array.from({ length: SPENDERS_EACH }, () => ({ key: made.key.secret, replica: 0 }));
-  const all = await Promise.all(rootConnections().map((verifier) => spendUntilRefused(verifier, spenders)));
+  const all = await Promise.all(connections.map((verifier) => spendUntilRefused(verifier, spenders)));
   const answers = all.flat();
   const each = all.map((some) => admitted(some));
   measured("quota of 1000 over two workers", {
@@ -67,7 +63,7 @@ test("two workers behind one port admit exactly what there is, and are seen as o
 
 test("a worker that is killed comes back and loses nothing that it answered, while the other goes on", async () => {
   const made = await organizationWithQuota("A killed worker", UNLIMITED);
-  const connections = rootConnections();
+  const connections = await rootConnections();
   const lostOn = new Set<number>();
   const load = startLoad(CONNECTIONS, async (caller) => {
     const answer = await ask(connections[caller]!, 0, { key: made.key.secret });
@@ -77,14 +73,14 @@ test("a worker that is killed comes back and loses nothing that it answered, whi
   let answers: readonly Answer[];
   let killedMs: number;
   let backMs: number;
-  const [victim] = workersSeen().slice(-2);
+  const { process: replica } = system().replicas[0]!;
+  const [victim] = replica.listening;
   try {
     await until("calls are warm", () => admitted(load.answers) > 500);
     killedMs = performance.now();
     process.kill(victim!.pid, "SIGKILL");
-    await until(
-      "it is back",
-      () => workersSeen().filter(({ worker }) => worker === victim!.worker).length === 2,
+    await until("it is back", () =>
+      replica.listening.some(({ worker, pid }) => worker === victim!.worker && pid !== victim!.pid),
     );
     const back = performance.now();
     await until("all are admitted again", () => {
@@ -98,9 +94,9 @@ test("a worker that is killed comes back and loses nothing that it answered, whi
   const { LOST: lost = 0 } = countCodes(answers);
   const meanwhile = answers.filter(({ sentMs }) => sentMs > killedMs && sentMs < backMs);
   measured("one of two workers killed", { codes: countCodes(answers), meanwhile: countCodes(meanwhile) });
-  // Its connections were lost, and the other worker's were not.
+  // Connections of the first worker were lost, and the other's were not.
   expect(lostOn.size).toBeGreaterThan(0);
-  expect(lostOn.size).toBeLessThan(CONNECTIONS);
+  expect(Math.max(...lostOn)).toBeLessThan(CONNECTIONS_EACH);
   expect(admitted(meanwhile)).toBeGreaterThan(0);
   const usage = sum((await arrivedUsage(made.master, made.id, admitted(answers))).values());
   await until(
@@ -113,20 +109,15 @@ test("a worker that is killed comes back and loses nothing that it answered, whi
 test("workers whose primary is killed end, and the replica starts again over their spools", async () => {
   const made = await organizationWithQuota("A killed primary", UNLIMITED);
   const { process: replica } = system().replicas[0]!;
-  const connections = rootConnections();
+  const connections = await rootConnections();
   const answers = await Promise.all(
     Array.from({ length: N }, (_, i) => ask(connections[i % CONNECTIONS]!, 0, { key: made.key.secret })),
   );
-  const old = workersSeen().slice(-2);
+  const old = replica.listening;
   await replica.restart();
   expect(countCodes(answers)).toEqual({ VALID: N });
   expect(sum((await arrivedUsage(made.master, made.id, N)).values())).toBe(N);
   await until("the bucket says the same", async () => (await bucketOf(system().root, made.id)).used === N);
-  await until("both have begun anew", () =>
-    workersSeen()
-      .slice(-2)
-      .every(({ pid }) => !old.some((each) => each.pid === pid)),
-  );
   // A spool is given up before its process is gone.
   await until("the old ones have ended", () => !old.some(({ pid }) => isAlive(pid)));
 });

@@ -14,6 +14,13 @@ export interface ServiceProcessOptions {
   readonly environment: Readonly<Record<string, string>>;
 }
 
+/** What began to listen: the only process of a service, or one of its workers. */
+export interface Listening {
+  /** Undefined where there are none. */
+  readonly worker?: number;
+  readonly pid: number;
+}
+
 /** Lines kept for a failed test. */
 const MAX_LOG_LINES = 300;
 /** Longer than any service's own grace. */
@@ -26,6 +33,7 @@ export class ServiceProcess {
   readonly #options: ServiceProcessOptions;
   readonly #log: string[] = [];
   #child: ChildProcess | undefined;
+  #listening = new Map<number | undefined, Listening>();
   #ports: { readonly grpc: number; readonly http: number } | undefined;
 
   constructor(options: ServiceProcessOptions) {
@@ -51,7 +59,12 @@ export class ServiceProcess {
     return this.#ports?.grpc;
   }
 
-  /** Starts it and waits until /readyz says that it can work. */
+  /** What has begun to listen since it was started; of a worker that was started again, only that. */
+  get listening(): readonly Listening[] {
+    return [...this.#listening.values()];
+  }
+
+  /** Starts it and waits until /readyz says that it can work, and all of its workers listen. */
   async start(): Promise<void> {
     if (this.#isRunning) throw new Error(`${this.name} is running`);
     const { addressName, main, environment } = this.#options;
@@ -67,11 +80,13 @@ export class ServiceProcess {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;
+    const listening = new Map<number | undefined, Listening>();
+    this.#listening = listening;
     const killed = () => child.kill("SIGKILL");
     process.once("exit", killed);
     child.once("exit", () => process.off("exit", killed));
     for (const stream of [child.stdout!, child.stderr!]) {
-      createInterface({ input: stream }).on("line", (line) => this.#note(line));
+      createInterface({ input: stream }).on("line", (line) => this.#note(line, listening));
     }
     const ready = until(`${this.name} is ready`, () => this.#isReady(), READY_MS);
     const ended = once(child, "exit").then(() => {
@@ -117,11 +132,12 @@ export class ServiceProcess {
     this.#child!.kill("SIGCONT");
     this.#child!.kill(signal);
     await gone;
-    this.#note(`— ended by ${signal} —`);
+    this.#log.push(`— ended by ${signal} —`);
   }
 
   async #isReady(): Promise<boolean> {
-    if (this.#ports === undefined) return false;
+    // The first worker that listens answers for all, who are no part of it yet.
+    if (this.#listening.size < Number(this.#options.environment.GATEHOUSE_WORKERS ?? 1)) return false;
     if (this.#options.environment.GATEHOUSE_TLS_CERT) return isReadyOverTls(this.httpAddress);
     return (await fetch(`http://${this.httpAddress}/readyz`)).ok;
   }
@@ -131,14 +147,14 @@ export class ServiceProcess {
     return this.#ports;
   }
 
-  #note(line: string): void {
+  #note(line: string, listening: Map<number | undefined, Listening>): void {
     this.#log.push(withoutStack(line));
     if (this.#log.length > MAX_LOG_LINES) this.#log.shift();
+    if (!line.includes('"listening"')) return;
+    const { grpc, http, ...began } = JSON.parse(line) as Listening & { grpc: string; http: string };
+    listening.set(began.worker, began);
     // The first start takes any ports: those that were probed for and given up may be taken by then.
-    if (this.#ports === undefined && line.includes('"listening"')) {
-      const { grpc, http } = JSON.parse(line) as { grpc: string; http: string };
-      this.#ports = { grpc: portOf(grpc), http: portOf(http) };
-    }
+    this.#ports ??= { grpc: portOf(grpc), http: portOf(http) };
   }
 }
 
