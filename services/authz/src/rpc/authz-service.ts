@@ -1,6 +1,6 @@
 import type { AddressList, Principal } from "@gatehouse/access";
 import type { AuthzService, VerifyRequest, VerifyResponse } from "@gatehouse/proto/authz";
-import { type Handlers, invalid, type Later, type Reply } from "@gatehouse/service";
+import { type Handlers, invalid, type Later } from "@gatehouse/service";
 import type { Decision } from "../domain/decision.ts";
 import type { MeterBook } from "../domain/meter-book.ts";
 import { during } from "../domain/trace.ts";
@@ -8,6 +8,7 @@ import type { Verifier } from "../domain/verify.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
 import type { Caller } from "../domain/waiters.ts";
 import type { RequestMemory } from "./request-memory.ts";
+import { allSettled, settled } from "./settled.ts";
 import { unlessUnavailable } from "./unless-unavailable.ts";
 import { checkVerifierMay } from "./verifier-may.ts";
 import { beatCall, verifyCall } from "./verify-call.ts";
@@ -112,8 +113,8 @@ export function authzHandlers({
         verifyCall(request, trustedProxies, `requests[${i}].`, caller.trace),
       );
       for (const call of calls) checkVerifierMay(call, principal);
-      const go = (known: Principal | undefined) =>
-        Promise.all(calls.map((call, i) => settled(decide(requests[i]!, call, known, caller))));
+      const go = async (known: Principal | undefined) =>
+        allSettled(calls.map((call, i) => decide(requests[i]!, call, known, caller)));
       return { responses: await withMeters(calls, go, principal) };
     },
 
@@ -131,7 +132,17 @@ export function authzHandlers({
 // No promise on the warm path: the replies of a turn leave together, after its one write.
 function replyLater(decision: Decision): Later<VerifyResponse> {
   return {
-    whenReady: (callback) => whenRecorded(decision, (final) => callback(undefined, verifyReply(final))),
+    whenReady: (callback) =>
+      whenRecorded(decision, (final) => {
+        let reply: VerifyResponse;
+        try {
+          reply = verifyReply(final);
+        } catch (fault) {
+          callback(fault);
+          return;
+        }
+        callback(undefined, reply);
+      }),
   };
 }
 
@@ -164,11 +175,4 @@ function unrecorded(decision: Decision, isLate: boolean): Decision {
       : "the decision could not be recorded; try again",
     reservedUntilMs: undefined,
   };
-}
-
-async function settled(reply: Reply<VerifyResponse>): Promise<VerifyResponse> {
-  if (!("whenReady" in reply)) return reply;
-  return new Promise((resolve, reject) => {
-    reply.whenReady((error, value) => (error ? reject(error) : resolve(value!)));
-  });
 }

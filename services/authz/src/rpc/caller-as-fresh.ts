@@ -1,6 +1,7 @@
 import { decodeFreshness, type Freshness } from "@gatehouse/changefeed";
 import type { AuthzService } from "@gatehouse/proto/authz";
-import { accessRule, type Call, type Guard, type Handlers, type Later, type Reply } from "@gatehouse/service";
+import { accessRule, type Call, type Guard, type Handlers, type Reply } from "@gatehouse/service";
+import { settled } from "./settled.ts";
 
 export interface CallerAsFreshOptions<P> {
   readonly guard: Guard<P>;
@@ -17,7 +18,7 @@ export function callerAsFresh<P>(
   handlers: Handlers<typeof AuthzService, P>,
   { guard, catchUp }: CallerAsFreshOptions<P>,
 ): Handlers<typeof AuthzService, P> {
-  async function readmitted<T>(
+  async function readmitted<T extends object>(
     shown: readonly string[],
     call: Call<P>,
     handle: (call: Call<P>) => Reply<T>,
@@ -105,12 +106,4 @@ class ReadmittedCall<P> implements Call<P> {
   setHeader(name: string, value: string): void {
     this.#call.setHeader(name, value);
   }
-}
-
-async function settled<T>(reply: Reply<T>): Promise<T> {
-  const later = reply as Awaited<Reply<T>> | Later<T>;
-  if (typeof later !== "object" || later === null || !("whenReady" in later)) return reply as T | Promise<T>;
-  return new Promise((resolve, reject) => {
-    later.whenReady((error, value) => (error ? reject(error) : resolve(value!)));
-  });
 }

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MAX_UNITS } from "./bounds.ts";
 import { MAX_NAME_BYTES } from "./series.ts";
-import { openSpool, payloadsOf, temporaryDirectory, totalsOf, written } from "./testing/fixture.ts";
+import { errorLog, openSpool, payloadsOf, temporaryDirectory, totalsOf, written } from "./testing/fixture.ts";
 
 const MINUTE = 29_000_000;
 
@@ -33,6 +33,22 @@ describe.each(["off", "cache", "fsync"] as const)("a spool with sync %s", (sync)
       spent: { lea_1: 900 },
       closed: ["lea_1"],
     });
+  });
+
+  test("answers everybody of a turn, whoever of them fails", async () => {
+    const log = errorLog();
+    const spool = await openSpool({ directory: temporaryDirectory(), sync, log });
+    const answered: number[] = [];
+    for (let call = 0; call < 3; call++) {
+      spool.charge(spool.series(`key_${call}`, "acc_1", "requests", "", "VALID"), MINUTE, 1);
+      spool.whenWritten(() => {
+        answered.push(call);
+        if (call === 1) throw new Error("a reply that cannot be built");
+      });
+    }
+    await written(spool);
+    expect(answered).toEqual([0, 1, 2]);
+    expect(log.errors).toEqual(["who waited for a turn of the spool failed by a fault"]);
   });
 
   test("numbers its batches from 1 without a gap, and seals nothing where there is nothing", async () => {

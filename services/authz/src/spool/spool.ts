@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import type { ReservationRecord } from "../domain/journal.ts";
+import { seldom } from "../seldom.ts";
 import type { Backlog } from "./backlog.ts";
 import {
   DENIED_BYTES,
@@ -61,7 +62,7 @@ export interface SpoolOptions {
   readonly syncMsMax?: number | undefined;
 }
 
-/** Failed turns are logged no more often than this. */
+/** What fails is logged no more often than this. */
 const REPORT_EVERY_MS = 1000;
 
 /**
@@ -106,7 +107,9 @@ export class Spool {
   #segment: Segment | undefined;
   #nextSequence = 1;
   #failedTurns = 0;
-  #reportedAtMs = Number.NEGATIVE_INFINITY;
+  // A full disk fails hundreds of turns a second.
+  readonly #tellFailure = this.#seldom("the spool could not record a turn");
+  readonly #tellFault = this.#seldom("who waited for a turn of the spool failed by a fault");
 
   private constructor(options: SpoolOptions, workplace: Workplace) {
     const memory = options.sync === "off";
@@ -306,7 +309,7 @@ export class Spool {
     const waiting = this.#waiting;
     if (waiting.length > 0) this.#waiting = [];
     if (this.#turn.isEmpty) {
-      this.#due.push(() => run(callbacks));
+      this.#due.push(() => this.#run(callbacks));
       return;
     }
     this.#isFlushing = true;
@@ -336,6 +339,12 @@ export class Spool {
     }
   }
 
+  #seldom(message: string): (err: unknown) => void {
+    const tell = (err: unknown) =>
+      this.#log.error({ err, epoch: this.epoch, failedTurns: this.#failedTurns }, message);
+    return seldom(tell, () => performance.now(), REPORT_EVERY_MS);
+  }
+
   // Callbacks run at the end of their turn even if it was flushed earlier, and at once if the disk answers later.
   #settle(
     marks: readonly LeaseMark[],
@@ -343,24 +352,25 @@ export class Spool {
     error: Error | undefined,
   ): void {
     if (error !== undefined) {
-      this.#report(error);
+      this.#failedTurns++;
+      this.#tellFailure(error);
       this.#carried.push(...marks.filter(({ kind, lease }) => kind === CLOSED || !lease.isClosed));
     }
     if (this.#isFlushing) {
-      this.#due.push(() => run(callbacks, error));
+      this.#due.push(() => this.#run(callbacks, error));
     } else {
-      run(callbacks, error);
+      this.#run(callbacks, error);
     }
   }
 
-  // A full disk fails hundreds of turns a second.
-  #report(error: Error): void {
-    this.#failedTurns++;
-    const nowMs = performance.now();
-    if (nowMs - this.#reportedAtMs >= REPORT_EVERY_MS) {
-      const fields = { err: error, epoch: this.epoch, failedTurns: this.#failedTurns };
-      this.#log.error(fields, "the spool could not record a turn");
-      this.#reportedAtMs = nowMs;
+  // One that throws is a fault of its own, and takes nobody else's answer with it.
+  #run(callbacks: readonly WrittenCallback[], error?: Error): void {
+    for (const callback of callbacks) {
+      try {
+        callback(error);
+      } catch (fault) {
+        this.#tellFault(fault);
+      }
     }
   }
 
@@ -413,12 +423,6 @@ export class Spool {
     this.backlog.prune(this.nowMs()).catch((error) => {
       this.#log.warn({ err: error }, "acknowledged batches could not be deleted");
     });
-  }
-}
-
-function run(callbacks: readonly WrittenCallback[], error?: Error): void {
-  for (const callback of callbacks) {
-    callback(error);
   }
 }
 
