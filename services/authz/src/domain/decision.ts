@@ -21,6 +21,7 @@ export type DecisionCode =
   | "REPLAYED"
   | "RATE_LIMITED"
   | "QUOTA_EXCEEDED"
+  | "CREDIT_EXHAUSTED"
   | "INDETERMINATE";
 
 export interface BindingLimit {
@@ -28,6 +29,12 @@ export interface BindingLimit {
   readonly remaining: number;
   /** Unix milliseconds; undefined where nothing resets, or it is not known. */
   readonly resetsAtMs: number | undefined;
+}
+
+/** What a call costs, in one currency. */
+export interface Cost {
+  readonly currency: string;
+  readonly micros: number;
 }
 
 export interface Decision {
@@ -42,6 +49,8 @@ export interface Decision {
   readonly target: readonly AccountEntry[] | undefined;
   readonly binding: BindingLimit | undefined;
   readonly warnings: readonly string[];
+  /** By currency; undefined where the call is free. Only where VALID. */
+  readonly cost?: readonly Cost[] | undefined;
   readonly retryAfterMs: number | undefined;
   /** Where the state behind it stands; empty before anything is known. */
   readonly freshness: string;
@@ -71,5 +80,6 @@ export const reasons: Readonly<Record<DecisionCode, string>> = {
   REPLAYED: "the signed request was seen before",
   RATE_LIMITED: "a rate limit is used up for now",
   QUOTA_EXCEEDED: "a quota is used up until it resets",
+  CREDIT_EXHAUSTED: "the prepaid credits are used up",
   INDETERMINATE: "this cannot be decided now; try again",
 };

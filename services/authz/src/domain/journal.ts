@@ -1,3 +1,9 @@
+/** A price, by what usage says of it. */
+export interface PriceName {
+  readonly id: string;
+  readonly currency: string;
+}
+
 /** An estimate that is held. */
 export interface ReservationRecord<LeaseRef> {
   readonly decisionId: string;
@@ -10,6 +16,8 @@ export interface ReservationRecord<LeaseRef> {
   readonly minute: number;
   readonly expiresAtMs: number;
   readonly charges: readonly { readonly meter: string; readonly units: number }[];
+  /** What those cost that have a price. */
+  readonly costs: readonly { readonly meter: string; readonly price: PriceName; readonly micros: number }[];
   /** What was spent of leases that have a handle. */
   readonly draws: readonly { readonly lease: LeaseRef; readonly units: number }[];
 }
@@ -19,13 +27,21 @@ export interface ReservationRecord<LeaseRef> {
  * in one stretch of code and end with `whenWritten`; nothing is answered VALID before it calls back.
  */
 export interface Journal<Series = object, LeaseRef = object> {
-  /** A handle for what is counted together. */
-  series(keyId: string, accountId: string, meter: string, resource: string, outcome: string): Series;
+  /** A handle for what is counted together: with a price for what is charged by that. */
+  series(
+    keyId: string,
+    accountId: string,
+    meter: string,
+    resource: string,
+    outcome: string,
+    price?: PriceName,
+  ): Series;
   /** A handle for a lease. */
   lease(leaseId: string): LeaseRef;
   /** The lease is held here: after a crash it can still be closed. */
   granted(lease: LeaseRef): void;
-  charge(series: Series, minute: number, units: number): void;
+  /** `micros` is what the units cost, in the currency of the series' price. */
+  charge(series: Series, minute: number, units: number, micros?: number): void;
   spend(lease: LeaseRef, units: number): void;
   /** The decision holds what it has charged: once it is known what it cost, that is settled. */
   reserve(record: ReservationRecord<LeaseRef>): void;

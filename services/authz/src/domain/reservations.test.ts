@@ -31,6 +31,7 @@ describe("a reserved decision", () => {
         minute: test.now.wallMs / 60_000,
         expiresAtMs,
         charges: needs,
+        costs: [],
         draws: [],
       },
     ]);

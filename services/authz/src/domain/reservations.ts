@@ -48,6 +48,7 @@ export class Reservations {
       minute: Math.floor(now.wallMs / 60_000),
       expiresAtMs,
       charges: needs,
+      costs: [],
       draws: spends.flatMap(({ lease, units }) =>
         lease.ref === undefined ? [] : [{ lease: lease.ref, units }],
       ),

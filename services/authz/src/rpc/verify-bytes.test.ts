@@ -70,6 +70,7 @@ function valuesOf(field: DescField): fc.Arbitrary<unknown> {
     case "message":
       return messages(field.message);
     case "list":
+      if (field.listKind === "message") return fc.array(messages(field.message), { maxLength: 4 });
       if (field.listKind !== "scalar") throw new Error(`no values for the list ${field.name}`);
       return fc.array(scalar(field.scalar));
     case "map":

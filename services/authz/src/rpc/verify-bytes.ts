@@ -53,6 +53,12 @@ function write(response: VerifyResponse): void {
     writer.close(start);
   }
   if (response.reservedUntil !== undefined) time(20, response.reservedUntil);
+  for (const { currency, micros } of response.cost) {
+    const start = writer.open(21);
+    writer.text(1, currency);
+    writer.int64(2, micros);
+    writer.close(start);
+  }
 }
 
 function binding(field: number, limit: BindingLimit): void {

@@ -1,16 +1,18 @@
 import { type Duration, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   type BindingLimit as BindingLimitMessage,
+  type Cost as CostMessage,
   DecisionCode,
   type HeartbeatResponse,
   type VerifyResponse,
 } from "@gatehouse/proto/authz";
 import { KeyKind } from "@gatehouse/proto/identity";
-import type { BindingLimit, Decision } from "../domain/decision.ts";
+import type { BindingLimit, Cost, Decision } from "../domain/decision.ts";
 
 const NO_LABELS = {};
 const NONE: string[] = [];
 const NO_UNITS = 0n;
+const FREE: CostMessage[] = [];
 
 /** A decision as a whole message: `create` would copy it once more, on the hot path. Its lists are not to be changed. */
 export function verifyReply(decision: Decision): VerifyResponse {
@@ -46,6 +48,7 @@ export function verifyReply(decision: Decision): VerifyResponse {
     ...(decision.reservedUntilMs !== undefined && {
       reservedUntil: timestampFromMs(decision.reservedUntilMs),
     }),
+    cost: decision.cost === undefined ? FREE : decision.cost.map(costMessage),
   };
 }
 
@@ -61,6 +64,10 @@ export function beatReply(decision: Decision): HeartbeatResponse {
     freshness: decision.freshness,
     staleness: duration(Math.round(decision.stalenessMs)),
   };
+}
+
+function costMessage({ currency, micros }: Cost): CostMessage {
+  return { $typeName: "gatehouse.authz.v1.Cost", currency, micros: BigInt(micros) };
 }
 
 // Not by durationFromMs, which goes through `create`.

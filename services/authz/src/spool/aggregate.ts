@@ -9,6 +9,7 @@ import {
   MINUTE,
   OLDEST_FORMAT,
   OTHER,
+  PRICED,
   RESERVED,
   SPEND,
 } from "./record.ts";
@@ -50,7 +51,7 @@ export class Aggregate {
       if (kind === SPEND) {
         known(this.#leases[value]).spent += reader.varint();
       } else if (kind === CHARGE) {
-        known(this.#series[value]).charge(minute, reader.varint());
+        known(this.#series[value]).charge(minute, reader.varint(), 0);
       } else if (kind === MINUTE) {
         minute = value;
       } else if (kind === DEFINE_SERIES) {
@@ -59,6 +60,8 @@ export class Aggregate {
         this.#leases.push(entry(this.#leasesByName, reader.take(value), (fields) => new LeaseUse(fields)));
       } else if (kind === GRANTED || kind === CLOSED) {
         known(this.#leases[value]).isClosed ||= kind === CLOSED;
+      } else if (kind === OTHER && value === PRICED) {
+        known(this.#series[reader.varint()]).charge(minute, reader.varint(), reader.varint());
       } else if (kind === OTHER && value === ENDED) {
         this.#isFinal = true;
       } else if (kind === OTHER && value === RESERVED) {
@@ -101,12 +104,13 @@ class SeriesUse {
   readonly #fields: Buffer;
   readonly #minutes: number[] = [];
   readonly #units: number[] = [];
+  readonly #micros: number[] = [];
 
   constructor(fields: Buffer) {
     this.#fields = fields;
   }
 
-  charge(minute: number, units: number): void {
+  charge(minute: number, units: number, micros: number): void {
     // Nearly always the last one.
     let index = this.#minutes.length - 1;
     while (index >= 0 && this.#minutes[index] !== minute) {
@@ -115,8 +119,10 @@ class SeriesUse {
     if (index < 0) {
       index = this.#minutes.push(minute) - 1;
       this.#units.push(0);
+      this.#micros.push(0);
     }
     this.#units[index]! += units;
+    this.#micros[index]! += micros;
   }
 
   byteLength(): number {
@@ -137,12 +143,20 @@ class SeriesUse {
       at += this.#fields.length;
       target[at++] = 7 << 3;
       at = writeVarint(target, at, this.#units[index]!);
+      const micros = this.#micros[index]!;
+      if (micros === 0) continue;
+      target[at++] = 8 << 3;
+      at = writeVarint(target, at, micros);
     }
     return at;
   }
 
   #bodyBytes(index: number): number {
-    return 2 + varintBytes(this.#minutes[index]!) + this.#fields.length + varintBytes(this.#units[index]!);
+    const micros = this.#micros[index]!;
+    const cost = micros === 0 ? 0 : 1 + varintBytes(micros);
+    return (
+      2 + varintBytes(this.#minutes[index]!) + this.#fields.length + varintBytes(this.#units[index]!) + cost
+    );
   }
 }
 

@@ -4,8 +4,8 @@
  */
 
 /** The first byte of every payload. Recovery refuses others rather than guess. */
-export const FORMAT = 2;
-/** Format 1 was the same without {@link RESERVED}. */
+export const FORMAT = 3;
+/** Format 1 was the same without {@link RESERVED}, format 2 without {@link PRICED}. */
 export const OLDEST_FORMAT = 1;
 
 /** Value: length of the fields (see series.ts) that follow. */
@@ -29,3 +29,5 @@ export const OTHER = 7;
 export const ENDED = 0;
 /** Then the length of the fields (see reservation.ts) that follow it: an estimate is held. */
 export const RESERVED = 1;
+/** Then series, units and what they cost, in micros: a charge that has a price. */
+export const PRICED = 2;

@@ -33,6 +33,9 @@ const record: fc.Arbitrary<ReservationRecord<LeaseRef>> = fc.record({
   minute: fc.integer({ min: 0, max: 2 ** 30 }),
   expiresAtMs: fc.maxSafeNat(),
   charges: fc.array(fc.record({ meter: name, units }), { maxLength: 17 }),
+  costs: fc.array(fc.record({ meter: name, price: fc.record({ id: name, currency: name }), micros: units }), {
+    maxLength: 17,
+  }),
   draws: fc.array(fc.record({ lease: name.map((id) => new LeaseRef(id)), units }), { maxLength: 9 }),
 });
 
@@ -45,6 +48,7 @@ const estimate: ReservationRecord<LeaseRef> = {
   minute: 29_000_000,
   expiresAtMs: 1_800_000_000_000,
   charges: [{ meter: "tokens", units: 4096 }],
+  costs: [{ meter: "tokens", price: { id: "prc_1", currency: "USD" }, micros: 614 }],
   draws: [{ lease: new LeaseRef("lea_1"), units: 4096 }],
 };
 
@@ -55,6 +59,11 @@ function plain({ decisionId, keyId, parentKeyId, accountId, resource, ...rest }:
     minute: Number(rest.minute),
     expiresAtMs: Number(rest.expiresAtMs),
     charges: rest.charges.map(({ meter, units }) => ({ meter, units: Number(units) })),
+    costs: rest.costs.map(({ meter, priceId: id, currency, micros }) => ({
+      meter,
+      price: { id, currency },
+      micros: Number(micros),
+    })),
     draws: rest.draws.map(({ leaseId, units }) => ({ leaseId, units: Number(units) })),
   };
 }

@@ -18,17 +18,20 @@ export function reservationFields(record: ReservationRecord<LeaseRef>): Buffer {
     times,
     ...record.charges.map(({ meter, units }) => unitsField(8, textFields([meter], 1), units)),
     ...record.draws.map(({ lease, units }) => unitsField(9, lease.fields, units)),
+    ...record.costs.map(({ meter, price, micros }) => {
+      return unitsField(10, textFields([meter, price.id, price.currency], 1), micros, 4);
+    }),
   ]);
 }
 
-/** A message in the field `number`: its field 1 is `name`, as it is encoded already, and its field 2 the units. */
-function unitsField(number: number, name: Buffer, units: number): Buffer {
-  const body = name.length + 1 + varintBytes(units);
+/** A message in the field `number`: `names` are fields of it, encoded already; the units follow. */
+function unitsField(number: number, names: Buffer, units: number, unitsNumber = 2): Buffer {
+  const body = names.length + 1 + varintBytes(units);
   const field = Buffer.allocUnsafe(1 + varintBytes(body) + body);
   field[0] = (number << 3) | 2;
   let at = writeVarint(field, 1, body);
-  at += name.copy(field, at);
-  field[at++] = 2 << 3;
+  at += names.copy(field, at);
+  field[at++] = unitsNumber << 3;
   writeVarint(field, at, units);
   return field;
 }

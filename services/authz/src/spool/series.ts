@@ -1,3 +1,4 @@
+import type { PriceName } from "../domain/journal.ts";
 import { varintBytes, writeVarint } from "./varint.ts";
 
 /**
@@ -11,9 +12,9 @@ import { varintBytes, writeVarint } from "./varint.ts";
 /** Names longer than this are refused: a batch's size is bounded by the sizes of its names. In UTF-8. */
 export const MAX_NAME_BYTES = 1024;
 
-/** One (key, account, meter, resource, outcome). */
+/** One (key, account, meter, resource, outcome), and the price in force where there is one. */
 export class Series {
-  /** Fields 2 to 6 of MinuteUsage. */
+  /** Fields 2 to 6 of MinuteUsage, then 9 and 10 where it has a price. */
   readonly fields: Buffer;
   /** Which segment `number` and `minute` are of. */
   segment = -1;
@@ -58,11 +59,23 @@ export class SeriesTable {
     this.#capacity = capacity;
   }
 
-  get(keyId: string, accountId: string, meter: string, resource: string, outcome: string): Series {
+  get(
+    keyId: string,
+    accountId: string,
+    meter: string,
+    resource: string,
+    outcome: string,
+    price?: PriceName,
+  ): Series {
+    const { id, currency } = price ?? NO_PRICE;
     // The resource is the only free text, hence last: the separators before it cannot be mistaken.
-    const name = `${keyId}\0${accountId}\0${meter}\0${outcome}\0${resource}`;
+    const name = `${keyId}\0${accountId}\0${meter}\0${outcome}\0${id}\0${currency}\0${resource}`;
     const known = this.#young.get(name);
-    return known ?? this.#promote(name) ?? this.#add(name, [keyId, accountId, meter, resource, outcome]);
+    return (
+      known ??
+      this.#promote(name) ??
+      this.#add(name, [keyId, accountId, meter, resource, outcome, id, currency])
+    );
   }
 
   #promote(name: string): Series | undefined {
@@ -74,7 +87,8 @@ export class SeriesTable {
     if (names.some((text, index) => index !== 3 && text.includes("\0"))) {
       throw new RangeError("the names of a series other than its resource hold no NUL");
     }
-    return this.#keep(name, new Series(textFields(names, 2)));
+    const [series, price] = [names.slice(0, SERIES_NAMES), names.slice(SERIES_NAMES)];
+    return this.#keep(name, new Series(Buffer.concat([textFields(series, 2), textFields(price, 9)])));
   }
 
   #keep(name: string, series: Series): Series {
@@ -86,6 +100,10 @@ export class SeriesTable {
     return series;
   }
 }
+
+const NO_PRICE: PriceName = { id: "", currency: "" };
+/** Key, account, meter, resource and outcome. */
+const SERIES_NAMES = 5;
 
 /** Protobuf string fields, numbered from `firstField` on; empty ones are left out, as proto3 does. */
 export function textFields(texts: readonly string[], firstField: number): Buffer {

@@ -1,5 +1,5 @@
 import { writeSync } from "node:fs";
-import type { ReservationRecord } from "../domain/journal.ts";
+import type { PriceName, ReservationRecord } from "../domain/journal.ts";
 import { seldom } from "../seldom.ts";
 import type { Backlog } from "./backlog.ts";
 import {
@@ -158,8 +158,15 @@ export class Spool {
   }
 
   /** The handle of a series; keep it where it is used often. Throws RangeError for names beyond their bound. */
-  series(keyId: string, accountId: string, meter: string, resource: string, outcome: string): Series {
-    return this.#table.get(keyId, accountId, meter, resource, outcome);
+  series(
+    keyId: string,
+    accountId: string,
+    meter: string,
+    resource: string,
+    outcome: string,
+    price?: PriceName,
+  ): Series {
+    return this.#table.get(keyId, accountId, meter, resource, outcome, price);
   }
 
   /** A handle of a lease: to be made once, and kept with the lease. */
@@ -172,13 +179,14 @@ export class Spool {
     this.#mark(GRANTED, lease);
   }
 
-  /** Charges a decision: once for each meter. 0 units record nothing. Minutes are of Unix time. */
-  charge(series: Series, minute: number, units: number): void {
+  /** Charges a decision: once for each meter. 0 units record nothing, and cost nothing. Minutes are of Unix time. */
+  charge(series: Series, minute: number, units: number, micros = 0): void {
     assertUnits(units);
+    assertUnits(micros);
     assertMinute(minute);
     if (units > 0) {
       this.#isInDecision = true;
-      this.#turn.charge(series, minute, units);
+      this.#turn.charge(series, minute, units, micros);
       this.#schedule();
     }
   }

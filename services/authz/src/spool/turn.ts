@@ -9,14 +9,15 @@ import {
   type GRANTED,
   MINUTE,
   OTHER,
+  PRICED,
   RESERVED,
   SPEND,
 } from "./record.ts";
 import type { LeaseRef, Series } from "./series.ts";
 import { MAX_VARINT_BYTES, writeVarint } from "./varint.ts";
 
-/** What a batch spends on an entry besides its names: message header, minute, units, flag. */
-const ENTRY_BYTES = 32;
+/** What a batch spends on an entry besides its names: message header, minute, units, cost, flag. */
+const ENTRY_BYTES = 48;
 const INITIAL_BYTES = 64 * 1024;
 const PAYLOAD_START = FRAME_HEADER_BYTES + 1;
 
@@ -47,7 +48,7 @@ export class Turn {
 
   /** Bytes by which this turn can make the batch grow at most. */
   growthBytes = 0;
-  /** Sum of all units in this turn. */
+  /** Sum of all units and micros in this turn. */
   units = 0;
 
   get isEmpty(): boolean {
@@ -65,7 +66,8 @@ export class Turn {
     this.#nextLease = 0;
   }
 
-  charge(series: Series, minute: number, units: number): void {
+  /** `micros` is what the units cost. */
+  charge(series: Series, minute: number, units: number, micros = 0): void {
     this.#makeRoom(series.fields.length);
     if (series.segment !== this.#segment) {
       series.segment = this.#segment;
@@ -81,9 +83,16 @@ export class Turn {
       this.#minute = minute;
       this.#end = writeVarint(this.#bytes, this.#end, minute * 8 + MINUTE);
     }
-    this.#end = writeVarint(this.#bytes, this.#end, series.number * 8 + CHARGE);
-    this.#end = writeVarint(this.#bytes, this.#end, units);
-    this.units += units;
+    if (micros === 0) {
+      this.#end = writeVarint(this.#bytes, this.#end, series.number * 8 + CHARGE);
+      this.#end = writeVarint(this.#bytes, this.#end, units);
+    } else {
+      this.#end = writeVarint(this.#bytes, this.#end, PRICED * 8 + OTHER);
+      this.#end = writeVarint(this.#bytes, this.#end, series.number);
+      this.#end = writeVarint(this.#bytes, this.#end, units);
+      this.#end = writeVarint(this.#bytes, this.#end, micros);
+    }
+    this.units += units + micros;
   }
 
   spend(lease: LeaseRef, units: number): void {
@@ -147,9 +156,9 @@ export class Turn {
     this.#end += fields.length;
   }
 
-  // Room for a definition, a minute and a record with units.
+  // Room for a definition, a minute and a record with units and their cost.
   #makeRoom(fieldsBytes: number): void {
-    const needed = this.#end + fieldsBytes + 4 * MAX_VARINT_BYTES;
+    const needed = this.#end + fieldsBytes + 6 * MAX_VARINT_BYTES;
     if (needed > this.#bytes.length) {
       const larger = Buffer.allocUnsafe(Math.max(needed, this.#bytes.length * 2));
       this.#bytes.copy(larger, 0, 0, this.#end);

@@ -78,8 +78,12 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
   charges: Charge[];
 
   /**
-   * 1 to 100 characters made by the caller: a retry to the same replica within a minute gets the first
-   * answer and charges nothing.
+   * 1 to 100 characters that the verifier makes itself, such as a UUID for each call: never what came with the call, such
+   * as its `x-request-id`, by which a caller would have many calls charged once. The same call again, by the same
+   * verifier's key to the same replica within a minute, charges nothing and gets the first answer's `decision_id`,
+   * `binding_limit`, `warnings` and `reserved_until`; all else, whether the key may do it among it, is as of now. A
+   * request that says anything else under the same id is another call, decided and charged by itself; only
+   * `at_least_as_fresh` may differ. Of a verifier's calls the latest are remembered, 50 000 where nobody else has any.
    *
    * @generated from field: string request_id = 5;
    */
@@ -110,7 +114,8 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
   forwardedFor: string;
 
   /**
-   * The platform that the call comes through, such as `zapier`, as the gateway knows it; up to 63 characters.
+   * The platform that the call comes through, such as `zapier`, as the gateway knows it: kebab-case, up to 63 characters,
+   * in any case, which is read as lower case. One that the provider does not list bars nobody.
    *
    * @generated from field: string integration = 9;
    */
@@ -160,7 +165,8 @@ export declare type SignedRequest = Message<"gatehouse.authz.v1.SignedRequest"> 
   keyId: string;
 
   /**
-   * The key's algorithm. Another one than the key has is SIGNATURE_INVALID.
+   * The key's algorithm. Another one than the key has is SIGNATURE_INVALID, as is all that follows; `reason` says which
+   * field it is.
    *
    * @generated from field: gatehouse.identity.v1.SigningAlgorithm algorithm = 2;
    */
@@ -168,8 +174,9 @@ export declare type SignedRequest = Message<"gatehouse.authz.v1.SignedRequest"> 
 
   /**
    * What was signed, as it is, up to 16 KiB. Where its first line is `GATEHOUSE-SIGNED-1`, the key, the timestamp and the
-   * nonce in it must be those given here, and its account the call's, where the call names one; else the call acts on the
-   * account that was signed. In any other form it is the gateway who takes all of them from what was signed.
+   * nonce in it must be those given here, its method and path those of `http`, where that is given (the query only where
+   * it is in `http.path`), and its account the call's, where the call names one; else the call acts on the account that
+   * was signed. In any other form it is the gateway who takes all of them from what was signed.
    *
    * @generated from field: string canonical_request = 3;
    */
@@ -183,14 +190,15 @@ export declare type SignedRequest = Message<"gatehouse.authz.v1.SignedRequest"> 
   signature: string;
 
   /**
-   * When it was signed. Further from now than the window (GATEHOUSE_SIGNATURE_WINDOW) is SIGNATURE_INVALID.
+   * When it was signed: no further from now, either way, than the window (GATEHOUSE_SIGNATURE_WINDOW).
    *
    * @generated from field: google.protobuf.Timestamp timestamp = 5;
    */
   timestamp?: Timestamp | undefined;
 
   /**
-   * 8 to 100 visible characters, never used before with this key within the window. Used again: REPLAYED.
+   * 8 to 100 visible characters, never used before with this key within the window. Used again: REPLAYED. Where it is not
+   * known whether it was, as of what was signed before strict replay was turned on: INDETERMINATE.
    *
    * @generated from field: string nonce = 6;
    */
@@ -240,7 +248,7 @@ export declare const HttpCallSchema: GenMessage<HttpCall>;
  */
 export declare type BindingLimit = Message<"gatehouse.authz.v1.BindingLimit"> & {
   /**
-   * `lim_…`
+   * `lim_…`, or a wallet's `wal_…`
    *
    * @generated from field: string limit_id = 1;
    */
@@ -254,14 +262,14 @@ export declare type BindingLimit = Message<"gatehouse.authz.v1.BindingLimit"> & 
   nodeId: string;
 
   /**
-   * The meter.
+   * The meter; empty for a wallet.
    *
    * @generated from field: string meter = 3;
    */
   meter: string;
 
   /**
-   * Units left, as this replica knows: exact when refused, a lower bound when allowed.
+   * Units left, of a wallet millionths of its currency, as this replica knows: exact when refused, a lower bound when allowed.
    *
    * @generated from field: int64 remaining = 4;
    */
@@ -442,6 +450,14 @@ export declare type VerifyResponse = Message<"gatehouse.authz.v1.VerifyResponse"
    * @generated from field: google.protobuf.Timestamp reserved_until = 20;
    */
   reservedUntil?: Timestamp | undefined;
+
+  /**
+   * What the call costs, of each currency that it is charged in; none where it is free. Only when VALID. A retry under
+   * its `request_id` is answered the same cost, and charged once.
+   *
+   * @generated from field: repeated gatehouse.authz.v1.Cost cost = 21;
+   */
+  cost: Cost[];
 };
 
 /**
@@ -449,6 +465,33 @@ export declare type VerifyResponse = Message<"gatehouse.authz.v1.VerifyResponse"
  * Use `create(VerifyResponseSchema)` to create a new message.
  */
 export declare const VerifyResponseSchema: GenMessage<VerifyResponse>;
+
+/**
+ * An amount of one currency or unit.
+ *
+ * @generated from message gatehouse.authz.v1.Cost
+ */
+export declare type Cost = Message<"gatehouse.authz.v1.Cost"> & {
+  /**
+   * The currency or unit, such as `USD` or `credits`.
+   *
+   * @generated from field: string currency = 1;
+   */
+  currency: string;
+
+  /**
+   * Millionths of it.
+   *
+   * @generated from field: int64 micros = 2;
+   */
+  micros: bigint;
+};
+
+/**
+ * Describes the message gatehouse.authz.v1.Cost.
+ * Use `create(CostSchema)` to create a new message.
+ */
+export declare const CostSchema: GenMessage<Cost>;
 
 /**
  * A header that a gateway puts on the call that it passes on.
@@ -765,21 +808,21 @@ export declare const CheckSchema: GenMessage<Check>;
  */
 export declare type ExplainedBucket = Message<"gatehouse.authz.v1.ExplainedBucket"> & {
   /**
-   * `lim_…`
+   * `lim_…`, or a wallet's `wal_…`; empty for the wallet that a call would draw on, were there one.
    *
    * @generated from field: string limit_id = 1;
    */
   limitId: string;
 
   /**
-   * The account or key that the limit is on.
+   * The account or key that the limit is on, or the account that pays.
    *
    * @generated from field: string node_id = 2;
    */
   nodeId: string;
 
   /**
-   * The meter.
+   * The meter; empty for a wallet.
    *
    * @generated from field: string meter = 3;
    */
@@ -793,7 +836,7 @@ export declare type ExplainedBucket = Message<"gatehouse.authz.v1.ExplainedBucke
   resource: string;
 
   /**
-   * `rate` or `quota`.
+   * `rate`, `quota` or `wallet`. Of a wallet all amounts are millionths of its currency.
    *
    * @generated from field: string kind = 5;
    */
@@ -855,6 +898,13 @@ export declare type ExplainedBucket = Message<"gatehouse.authz.v1.ExplainedBucke
    * @generated from field: gatehouse.authz.v1.CheckOutcome outcome = 13;
    */
   outcome: CheckOutcome;
+
+  /**
+   * Of a wallet: its currency.
+   *
+   * @generated from field: string currency = 14;
+   */
+  currency: string;
 };
 
 /**

@@ -67,6 +67,27 @@ export declare type MinuteUsage = Message<"gatehouse.metering.v1.MinuteUsage"> &
    * @generated from field: int64 units = 7;
    */
   units: bigint;
+
+  /**
+   * What they cost, in millionths of the currency.
+   *
+   * @generated from field: int64 cost = 8;
+   */
+  cost: bigint;
+
+  /**
+   * The price in force when it was decided; empty where it was free. Part of what tells series apart.
+   *
+   * @generated from field: string price_id = 9;
+   */
+  priceId: string;
+
+  /**
+   * The price's currency.
+   *
+   * @generated from field: string currency = 10;
+   */
+  currency: string;
 };
 
 /**
@@ -76,7 +97,7 @@ export declare type MinuteUsage = Message<"gatehouse.metering.v1.MinuteUsage"> &
 export declare const MinuteUsageSchema: GenMessage<MinuteUsage>;
 
 /**
- * What was spent from a quota lease since the batch before.
+ * What was spent from a lease of a quota or a wallet since the batch before.
  *
  * @generated from message gatehouse.metering.v1.LeaseSpend
  */
@@ -89,7 +110,7 @@ export declare type LeaseSpend = Message<"gatehouse.metering.v1.LeaseSpend"> & {
   leaseId: string;
 
   /**
-   * Units spent in this batch.
+   * Units, or millionths of the wallet's currency, spent in this batch.
    *
    * @generated from field: int64 spent = 2;
    */
@@ -214,12 +235,19 @@ export declare type Reservation = Message<"gatehouse.metering.v1.Reservation"> &
   charges: Need[];
 
   /**
-   * Of which leases of quotas it was taken: each is in `leases` of the same batch, too. What is booked or given back
-   * later moves in the buckets of these, and in no other.
+   * Of which leases of quotas and wallets it was taken: each is in `leases` of the same batch, too. What is booked or
+   * given back later moves in the buckets of these, and in no other.
    *
    * @generated from field: repeated gatehouse.metering.v1.ReservationDraw draws = 9;
    */
   draws: ReservationDraw[];
+
+  /**
+   * What the estimate cost, of each meter that has a price.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.ReservationCost costs = 10;
+   */
+  costs: ReservationCost[];
 };
 
 /**
@@ -227,6 +255,47 @@ export declare type Reservation = Message<"gatehouse.metering.v1.Reservation"> &
  * Use `create(ReservationSchema)` to create a new message.
  */
 export declare const ReservationSchema: GenMessage<Reservation>;
+
+/**
+ * What the estimate of one meter cost.
+ *
+ * @generated from message gatehouse.metering.v1.ReservationCost
+ */
+export declare type ReservationCost = Message<"gatehouse.metering.v1.ReservationCost"> & {
+  /**
+   * The meter.
+   *
+   * @generated from field: string meter = 1;
+   */
+  meter: string;
+
+  /**
+   * The price in force when it was decided.
+   *
+   * @generated from field: string price_id = 2;
+   */
+  priceId: string;
+
+  /**
+   * Its currency.
+   *
+   * @generated from field: string currency = 3;
+   */
+  currency: string;
+
+  /**
+   * What was charged, in millionths of the currency.
+   *
+   * @generated from field: int64 micros = 4;
+   */
+  micros: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReservationCost.
+ * Use `create(ReservationCostSchema)` to create a new message.
+ */
+export declare const ReservationCostSchema: GenMessage<ReservationCost>;
 
 /**
  * Units of a reservation's estimate that were taken of one lease.

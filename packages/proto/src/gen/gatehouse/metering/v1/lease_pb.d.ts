@@ -48,14 +48,14 @@ export declare const NeedSchema: GenMessage<Need>;
  */
 export declare type Want = Message<"gatehouse.metering.v1.Want"> & {
   /**
-   * `lim_…`
+   * `lim_…`, or the wallet's `wal_…`
    *
    * @generated from field: string limit_id = 1;
    */
   limitId: string;
 
   /**
-   * Units. 0 where the holder has what the call needs of this limit in hand: it is left out of the ask.
+   * Units, of a wallet micros. 0 where the holder has what the call needs of this limit in hand: it is left out of the ask.
    *
    * @generated from field: int64 units = 2;
    */
@@ -108,6 +108,13 @@ export declare type Ask = Message<"gatehouse.metering.v1.Ask"> & {
    * @generated from field: repeated gatehouse.metering.v1.Want wants = 4;
    */
   wants: Want[];
+
+  /**
+   * What the call costs, of each wallet that it draws on.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.WalletNeed wallet_needs = 5;
+   */
+  walletNeeds: WalletNeed[];
 };
 
 /**
@@ -115,6 +122,33 @@ export declare type Ask = Message<"gatehouse.metering.v1.Ask"> & {
  * Use `create(AskSchema)` to create a new message.
  */
 export declare const AskSchema: GenMessage<Ask>;
+
+/**
+ * What an ask needs of a wallet.
+ *
+ * @generated from message gatehouse.metering.v1.WalletNeed
+ */
+export declare type WalletNeed = Message<"gatehouse.metering.v1.WalletNeed"> & {
+  /**
+   * `wal_…`
+   *
+   * @generated from field: string wallet_id = 1;
+   */
+  walletId: string;
+
+  /**
+   * Millionths of its currency.
+   *
+   * @generated from field: int64 micros = 2;
+   */
+  micros: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.WalletNeed.
+ * Use `create(WalletNeedSchema)` to create a new message.
+ */
+export declare const WalletNeedSchema: GenMessage<WalletNeed>;
 
 /**
  * What was spent from a rate lease.
@@ -244,6 +278,20 @@ export declare type NodeLimits = Message<"gatehouse.metering.v1.NodeLimits"> & {
    * @generated from field: repeated gatehouse.metering.v1.Limit limits = 2;
    */
   limits: Limit[];
+
+  /**
+   * Of an account: its wallets.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.NodeWallet wallets = 3;
+   */
+  wallets: NodeWallet[];
+
+  /**
+   * Of an account: its calls draw on its parent's wallets, or those that the parent's calls draw on.
+   *
+   * @generated from field: bool uses_parent_balance = 4;
+   */
+  usesParentBalance: boolean;
 };
 
 /**
@@ -251,6 +299,33 @@ export declare type NodeLimits = Message<"gatehouse.metering.v1.NodeLimits"> & {
  * Use `create(NodeLimitsSchema)` to create a new message.
  */
 export declare const NodeLimitsSchema: GenMessage<NodeLimits>;
+
+/**
+ * A wallet, for who draws on it.
+ *
+ * @generated from message gatehouse.metering.v1.NodeWallet
+ */
+export declare type NodeWallet = Message<"gatehouse.metering.v1.NodeWallet"> & {
+  /**
+   * `wal_…`
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Its currency.
+   *
+   * @generated from field: string currency = 2;
+   */
+  currency: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.NodeWallet.
+ * Use `create(NodeWalletSchema)` to create a new message.
+ */
+export declare const NodeWalletSchema: GenMessage<NodeWallet>;
 
 /**
  * What became of an ask.
@@ -266,7 +341,7 @@ export declare type AskResult = Message<"gatehouse.metering.v1.AskResult"> & {
   outcome: AskResult_Outcome;
 
   /**
-   * The limit that could not give.
+   * The limit or wallet that could not give.
    *
    * @generated from field: string limit_id = 2;
    */
@@ -368,14 +443,14 @@ export declare type Lease = Message<"gatehouse.metering.v1.Lease"> & {
   id: string;
 
   /**
-   * The limit whose bucket lends.
+   * The limit or wallet whose bucket lends.
    *
    * @generated from field: string limit_id = 2;
    */
   limitId: string;
 
   /**
-   * Units.
+   * Units; of a wallet, millionths of its currency.
    *
    * @generated from field: int64 units = 3;
    */
@@ -477,7 +552,7 @@ export declare const WatchRecallsRequestSchema: GenMessage<WatchRecallsRequest>;
  */
 export declare type WatchRecallsResponse = Message<"gatehouse.metering.v1.WatchRecallsResponse"> & {
   /**
-   * Limits whose leases the holder is to close now, spent or not.
+   * Limits, and wallets, whose leases the holder is to close now, spent or not.
    *
    * @generated from field: repeated string limit_ids = 1;
    */
@@ -550,6 +625,13 @@ export declare type ReadBucketsResponse = Message<"gatehouse.metering.v1.ReadBuc
    * @generated from field: repeated int64 leased_to_holder = 2;
    */
   leasedToHolder: bigint[];
+
+  /**
+   * The nodes that are accounts, with whom they draw on, in the order of the nodes.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.NodeMoney money = 3;
+   */
+  money: NodeMoney[];
 };
 
 /**
@@ -557,6 +639,95 @@ export declare type ReadBucketsResponse = Message<"gatehouse.metering.v1.ReadBuc
  * Use `create(ReadBucketsResponseSchema)` to create a new message.
  */
 export declare const ReadBucketsResponseSchema: GenMessage<ReadBucketsResponse>;
+
+/**
+ * An account's wallets, as they are now.
+ *
+ * @generated from message gatehouse.metering.v1.NodeMoney
+ */
+export declare type NodeMoney = Message<"gatehouse.metering.v1.NodeMoney"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * As in NodeLimits.
+   *
+   * @generated from field: bool uses_parent_balance = 2;
+   */
+  usesParentBalance: boolean;
+
+  /**
+   * Its wallets.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.WalletReading wallets = 3;
+   */
+  wallets: WalletReading[];
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.NodeMoney.
+ * Use `create(NodeMoneySchema)` to create a new message.
+ */
+export declare const NodeMoneySchema: GenMessage<NodeMoney>;
+
+/**
+ * A wallet and what is in it, in millionths of its currency.
+ *
+ * @generated from message gatehouse.metering.v1.WalletReading
+ */
+export declare type WalletReading = Message<"gatehouse.metering.v1.WalletReading"> & {
+  /**
+   * `wal_…`
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Its currency.
+   *
+   * @generated from field: string currency = 2;
+   */
+  currency: string;
+
+  /**
+   * What the ledger says.
+   *
+   * @generated from field: int64 balance = 3;
+   */
+  balance: bigint;
+
+  /**
+   * How far below zero it may be drawn.
+   *
+   * @generated from field: int64 credit_limit = 4;
+   */
+  creditLimit: bigint;
+
+  /**
+   * Lent to replicas: spent or not, they have yet to say.
+   *
+   * @generated from field: int64 leased = 5;
+   */
+  leased: bigint;
+
+  /**
+   * What of that is lent to the holder.
+   *
+   * @generated from field: int64 leased_to_holder = 6;
+   */
+  leasedToHolder: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.WalletReading.
+ * Use `create(WalletReadingSchema)` to create a new message.
+ */
+export declare const WalletReadingSchema: GenMessage<WalletReading>;
 
 /**
  * Lends units and takes them back.

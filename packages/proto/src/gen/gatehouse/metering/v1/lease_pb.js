@@ -13,7 +13,7 @@ import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
  * Describes the file gatehouse/metering/v1/lease.proto.
  */
 export const file_gatehouse_metering_v1_lease = /*@__PURE__*/
-  fileDesc("CiFnYXRlaG91c2UvbWV0ZXJpbmcvdjEvbGVhc2UucHJvdG8SFWdhdGVob3VzZS5tZXRlcmluZy52MSIkCgROZWVkEg0KBW1ldGVyGAEgASgJEg0KBXVuaXRzGAIgASgDIjUKBFdhbnQSEAoIbGltaXRfaWQYASABKAkSDQoFdW5pdHMYAiABKAMSDAoEaGVsZBgDIAEoAyKBAQoDQXNrEhAKCG5vZGVfaWRzGAEgAygJEhAKCHJlc291cmNlGAIgASgJEioKBW5lZWRzGAMgAygLMhsuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLk5lZWQSKgoFd2FudHMYBCADKAsyGy5nYXRlaG91c2UubWV0ZXJpbmcudjEuV2FudCJCCglSYXRlU3BlbmQSDQoFdW5pdHMYASABKAMSJgoDYWdlGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uInIKClJhdGVSZXBvcnQSEAoIbGVhc2VfaWQYASABKAkSEAoIcmVwb3J0ZWQYAiABKAMSMAoGc3BlbmRzGAMgAygLMiAuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlJhdGVTcGVuZBIOCgZjbG9zZWQYBCABKAgimgEKDkFjcXVpcmVSZXF1ZXN0Eg4KBmhvbGRlchgBIAEoCRIaChJpZGVudGl0eV9mcmVzaG5lc3MYAiABKAkSKAoEYXNrcxgDIAMoCzIaLmdhdGVob3VzZS5tZXRlcmluZy52MS5Bc2sSMgoHcmVwb3J0cxgEIAMoCzIhLmdhdGVob3VzZS5tZXRlcmluZy52MS5SYXRlUmVwb3J0IksKCk5vZGVMaW1pdHMSDwoHbm9kZV9pZBgBIAEoCRIsCgZsaW1pdHMYAiADKAsyHC5nYXRlaG91c2UubWV0ZXJpbmcudjEuTGltaXQiygIKCUFza1Jlc3VsdBI5CgdvdXRjb21lGAEgASgOMiguZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkFza1Jlc3VsdC5PdXRjb21lEhAKCGxpbWl0X2lkGAIgASgJEhEKCXJlbWFpbmluZxgDIAEoAxIuCgtyZXRyeV9hZnRlchgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgp3aW5kb3dfZW5kGAUgASgDIpgBCgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABITCg9PVVRDT01FX0dSQU5URUQQARIVChFPVVRDT01FX0VYSEFVU1RFRBACEhMKD09VVENPTUVfTk9UX05PVxADEhgKFE9VVENPTUVfVU5LTk9XTl9OT0RFEAQSGQoVT1VUQ09NRV9VTktOT1dOX01FVEVSEAUigwEKBUxlYXNlEgoKAmlkGAEgASgJEhAKCGxpbWl0X2lkGAIgASgJEg0KBXVuaXRzGAMgASgDEiYKA3R0bBgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhISCgp3aW5kb3dfZW5kGAUgASgDEhEKCXJlbWFpbmluZxgGIAEoAyK4AQoPQWNxdWlyZVJlc3BvbnNlEjEKBmxpbWl0cxgBIAMoCzIhLmdhdGVob3VzZS5tZXRlcmluZy52MS5Ob2RlTGltaXRzEhEKCWZyZXNobmVzcxgCIAEoCRIxCgdyZXN1bHRzGAMgAygLMiAuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkFza1Jlc3VsdBIsCgZsZWFzZXMYBCADKAsyHC5nYXRlaG91c2UubWV0ZXJpbmcudjEuTGVhc2UiJQoTV2F0Y2hSZWNhbGxzUmVxdWVzdBIOCgZob2xkZXIYASABKAkiKQoUV2F0Y2hSZWNhbGxzUmVzcG9uc2USEQoJbGltaXRfaWRzGAEgAygJImQKElJlYWRCdWNrZXRzUmVxdWVzdBIQCghub2RlX2lkcxgBIAMoCRIQCghyZXNvdXJjZRgCIAEoCRIaChJpZGVudGl0eV9mcmVzaG5lc3MYAyABKAkSDgoGaG9sZGVyGAQgASgJImIKE1JlYWRCdWNrZXRzUmVzcG9uc2USMQoHYnVja2V0cxgBIAMoCzIgLmdhdGVob3VzZS5tZXRlcmluZy52MS5BbGxvd2FuY2USGAoQbGVhc2VkX3RvX2hvbGRlchgCIAMoAzLRAgoMTGVhc2VTZXJ2aWNlEmAKB0FjcXVpcmUSJS5nYXRlaG91c2UubWV0ZXJpbmcudjEuQWNxdWlyZVJlcXVlc3QaJi5nYXRlaG91c2UubWV0ZXJpbmcudjEuQWNxdWlyZVJlc3BvbnNlIgbq4BgCCAMScQoMV2F0Y2hSZWNhbGxzEiouZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLldhdGNoUmVjYWxsc1JlcXVlc3QaKy5nYXRlaG91c2UubWV0ZXJpbmcudjEuV2F0Y2hSZWNhbGxzUmVzcG9uc2UiBurgGAIIAzABEmwKC1JlYWRCdWNrZXRzEikuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlJlYWRCdWNrZXRzUmVxdWVzdBoqLmdhdGVob3VzZS5tZXRlcmluZy52MS5SZWFkQnVja2V0c1Jlc3BvbnNlIgbq4BgCCANiBnByb3RvMw", [file_gatehouse_common_v1_access, file_gatehouse_metering_v1_limit, file_google_protobuf_duration]);
+  fileDesc("CiFnYXRlaG91c2UvbWV0ZXJpbmcvdjEvbGVhc2UucHJvdG8SFWdhdGVob3VzZS5tZXRlcmluZy52MSIkCgROZWVkEg0KBW1ldGVyGAEgASgJEg0KBXVuaXRzGAIgASgDIjUKBFdhbnQSEAoIbGltaXRfaWQYASABKAkSDQoFdW5pdHMYAiABKAMSDAoEaGVsZBgDIAEoAyK6AQoDQXNrEhAKCG5vZGVfaWRzGAEgAygJEhAKCHJlc291cmNlGAIgASgJEioKBW5lZWRzGAMgAygLMhsuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLk5lZWQSKgoFd2FudHMYBCADKAsyGy5nYXRlaG91c2UubWV0ZXJpbmcudjEuV2FudBI3Cgx3YWxsZXRfbmVlZHMYBSADKAsyIS5nYXRlaG91c2UubWV0ZXJpbmcudjEuV2FsbGV0TmVlZCIvCgpXYWxsZXROZWVkEhEKCXdhbGxldF9pZBgBIAEoCRIOCgZtaWNyb3MYAiABKAMiQgoJUmF0ZVNwZW5kEg0KBXVuaXRzGAEgASgDEiYKA2FnZRgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJyCgpSYXRlUmVwb3J0EhAKCGxlYXNlX2lkGAEgASgJEhAKCHJlcG9ydGVkGAIgASgDEjAKBnNwZW5kcxgDIAMoCzIgLmdhdGVob3VzZS5tZXRlcmluZy52MS5SYXRlU3BlbmQSDgoGY2xvc2VkGAQgASgIIpoBCg5BY3F1aXJlUmVxdWVzdBIOCgZob2xkZXIYASABKAkSGgoSaWRlbnRpdHlfZnJlc2huZXNzGAIgASgJEigKBGFza3MYAyADKAsyGi5nYXRlaG91c2UubWV0ZXJpbmcudjEuQXNrEjIKB3JlcG9ydHMYBCADKAsyIS5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmF0ZVJlcG9ydCKcAQoKTm9kZUxpbWl0cxIPCgdub2RlX2lkGAEgASgJEiwKBmxpbWl0cxgCIAMoCzIcLmdhdGVob3VzZS5tZXRlcmluZy52MS5MaW1pdBIyCgd3YWxsZXRzGAMgAygLMiEuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLk5vZGVXYWxsZXQSGwoTdXNlc19wYXJlbnRfYmFsYW5jZRgEIAEoCCIqCgpOb2RlV2FsbGV0EgoKAmlkGAEgASgJEhAKCGN1cnJlbmN5GAIgASgJIsoCCglBc2tSZXN1bHQSOQoHb3V0Y29tZRgBIAEoDjIoLmdhdGVob3VzZS5tZXRlcmluZy52MS5Bc2tSZXN1bHQuT3V0Y29tZRIQCghsaW1pdF9pZBgCIAEoCRIRCglyZW1haW5pbmcYAyABKAMSLgoLcmV0cnlfYWZ0ZXIYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKd2luZG93X2VuZBgFIAEoAyKYAQoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASEwoPT1VUQ09NRV9HUkFOVEVEEAESFQoRT1VUQ09NRV9FWEhBVVNURUQQAhITCg9PVVRDT01FX05PVF9OT1cQAxIYChRPVVRDT01FX1VOS05PV05fTk9ERRAEEhkKFU9VVENPTUVfVU5LTk9XTl9NRVRFUhAFIoMBCgVMZWFzZRIKCgJpZBgBIAEoCRIQCghsaW1pdF9pZBgCIAEoCRINCgV1bml0cxgDIAEoAxImCgN0dGwYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEgoKd2luZG93X2VuZBgFIAEoAxIRCglyZW1haW5pbmcYBiABKAMiuAEKD0FjcXVpcmVSZXNwb25zZRIxCgZsaW1pdHMYASADKAsyIS5nYXRlaG91c2UubWV0ZXJpbmcudjEuTm9kZUxpbWl0cxIRCglmcmVzaG5lc3MYAiABKAkSMQoHcmVzdWx0cxgDIAMoCzIgLmdhdGVob3VzZS5tZXRlcmluZy52MS5Bc2tSZXN1bHQSLAoGbGVhc2VzGAQgAygLMhwuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkxlYXNlIiUKE1dhdGNoUmVjYWxsc1JlcXVlc3QSDgoGaG9sZGVyGAEgASgJIikKFFdhdGNoUmVjYWxsc1Jlc3BvbnNlEhEKCWxpbWl0X2lkcxgBIAMoCSJkChJSZWFkQnVja2V0c1JlcXVlc3QSEAoIbm9kZV9pZHMYASADKAkSEAoIcmVzb3VyY2UYAiABKAkSGgoSaWRlbnRpdHlfZnJlc2huZXNzGAMgASgJEg4KBmhvbGRlchgEIAEoCSKTAQoTUmVhZEJ1Y2tldHNSZXNwb25zZRIxCgdidWNrZXRzGAEgAygLMiAuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkFsbG93YW5jZRIYChBsZWFzZWRfdG9faG9sZGVyGAIgAygDEi8KBW1vbmV5GAMgAygLMiAuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLk5vZGVNb25leSJzCglOb2RlTW9uZXkSEgoKYWNjb3VudF9pZBgBIAEoCRIbChN1c2VzX3BhcmVudF9iYWxhbmNlGAIgASgIEjUKB3dhbGxldHMYAyADKAsyJC5nYXRlaG91c2UubWV0ZXJpbmcudjEuV2FsbGV0UmVhZGluZyJ+Cg1XYWxsZXRSZWFkaW5nEgoKAmlkGAEgASgJEhAKCGN1cnJlbmN5GAIgASgJEg8KB2JhbGFuY2UYAyABKAMSFAoMY3JlZGl0X2xpbWl0GAQgASgDEg4KBmxlYXNlZBgFIAEoAxIYChBsZWFzZWRfdG9faG9sZGVyGAYgASgDMtECCgxMZWFzZVNlcnZpY2USYAoHQWNxdWlyZRIlLmdhdGVob3VzZS5tZXRlcmluZy52MS5BY3F1aXJlUmVxdWVzdBomLmdhdGVob3VzZS5tZXRlcmluZy52MS5BY3F1aXJlUmVzcG9uc2UiBurgGAIIAxJxCgxXYXRjaFJlY2FsbHMSKi5nYXRlaG91c2UubWV0ZXJpbmcudjEuV2F0Y2hSZWNhbGxzUmVxdWVzdBorLmdhdGVob3VzZS5tZXRlcmluZy52MS5XYXRjaFJlY2FsbHNSZXNwb25zZSIG6uAYAggDMAESbAoLUmVhZEJ1Y2tldHMSKS5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmVhZEJ1Y2tldHNSZXF1ZXN0GiouZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlJlYWRCdWNrZXRzUmVzcG9uc2UiBurgGAIIA2IGcHJvdG8z", [file_gatehouse_common_v1_access, file_gatehouse_metering_v1_limit, file_google_protobuf_duration]);
 
 /**
  * Describes the message gatehouse.metering.v1.Need.
@@ -37,45 +37,59 @@ export const AskSchema = /*@__PURE__*/
   messageDesc(file_gatehouse_metering_v1_lease, 2);
 
 /**
+ * Describes the message gatehouse.metering.v1.WalletNeed.
+ * Use `create(WalletNeedSchema)` to create a new message.
+ */
+export const WalletNeedSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_lease, 3);
+
+/**
  * Describes the message gatehouse.metering.v1.RateSpend.
  * Use `create(RateSpendSchema)` to create a new message.
  */
 export const RateSpendSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 3);
+  messageDesc(file_gatehouse_metering_v1_lease, 4);
 
 /**
  * Describes the message gatehouse.metering.v1.RateReport.
  * Use `create(RateReportSchema)` to create a new message.
  */
 export const RateReportSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 4);
+  messageDesc(file_gatehouse_metering_v1_lease, 5);
 
 /**
  * Describes the message gatehouse.metering.v1.AcquireRequest.
  * Use `create(AcquireRequestSchema)` to create a new message.
  */
 export const AcquireRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 5);
+  messageDesc(file_gatehouse_metering_v1_lease, 6);
 
 /**
  * Describes the message gatehouse.metering.v1.NodeLimits.
  * Use `create(NodeLimitsSchema)` to create a new message.
  */
 export const NodeLimitsSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 6);
+  messageDesc(file_gatehouse_metering_v1_lease, 7);
+
+/**
+ * Describes the message gatehouse.metering.v1.NodeWallet.
+ * Use `create(NodeWalletSchema)` to create a new message.
+ */
+export const NodeWalletSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_lease, 8);
 
 /**
  * Describes the message gatehouse.metering.v1.AskResult.
  * Use `create(AskResultSchema)` to create a new message.
  */
 export const AskResultSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 7);
+  messageDesc(file_gatehouse_metering_v1_lease, 9);
 
 /**
  * Describes the enum gatehouse.metering.v1.AskResult.Outcome.
  */
 export const AskResult_OutcomeSchema = /*@__PURE__*/
-  enumDesc(file_gatehouse_metering_v1_lease, 7, 0);
+  enumDesc(file_gatehouse_metering_v1_lease, 9, 0);
 
 /**
  * What became of it.
@@ -90,42 +104,56 @@ export const AskResult_Outcome = /*@__PURE__*/
  * Use `create(LeaseSchema)` to create a new message.
  */
 export const LeaseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 8);
+  messageDesc(file_gatehouse_metering_v1_lease, 10);
 
 /**
  * Describes the message gatehouse.metering.v1.AcquireResponse.
  * Use `create(AcquireResponseSchema)` to create a new message.
  */
 export const AcquireResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 9);
+  messageDesc(file_gatehouse_metering_v1_lease, 11);
 
 /**
  * Describes the message gatehouse.metering.v1.WatchRecallsRequest.
  * Use `create(WatchRecallsRequestSchema)` to create a new message.
  */
 export const WatchRecallsRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 10);
+  messageDesc(file_gatehouse_metering_v1_lease, 12);
 
 /**
  * Describes the message gatehouse.metering.v1.WatchRecallsResponse.
  * Use `create(WatchRecallsResponseSchema)` to create a new message.
  */
 export const WatchRecallsResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 11);
+  messageDesc(file_gatehouse_metering_v1_lease, 13);
 
 /**
  * Describes the message gatehouse.metering.v1.ReadBucketsRequest.
  * Use `create(ReadBucketsRequestSchema)` to create a new message.
  */
 export const ReadBucketsRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 12);
+  messageDesc(file_gatehouse_metering_v1_lease, 14);
 
 /**
  * Describes the message gatehouse.metering.v1.ReadBucketsResponse.
  * Use `create(ReadBucketsResponseSchema)` to create a new message.
  */
 export const ReadBucketsResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_lease, 13);
+  messageDesc(file_gatehouse_metering_v1_lease, 15);
+
+/**
+ * Describes the message gatehouse.metering.v1.NodeMoney.
+ * Use `create(NodeMoneySchema)` to create a new message.
+ */
+export const NodeMoneySchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_lease, 16);
+
+/**
+ * Describes the message gatehouse.metering.v1.WalletReading.
+ * Use `create(WalletReadingSchema)` to create a new message.
+ */
+export const WalletReadingSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_lease, 17);
 
 /**
  * Lends units and takes them back.
