@@ -76,8 +76,8 @@ describe.each(Object.entries(creates))("%s under an idempotency key", (_name, { 
   it("makes one thing for twins, and without gates more or a failure (control)", async () => {
     async function race() {
       const { master } = await organization();
-      const calls = Array.from({ length: TWINS }, () => create(master, { idempotencyKey }));
-      const results = await Promise.allSettled(calls);
+      const twin = () => create(master, { idempotencyKey });
+      const results = await stage.atOnce(action, Array<typeof twin>(TWINS).fill(twin));
       const made = results.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
       return {
         failed: TWINS - made.length,

@@ -2,7 +2,7 @@ import { InvitationStatus, KeyKind } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { DEFAULT_PLAN } from "../src/index.ts";
 import { openStage, outcomeOf, type Stage } from "./stage.ts";
-import { type Caller, reasonOf, type System, timely } from "./system.ts";
+import { type Caller, type System, timely } from "./system.ts";
 
 /* As in races.test.ts, every race is run as it is, and without the gates, where it must go wrong. */
 
@@ -51,12 +51,13 @@ describe("an invitation", () => {
     async function winners(): Promise<number> {
       const { master } = await organization();
       const { token } = await invited(master);
-      const calls = Array.from({ length: AT_ONCE }, (_, n) =>
-        reasonOf(accept(token, `${organizations} ${n}`, `k${n}`)),
+      const calls = Array.from(
+        { length: AT_ONCE },
+        (_, n) => () => accept(token, `${organizations} ${n}`, `k${n}`),
       );
-      const outcomes = await Promise.all(calls);
+      const results = await stage.atOnce(ACCEPT, calls);
       const { members } = await master.members.listMembers({}, timely);
-      expect(members).toHaveLength(outcomes.filter((outcome) => outcome === "OK").length);
+      expect(members).toHaveLength(results.filter(({ status }) => status === "fulfilled").length);
       return members.length;
     }
     const [gated, ungated] = await withAndWithout(winners);

@@ -32,10 +32,9 @@ describe("accounts made at once", () => {
   it("under one name get slugs of their own", async () => {
     async function race(): Promise<number> {
       const { master } = await organization();
-      const calls = Array.from({ length: AT_ONCE }, () =>
-        reasonOf(master.accounts.createAccount({ name: "Twin" }, timely)),
-      );
-      const made = (await Promise.all(calls)).filter((outcome) => outcome === "OK").length;
+      const make = () => master.accounts.createAccount({ name: "Twin" }, timely);
+      const results = await stage.atOnce("gatehouse.accounts.create", Array<typeof make>(AT_ONCE).fill(make));
+      const made = results.filter(({ status }) => status === "fulfilled").length;
       const { accounts } = await master.accounts.listAccounts({}, timely);
       expect(new Set(accounts.map(({ slug }) => slug)).size).toBe(accounts.length);
       return made;
