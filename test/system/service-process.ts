@@ -33,6 +33,8 @@ export class ServiceProcess {
   readonly #options: ServiceProcessOptions;
   readonly #log: string[] = [];
   #child: ChildProcess | undefined;
+  /** Of how many starts the output is still held: workers may outlive the process that was started. */
+  #open = 0;
   #listening = new Map<number | undefined, Listening>();
   #ports: { readonly grpc: number; readonly http: number } | undefined;
 
@@ -85,6 +87,8 @@ export class ServiceProcess {
     const killed = () => child.kill("SIGKILL");
     process.once("exit", killed);
     child.once("exit", () => process.off("exit", killed));
+    this.#open++;
+    child.once("close", () => this.#open--);
     for (const stream of [child.stdout!, child.stderr!]) {
       createInterface({ input: stream }).on("line", (line) => this.#note(line, listening));
     }
@@ -96,16 +100,17 @@ export class ServiceProcess {
     await Promise.race([ready, ended]);
   }
 
-  /** Ends it at once, as a crash does, and waits until it is gone. */
+  /** Ends it at once, as a crash does, and waits until it is gone. Workers end in their own time. */
   async kill(): Promise<void> {
     await this.#end("SIGKILL");
   }
 
-  /** Ends it as an orderly deployment does; by force where it takes too long. */
+  /** Ends it as an orderly deployment does; by force where it takes too long. Waits for its workers, too. */
   async stop(): Promise<void> {
     const force = setTimeout(() => this.#child?.kill("SIGKILL"), STOP_MS);
     await this.#end("SIGTERM");
     clearTimeout(force);
+    await until(`all processes of ${this.name} have ended`, () => this.#open === 0, STOP_MS);
   }
 
   async restart(): Promise<void> {
