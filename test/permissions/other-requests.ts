@@ -28,8 +28,17 @@ export const otherRequests: Requests = {
   [`${LIMITS}/DeleteLimit`]: async ({ made, subaccount }) => ({
     limit: (await made(`${LIMITS}/SetLimit`, { account: subaccount, ...QUOTA })).limit.id,
   }),
+  [`${LIMITS}/ResetLimit`]: async ({ made, subaccount }) => ({
+    limit: (await made(`${LIMITS}/SetLimit`, { account: subaccount, ...QUOTA })).limit.id,
+  }),
   [`${LIMITS}/ListLimits`]: ({ subaccount }) => ({ account: subaccount }),
   [`${LIMITS}/GetAllowance`]: ({ subaccount }) => ({ account: subaccount }),
+  [`${USAGE}/ReportUsage`]: ({ subaccount, fresh }) => ({
+    source: "backend",
+    events: [
+      { id: fresh(), account: subaccount, meter: "requests", units: "1", time: new Date().toISOString() },
+    ],
+  }),
   [`${USAGE}/CommitReservation`]: async (world, caller) => ({
     decision_id: await reservedBy(world, caller),
     charges: [{ meter: "requests", units: "2" }],

@@ -8,6 +8,8 @@ import {
   config as settings,
 } from "@gatehouse/service";
 
+const DAY_MS = 86_400_000;
+
 const spec = {
   grpc: settings.address("GATEHOUSE_METERING_GRPC", { host: "127.0.0.1", port: 7103 }),
   http: settings.address("GATEHOUSE_METERING_HTTP", { host: "127.0.0.1", port: 7203 }),
@@ -21,6 +23,19 @@ const spec = {
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
   /** The proxies whose X-Forwarded-For is believed. */
   trustedProxies: optional(addressList("GATEHOUSE_TRUSTED_PROXIES")),
+  /** How long usage is kept, by minute and by quarter of an hour; events are taken for as long as minutes are. */
+  usage: {
+    minutesKeptMs: settings.durationMs(
+      "GATEHOUSE_USAGE_MINUTES_KEPT",
+      { min: DAY_MS, max: 800 * DAY_MS },
+      35 * DAY_MS,
+    ),
+    quartersKeptMs: settings.durationMs(
+      "GATEHOUSE_USAGE_QUARTERS_KEPT",
+      { min: 62 * DAY_MS, max: 36_600 * DAY_MS },
+      1830 * DAY_MS,
+    ),
+  },
   /** What is taken at once, by each process; and how long calls are still taken once it has said that it closes. */
   serving: {
     maxCalls: settings.integer("GATEHOUSE_MAX_CALLS", { min: 100, max: 1_000_000 }, CALLS_MAX),

@@ -48,6 +48,8 @@ import { PostgresLimitStore } from "./storage/limit-store.ts";
 import { MirrorNodes1764200000000 } from "./storage/mirror-nodes-migration.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
+import { PostgresReportStore } from "./storage/report-store.ts";
+import { Reports1764500000000 } from "./storage/reports-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
 import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
 import { PostgresUsageStore } from "./storage/usage-store.ts";
@@ -149,6 +151,11 @@ export async function createMetering(
           due: dueSettlements,
           ids: new ReservedDecisionIds(config.serviceSecret.reveal()),
         },
+        {
+          store: new PostgresReportStore(work, changeLog, clockOffsetMs),
+          identity,
+          keptMs: config.usage.minutesKeptMs,
+        },
       ),
       feedRoute(quickLog),
       holdingRoute({ mirror, keepers: [new OpenReservations(work, clockOffsetMs)] }),
@@ -188,6 +195,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       EndedHolders1764100000000,
       MirrorNodes1764200000000,
       Reservations1764300000000,
+      Reports1764500000000,
     ],
     poolSize,
   });

@@ -161,6 +161,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
       peppers: [identity.pepper],
       keyPrefix: "gth",
       trustedProxies: undefined,
+      usage: { minutesKeptMs: 35 * 86_400_000, quartersKeptMs: 1830 * 86_400_000 },
       serving: { maxCalls: 10_000, maxConnections: 10_000, drainDelayMs: 0 },
       tracing: { endpoint: undefined, ratio: 0 },
       logLevel: "silent",

@@ -99,13 +99,18 @@ export function requireCeilingOf(caller: KeyView, node: ReachedNode): void {
   if (caller.key.kind === "SUB") throw denied("KEY_KIND_DENIED", "a sub-key sets no limits");
 }
 
-function readAccountName(text: string, caller: KeyView): AccountName | undefined {
+/** An account as the provider names it: by id, or as `org` or `org/sub`. Undefined for what names none. */
+export function providerAccountName(text: string): AccountName | undefined {
   if (text === "") return undefined;
   if (isId("acc", text)) return { by: "id", id: text };
-  if (isProvider(caller)) {
-    const [organization, subaccount, ...more] = text.split("/");
-    return more.length === 0 ? { by: "path", organization: organization!, subaccount } : undefined;
-  }
+  const [organization, subaccount, ...more] = text.split("/");
+  return more.length === 0 ? { by: "path", organization: organization!, subaccount } : undefined;
+}
+
+function readAccountName(text: string, caller: KeyView): AccountName | undefined {
+  if (isProvider(caller)) return providerAccountName(text);
+  if (text === "") return undefined;
+  if (isId("acc", text)) return { by: "id", id: text };
   const organizationId = caller.chain[0]?.organizationId;
   return organizationId === undefined ? undefined : { by: "slug", organizationId, slug: text };
 }

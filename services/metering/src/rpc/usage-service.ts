@@ -8,9 +8,11 @@ import {
 } from "@gatehouse/proto/metering";
 import { type Route, route } from "@gatehouse/service";
 import { queryUsage, type UsageDependencies, type UsageRow } from "../domain/query-usage.ts";
+import { type ReportDependencies, reportUsage } from "../domain/report-usage.ts";
 import { type ReservationDependencies, settleReservation } from "../domain/settle-reservation.ts";
 import type { UsageDraft } from "../domain/usage-query.ts";
 import { nodeName } from "./limit-wire.ts";
+import { draftsOf, reportMessage } from "./report-wire.ts";
 import { chargesOf, commitOf, releaseOf } from "./reservation-wire.ts";
 
 const granularities = ["MINUTE", "HOUR", "DAY", "MONTH"] as const;
@@ -19,8 +21,13 @@ const groups = ["ACCOUNT", "KEY", "METER", "RESOURCE", "OUTCOME"] as const;
 export function usageRoute(
   dependencies: UsageDependencies,
   reservations: ReservationDependencies,
+  reports: ReportDependencies,
 ): Route<Principal> {
   return route<typeof UsageService, Principal>(UsageService, {
+    async reportUsage(request) {
+      return reportMessage(request, await reportUsage(reports, request.source, draftsOf(request)));
+    },
+
     async queryUsage(request, { principal }) {
       const { rows, nextPageToken } = await queryUsage(dependencies, principal.view, draftOf(request));
       return { rows: rows.map(rowMessage), nextPageToken };

@@ -12,8 +12,8 @@ import type {
 } from "../domain/reservation-store.ts";
 import type { MinuteUsage } from "../domain/usage.ts";
 import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
+import { drawQuotas } from "./draw-quotas.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
-import { counted } from "./most-counted.ts";
 import { notifyFreed } from "./notice.ts";
 import { isOfWindow, openQuotaWindows } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
@@ -105,23 +105,8 @@ class PostgresReservationTx implements ReservationTx {
     return new Map(rows.map((row) => [row.limit_id, row.id]));
   }
 
-  async draw(units: ReadonlyMap<string, number>): Promise<DrawnBucket[]> {
-    const ids = [...units.keys()];
-    await this.#manager.query("SELECT FROM quota_bucket WHERE id = ANY($1) ORDER BY id FOR UPDATE", [ids]);
-    const [rows] = await this.#manager.query<
-      [{ limit_id: string; window_end: Date | null; spent: string; leased: string }[], number]
-    >(
-      `UPDATE quota_bucket b SET spent = greatest(${counted("b.spent + d.units")}, 0)
-       FROM unnest($1::bigint[], $2::bigint[]) AS d(id, units) WHERE b.id = d.id
-       RETURNING b.limit_id, b.window_end, b.spent, b.leased`,
-      [ids, [...units.values()]],
-    );
-    return rows.map((row) => ({
-      limitId: row.limit_id,
-      endMs: row.window_end?.getTime(),
-      spent: Number(row.spent),
-      leased: Number(row.leased),
-    }));
+  draw(units: ReadonlyMap<string, number>): Promise<DrawnBucket[]> {
+    return drawQuotas(this.#manager, units);
   }
 
   async lockRates(limitIds: readonly string[]): Promise<LockedRate[]> {

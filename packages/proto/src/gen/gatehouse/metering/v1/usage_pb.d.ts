@@ -7,11 +7,194 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ErrorReason } from "../../common/v1/error_reason_pb.js";
 
 /**
  * Describes the file gatehouse/metering/v1/usage.proto.
  */
 export declare const file_gatehouse_metering_v1_usage: GenFile;
+
+/**
+ * Usage of one meter at one time.
+ *
+ * @generated from message gatehouse.metering.v1.UsageEvent
+ */
+export declare type UsageEvent = Message<"gatehouse.metering.v1.UsageEvent"> & {
+  /**
+   * What its source calls it, 1 to 128 characters. The same id again, with a time of the same UTC day, is the same event.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * Whose usage it is.
+   *
+   * @generated from oneof gatehouse.metering.v1.UsageEvent.node
+   */
+  node: {
+    /**
+     * Id of a key: its usage, and that of its account. Revoked ones too.
+     *
+     * @generated from field: string key = 2;
+     */
+    value: string;
+    case: "key";
+  } | {
+    /**
+     * Id or slug of an account: usage without a key. Closed ones too.
+     *
+     * @generated from field: string account = 3;
+     */
+    value: string;
+    case: "account";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The meter, which must exist.
+   *
+   * @generated from field: string meter = 4;
+   */
+  meter: string;
+
+  /**
+   * 0 to 2^48.
+   *
+   * @generated from field: int64 units = 5;
+   */
+  units: bigint;
+
+  /**
+   * When it was used: no longer ago than minutes of usage are kept (35 days by default), at most 5 minutes from now.
+   *
+   * @generated from field: google.protobuf.Timestamp time = 6;
+   */
+  time?: Timestamp | undefined;
+
+  /**
+   * What was used, up to 256 characters; limits on resources count it. May be empty.
+   *
+   * @generated from field: string resource = 7;
+   */
+  resource: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.UsageEvent.
+ * Use `create(UsageEventSchema)` to create a new message.
+ */
+export declare const UsageEventSchema: GenMessage<UsageEvent>;
+
+/**
+ * What ReportUsage takes.
+ *
+ * @generated from message gatehouse.metering.v1.ReportUsageRequest
+ */
+export declare type ReportUsageRequest = Message<"gatehouse.metering.v1.ReportUsageRequest"> & {
+  /**
+   * Who counted: letters, digits, `-`, `_` and `.`, 1 to 100. Ids of different sources do not meet.
+   *
+   * @generated from field: string source = 1;
+   */
+  source: string;
+
+  /**
+   * 1 to 1000 events.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.UsageEvent events = 2;
+   */
+  events: UsageEvent[];
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReportUsageRequest.
+ * Use `create(ReportUsageRequestSchema)` to create a new message.
+ */
+export declare const ReportUsageRequestSchema: GenMessage<ReportUsageRequest>;
+
+/**
+ * An event that was not booked.
+ *
+ * @generated from message gatehouse.metering.v1.UsageEventError
+ */
+export declare type UsageEventError = Message<"gatehouse.metering.v1.UsageEventError"> & {
+  /**
+   * Which: its place among `events`, from 0.
+   *
+   * @generated from field: int32 index = 1;
+   */
+  index: number;
+
+  /**
+   * Its id.
+   *
+   * @generated from field: string id = 2;
+   */
+  id: string;
+
+  /**
+   * Why. INVALID_FIELD; NOT_FOUND for a key, an account or a meter that there is not; IDEMPOTENCY_MISMATCH where another
+   * event was booked under its id; SOURCE_UNAVAILABLE where it could not be found out in time whether there is such a
+   * key, account or meter: report it again.
+   *
+   * @generated from field: gatehouse.common.v1.ErrorReason reason = 3;
+   */
+  reason: ErrorReason;
+
+  /**
+   * The field that is wrong, such as `time`.
+   *
+   * @generated from field: string field = 4;
+   */
+  field: string;
+
+  /**
+   * For people.
+   *
+   * @generated from field: string message = 5;
+   */
+  message: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.UsageEventError.
+ * Use `create(UsageEventErrorSchema)` to create a new message.
+ */
+export declare const UsageEventErrorSchema: GenMessage<UsageEventError>;
+
+/**
+ * What ReportUsage answers.
+ *
+ * @generated from message gatehouse.metering.v1.ReportUsageResponse
+ */
+export declare type ReportUsageResponse = Message<"gatehouse.metering.v1.ReportUsageResponse"> & {
+  /**
+   * Events booked by this call.
+   *
+   * @generated from field: int32 booked = 1;
+   */
+  booked: number;
+
+  /**
+   * Events that had been booked before, or stood in this call already.
+   *
+   * @generated from field: int32 duplicates = 2;
+   */
+  duplicates: number;
+
+  /**
+   * The others, in the order of `events`.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.UsageEventError errors = 3;
+   */
+  errors: UsageEventError[];
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReportUsageResponse.
+ * Use `create(ReportUsageResponseSchema)` to create a new message.
+ */
+export declare const ReportUsageResponseSchema: GenMessage<ReportUsageResponse>;
 
 /**
  * What QueryUsage takes.
@@ -167,6 +350,21 @@ export declare type UsageRow = Message<"gatehouse.metering.v1.UsageRow"> & {
    * @generated from field: int64 units = 7;
    */
   units: bigint;
+
+  /**
+   * What they cost, in millionths of `currency`; what was given back is taken off.
+   *
+   * @generated from field: int64 cost = 8;
+   */
+  cost: bigint;
+
+  /**
+   * What `cost` is in; empty where the units were free. Always told apart, like the meter: money of different currencies
+   * does not add up, so units that were charged in one have a row, and those that were free another.
+   *
+   * @generated from field: string currency = 9;
+   */
+  currency: string;
 };
 
 /**
@@ -263,7 +461,8 @@ export declare const CommitReservationRequestSchema: GenMessage<CommitReservatio
  */
 export declare type CommitReservationResponse = Message<"gatehouse.metering.v1.CommitReservationResponse"> & {
   /**
-   * What is booked now, of each meter.
+   * What is booked now, of each meter. While it is pending: what will be, as far as it is known. None of it is where a
+   * subaccount's verifier commits, which books no more than an estimate that metering has not heard of.
    *
    * @generated from field: repeated gatehouse.metering.v1.ReservedCharge charges = 1;
    */
@@ -430,6 +629,21 @@ export declare const GroupBySchema: GenEnum<GroupBy>;
  * @generated from service gatehouse.metering.v1.UsageService
  */
 export declare const UsageService: GenService<{
+  /**
+   * Books usage that the provider's backends counted themselves, each event once, however often and wherever it is
+   * reported: what tells events apart is the source, the UTC day of the event's time, and its id. Good events are booked
+   * though others are not; each of these has an entry in `errors`. All that is booked is booked in one transaction, so a
+   * call that failed or was not heard of is made again as it was. Usage goes into the minute of its time and draws on the
+   * quotas of its key, of that key's parent, of its account and of all accounts above, in the windows that its time is in:
+   * below zero, if need be, for it was used. Rates are not drawn on: nothing was asked.
+   *
+   * @generated from rpc gatehouse.metering.v1.UsageService.ReportUsage
+   */
+  reportUsage: {
+    methodKind: "unary";
+    input: typeof ReportUsageRequestSchema;
+    output: typeof ReportUsageResponseSchema;
+  },
   /**
    * Sums usage over an account, its subtree, or a key.
    *

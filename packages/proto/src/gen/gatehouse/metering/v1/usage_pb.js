@@ -6,69 +6,98 @@
 
 import { enumDesc, fileDesc, messageDesc, serviceDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_gatehouse_common_v1_access } from "../../common/v1/access_pb.js";
+import { file_gatehouse_common_v1_error_reason } from "../../common/v1/error_reason_pb.js";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file gatehouse/metering/v1/usage.proto.
  */
 export const file_gatehouse_metering_v1_usage = /*@__PURE__*/
-  fileDesc("CiFnYXRlaG91c2UvbWV0ZXJpbmcvdjEvdXNhZ2UucHJvdG8SFWdhdGVob3VzZS5tZXRlcmluZy52MSLaAgoRUXVlcnlVc2FnZVJlcXVlc3QSEQoHYWNjb3VudBgBIAEoCUgAEg0KA2tleRgCIAEoCUgAEhMKC2Rlc2NlbmRhbnRzGAMgASgIEjAKCGdyb3VwX2J5GAQgAygOMh4uZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkdyb3VwQnkSNwoLZ3JhbnVsYXJpdHkYBSABKA4yIi5nYXRlaG91c2UubWV0ZXJpbmcudjEuR3JhbnVsYXJpdHkSEQoJdGltZV96b25lGAYgASgJEikKBXN0YXJ0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBInCgNlbmQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBW1ldGVyGAkgASgJEhEKCXBhZ2Vfc2l6ZRgKIAEoBRISCgpwYWdlX3Rva2VuGAsgASgJQgYKBG5vZGUimgEKCFVzYWdlUm93EikKBXN0YXJ0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgphY2NvdW50X2lkGAIgASgJEg4KBmtleV9pZBgDIAEoCRINCgVtZXRlchgEIAEoCRIQCghyZXNvdXJjZRgFIAEoCRIPCgdvdXRjb21lGAYgASgJEg0KBXVuaXRzGAcgASgDIlwKElF1ZXJ5VXNhZ2VSZXNwb25zZRItCgRyb3dzGAEgAygLMh8uZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlVzYWdlUm93EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIuCg5SZXNlcnZlZENoYXJnZRINCgVtZXRlchgBIAEoCRINCgV1bml0cxgCIAEoAyJnChhDb21taXRSZXNlcnZhdGlvblJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSNgoHY2hhcmdlcxgCIAMoCzIlLmdhdGVob3VzZS5tZXRlcmluZy52MS5SZXNlcnZlZENoYXJnZSJkChlDb21taXRSZXNlcnZhdGlvblJlc3BvbnNlEjYKB2NoYXJnZXMYASADKAsyJS5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmVzZXJ2ZWRDaGFyZ2USDwoHcGVuZGluZxgCIAEoCCIwChlSZWxlYXNlUmVzZXJ2YXRpb25SZXF1ZXN0EhMKC2RlY2lzaW9uX2lkGAEgASgJIi0KGlJlbGVhc2VSZXNlcnZhdGlvblJlc3BvbnNlEg8KB3BlbmRpbmcYASABKAgqhAEKC0dyYW51bGFyaXR5EhsKF0dSQU5VTEFSSVRZX1VOU1BFQ0lGSUVEEAASFgoSR1JBTlVMQVJJVFlfTUlOVVRFEAESFAoQR1JBTlVMQVJJVFlfSE9VUhACEhMKD0dSQU5VTEFSSVRZX0RBWRADEhUKEUdSQU5VTEFSSVRZX01PTlRIEAQqjAEKB0dyb3VwQnkSGAoUR1JPVVBfQllfVU5TUEVDSUZJRUQQABIUChBHUk9VUF9CWV9BQ0NPVU5UEAESEAoMR1JPVVBfQllfS0VZEAISEgoOR1JPVVBfQllfTUVURVIQAxIVChFHUk9VUF9CWV9SRVNPVVJDRRAEEhQKEEdST1VQX0JZX09VVENPTUUQBTK4AwoMVXNhZ2VTZXJ2aWNlEn8KClF1ZXJ5VXNhZ2USKC5nYXRlaG91c2UubWV0ZXJpbmcudjEuUXVlcnlVc2FnZVJlcXVlc3QaKS5nYXRlaG91c2UubWV0ZXJpbmcudjEuUXVlcnlVc2FnZVJlc3BvbnNlIhzq4BgYCAESFGdhdGVob3VzZS51c2FnZS5yZWFkEpABChFDb21taXRSZXNlcnZhdGlvbhIvLmdhdGVob3VzZS5tZXRlcmluZy52MS5Db21taXRSZXNlcnZhdGlvblJlcXVlc3QaMC5nYXRlaG91c2UubWV0ZXJpbmcudjEuQ29tbWl0UmVzZXJ2YXRpb25SZXNwb25zZSIY6uAYFAgBEhBnYXRlaG91c2UudmVyaWZ5EpMBChJSZWxlYXNlUmVzZXJ2YXRpb24SMC5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmVsZWFzZVJlc2VydmF0aW9uUmVxdWVzdBoxLmdhdGVob3VzZS5tZXRlcmluZy52MS5SZWxlYXNlUmVzZXJ2YXRpb25SZXNwb25zZSIY6uAYFAgBEhBnYXRlaG91c2UudmVyaWZ5YgZwcm90bzM", [file_gatehouse_common_v1_access, file_google_protobuf_timestamp]);
+  fileDesc("CiFnYXRlaG91c2UvbWV0ZXJpbmcvdjEvdXNhZ2UucHJvdG8SFWdhdGVob3VzZS5tZXRlcmluZy52MSKcAQoKVXNhZ2VFdmVudBIKCgJpZBgBIAEoCRINCgNrZXkYAiABKAlIABIRCgdhY2NvdW50GAMgASgJSAASDQoFbWV0ZXIYBCABKAkSDQoFdW5pdHMYBSABKAMSKAoEdGltZRgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIcmVzb3VyY2UYByABKAlCBgoEbm9kZSJXChJSZXBvcnRVc2FnZVJlcXVlc3QSDgoGc291cmNlGAEgASgJEjEKBmV2ZW50cxgCIAMoCzIhLmdhdGVob3VzZS5tZXRlcmluZy52MS5Vc2FnZUV2ZW50In4KD1VzYWdlRXZlbnRFcnJvchINCgVpbmRleBgBIAEoBRIKCgJpZBgCIAEoCRIwCgZyZWFzb24YAyABKA4yIC5nYXRlaG91c2UuY29tbW9uLnYxLkVycm9yUmVhc29uEg0KBWZpZWxkGAQgASgJEg8KB21lc3NhZ2UYBSABKAkicQoTUmVwb3J0VXNhZ2VSZXNwb25zZRIOCgZib29rZWQYASABKAUSEgoKZHVwbGljYXRlcxgCIAEoBRI2CgZlcnJvcnMYAyADKAsyJi5nYXRlaG91c2UubWV0ZXJpbmcudjEuVXNhZ2VFdmVudEVycm9yItoCChFRdWVyeVVzYWdlUmVxdWVzdBIRCgdhY2NvdW50GAEgASgJSAASDQoDa2V5GAIgASgJSAASEwoLZGVzY2VuZGFudHMYAyABKAgSMAoIZ3JvdXBfYnkYBCADKA4yHi5nYXRlaG91c2UubWV0ZXJpbmcudjEuR3JvdXBCeRI3CgtncmFudWxhcml0eRgFIAEoDjIiLmdhdGVob3VzZS5tZXRlcmluZy52MS5HcmFudWxhcml0eRIRCgl0aW1lX3pvbmUYBiABKAkSKQoFc3RhcnQYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKA2VuZBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbWV0ZXIYCSABKAkSEQoJcGFnZV9zaXplGAogASgFEhIKCnBhZ2VfdG9rZW4YCyABKAlCBgoEbm9kZSK6AQoIVXNhZ2VSb3cSKQoFc3RhcnQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmFjY291bnRfaWQYAiABKAkSDgoGa2V5X2lkGAMgASgJEg0KBW1ldGVyGAQgASgJEhAKCHJlc291cmNlGAUgASgJEg8KB291dGNvbWUYBiABKAkSDQoFdW5pdHMYByABKAMSDAoEY29zdBgIIAEoAxIQCghjdXJyZW5jeRgJIAEoCSJcChJRdWVyeVVzYWdlUmVzcG9uc2USLQoEcm93cxgBIAMoCzIfLmdhdGVob3VzZS5tZXRlcmluZy52MS5Vc2FnZVJvdxIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiLgoOUmVzZXJ2ZWRDaGFyZ2USDQoFbWV0ZXIYASABKAkSDQoFdW5pdHMYAiABKAMiZwoYQ29tbWl0UmVzZXJ2YXRpb25SZXF1ZXN0EhMKC2RlY2lzaW9uX2lkGAEgASgJEjYKB2NoYXJnZXMYAiADKAsyJS5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmVzZXJ2ZWRDaGFyZ2UiZAoZQ29tbWl0UmVzZXJ2YXRpb25SZXNwb25zZRI2CgdjaGFyZ2VzGAEgAygLMiUuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlJlc2VydmVkQ2hhcmdlEg8KB3BlbmRpbmcYAiABKAgiMAoZUmVsZWFzZVJlc2VydmF0aW9uUmVxdWVzdBITCgtkZWNpc2lvbl9pZBgBIAEoCSItChpSZWxlYXNlUmVzZXJ2YXRpb25SZXNwb25zZRIPCgdwZW5kaW5nGAEgASgIKoQBCgtHcmFudWxhcml0eRIbChdHUkFOVUxBUklUWV9VTlNQRUNJRklFRBAAEhYKEkdSQU5VTEFSSVRZX01JTlVURRABEhQKEEdSQU5VTEFSSVRZX0hPVVIQAhITCg9HUkFOVUxBUklUWV9EQVkQAxIVChFHUkFOVUxBUklUWV9NT05USBAEKowBCgdHcm91cEJ5EhgKFEdST1VQX0JZX1VOU1BFQ0lGSUVEEAASFAoQR1JPVVBfQllfQUNDT1VOVBABEhAKDEdST1VQX0JZX0tFWRACEhIKDkdST1VQX0JZX01FVEVSEAMSFQoRR1JPVVBfQllfUkVTT1VSQ0UQBBIUChBHUk9VUF9CWV9PVVRDT01FEAUyvwQKDFVzYWdlU2VydmljZRKEAQoLUmVwb3J0VXNhZ2USKS5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmVwb3J0VXNhZ2VSZXF1ZXN0GiouZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlJlcG9ydFVzYWdlUmVzcG9uc2UiHurgGBoIAhIWZ2F0ZWhvdXNlLnVzYWdlLnJlcG9ydBJ/CgpRdWVyeVVzYWdlEiguZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlF1ZXJ5VXNhZ2VSZXF1ZXN0GikuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlF1ZXJ5VXNhZ2VSZXNwb25zZSIc6uAYGAgBEhRnYXRlaG91c2UudXNhZ2UucmVhZBKQAQoRQ29tbWl0UmVzZXJ2YXRpb24SLy5nYXRlaG91c2UubWV0ZXJpbmcudjEuQ29tbWl0UmVzZXJ2YXRpb25SZXF1ZXN0GjAuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkNvbW1pdFJlc2VydmF0aW9uUmVzcG9uc2UiGOrgGBQIARIQZ2F0ZWhvdXNlLnZlcmlmeRKTAQoSUmVsZWFzZVJlc2VydmF0aW9uEjAuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLlJlbGVhc2VSZXNlcnZhdGlvblJlcXVlc3QaMS5nYXRlaG91c2UubWV0ZXJpbmcudjEuUmVsZWFzZVJlc2VydmF0aW9uUmVzcG9uc2UiGOrgGBQIARIQZ2F0ZWhvdXNlLnZlcmlmeWIGcHJvdG8z", [file_gatehouse_common_v1_access, file_gatehouse_common_v1_error_reason, file_google_protobuf_timestamp]);
+
+/**
+ * Describes the message gatehouse.metering.v1.UsageEvent.
+ * Use `create(UsageEventSchema)` to create a new message.
+ */
+export const UsageEventSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_usage, 0);
+
+/**
+ * Describes the message gatehouse.metering.v1.ReportUsageRequest.
+ * Use `create(ReportUsageRequestSchema)` to create a new message.
+ */
+export const ReportUsageRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_usage, 1);
+
+/**
+ * Describes the message gatehouse.metering.v1.UsageEventError.
+ * Use `create(UsageEventErrorSchema)` to create a new message.
+ */
+export const UsageEventErrorSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_usage, 2);
+
+/**
+ * Describes the message gatehouse.metering.v1.ReportUsageResponse.
+ * Use `create(ReportUsageResponseSchema)` to create a new message.
+ */
+export const ReportUsageResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_usage, 3);
 
 /**
  * Describes the message gatehouse.metering.v1.QueryUsageRequest.
  * Use `create(QueryUsageRequestSchema)` to create a new message.
  */
 export const QueryUsageRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_usage, 0);
+  messageDesc(file_gatehouse_metering_v1_usage, 4);
 
 /**
  * Describes the message gatehouse.metering.v1.UsageRow.
  * Use `create(UsageRowSchema)` to create a new message.
  */
 export const UsageRowSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_usage, 1);
+  messageDesc(file_gatehouse_metering_v1_usage, 5);
 
 /**
  * Describes the message gatehouse.metering.v1.QueryUsageResponse.
  * Use `create(QueryUsageResponseSchema)` to create a new message.
  */
 export const QueryUsageResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_usage, 2);
+  messageDesc(file_gatehouse_metering_v1_usage, 6);
 
 /**
  * Describes the message gatehouse.metering.v1.ReservedCharge.
  * Use `create(ReservedChargeSchema)` to create a new message.
  */
 export const ReservedChargeSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_usage, 3);
+  messageDesc(file_gatehouse_metering_v1_usage, 7);
 
 /**
  * Describes the message gatehouse.metering.v1.CommitReservationRequest.
  * Use `create(CommitReservationRequestSchema)` to create a new message.
  */
 export const CommitReservationRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_usage, 4);
+  messageDesc(file_gatehouse_metering_v1_usage, 8);
 
 /**
  * Describes the message gatehouse.metering.v1.CommitReservationResponse.
  * Use `create(CommitReservationResponseSchema)` to create a new message.
  */
 export const CommitReservationResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_usage, 5);
+  messageDesc(file_gatehouse_metering_v1_usage, 9);
 
 /**
  * Describes the message gatehouse.metering.v1.ReleaseReservationRequest.
  * Use `create(ReleaseReservationRequestSchema)` to create a new message.
  */
 export const ReleaseReservationRequestSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_usage, 6);
+  messageDesc(file_gatehouse_metering_v1_usage, 10);
 
 /**
  * Describes the message gatehouse.metering.v1.ReleaseReservationResponse.
  * Use `create(ReleaseReservationResponseSchema)` to create a new message.
  */
 export const ReleaseReservationResponseSchema = /*@__PURE__*/
-  messageDesc(file_gatehouse_metering_v1_usage, 7);
+  messageDesc(file_gatehouse_metering_v1_usage, 11);
 
 /**
  * Describes the enum gatehouse.metering.v1.Granularity.

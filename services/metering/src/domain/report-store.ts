@@ -1,0 +1,48 @@
+import type { Window } from "@gatehouse/buckets";
+import type { Limit } from "./limit.ts";
+import type { AccountName } from "./mirror.ts";
+import type { DrawnBucket } from "./reservation-store.ts";
+import type { MinuteUsage } from "./usage.ts";
+import type { EventWorld, UsageEvent } from "./usage-event.ts";
+
+/** A time that a limit's bucket is wanted of, and the window that the limit says it is in. */
+export interface BucketPlace {
+  readonly limitId: string;
+  readonly atMs: number;
+  readonly window: Window;
+}
+
+/** An event that wants to be booked; no two of a call are of one day and id. */
+export interface Claim {
+  readonly place: number;
+  /** `2026-01-31`, in UTC. */
+  readonly day: string;
+  readonly event: UsageEvent;
+}
+
+/** A transaction over reported events: claims them first, then locks quotas' buckets by id. */
+export interface ReportTx {
+  /**
+   * Notes events as booked. Answers those that were already, by place, with their contents; one that another
+   * transaction is booking is waited for.
+   */
+  claim(source: string, claims: readonly Claim[]): Promise<ReadonlyMap<number, Buffer>>;
+  limitsOn(nodeIds: readonly string[]): Promise<readonly Limit[]>;
+  /** The buckets' ids, in order; what was not written down yet is now. */
+  bucketsAt(places: readonly BucketPlace[]): Promise<readonly string[]>;
+  /** Adds to what is spent of buckets, which may leave less than nothing. */
+  draw(units: ReadonlyMap<string, number>): Promise<readonly DrawnBucket[]>;
+  bookUsage(usage: readonly MinuteUsage[]): Promise<void>;
+  /** Once this has committed: calls every lease of these limits back. */
+  recall(limitIds: readonly string[]): Promise<void>;
+}
+
+export interface ReportStore {
+  lookUp(names: {
+    readonly keyIds: ReadonlySet<string>;
+    readonly accounts: ReadonlyMap<string, AccountName>;
+    readonly meters: ReadonlySet<string>;
+  }): Promise<EventWorld>;
+  /** Runs `work` in a transaction; it may run more than once, and has no effect outside `tx`. */
+  transact<T>(work: (tx: ReportTx) => Promise<T>): Promise<T>;
+}

@@ -1,0 +1,29 @@
+import type { EntityManager } from "typeorm";
+import type { DrawnBucket } from "../domain/reservation-store.ts";
+import { counted } from "./most-counted.ts";
+
+/**
+ * Adds to what is spent of quotas' buckets, which may leave less than nothing; none is spent less than nothing. Locks
+ * them in order, as acquires and batches do.
+ */
+export async function drawQuotas(
+  manager: EntityManager,
+  units: ReadonlyMap<string, number>,
+): Promise<DrawnBucket[]> {
+  const ids = [...units.keys()];
+  await manager.query("SELECT FROM quota_bucket WHERE id = ANY($1) ORDER BY id FOR UPDATE", [ids]);
+  const [rows] = await manager.query<
+    [{ limit_id: string; window_end: Date | null; spent: string; leased: string }[], number]
+  >(
+    `UPDATE quota_bucket b SET spent = greatest(${counted("b.spent + d.units")}, 0)
+     FROM unnest($1::bigint[], $2::bigint[]) AS d(id, units) WHERE b.id = d.id
+     RETURNING b.limit_id, b.window_end, b.spent, b.leased`,
+    [ids, [...units.values()]],
+  );
+  return rows.map((row) => ({
+    limitId: row.limit_id,
+    endMs: row.window_end?.getTime(),
+    spent: Number(row.spent),
+    leased: Number(row.leased),
+  }));
+}

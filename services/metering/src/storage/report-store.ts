@@ -1,0 +1,150 @@
+import type { ChangeLog } from "@gatehouse/changefeed";
+import type { DataSource, EntityManager } from "typeorm";
+import { type Limit, REQUESTS } from "../domain/limit.ts";
+import type { AccountName } from "../domain/mirror.ts";
+import type { BucketPlace, Claim, ReportStore, ReportTx } from "../domain/report-store.ts";
+import type { DrawnBucket } from "../domain/reservation-store.ts";
+import type { MinuteUsage } from "../domain/usage.ts";
+import type { EventNode, EventWorld } from "../domain/usage-event.ts";
+import { type ClockOffset, nowMsExpression } from "./clock.ts";
+import { drawQuotas } from "./draw-quotas.ts";
+import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
+import { nameIn } from "./mirror-row.ts";
+import { quotaBucketsAt } from "./quota-windows.ts";
+import { recallLeases } from "./recall.ts";
+import { bookRows } from "./usage-rows.ts";
+
+export class PostgresReportStore implements ReportStore {
+  readonly #dataSource: DataSource;
+  readonly #log: ChangeLog;
+  readonly #offsetMs: ClockOffset;
+
+  constructor(dataSource: DataSource, log: ChangeLog, offsetMs: ClockOffset = () => 0) {
+    this.#dataSource = dataSource;
+    this.#log = log;
+    this.#offsetMs = offsetMs;
+  }
+
+  async transact<T>(work: (tx: ReportTx) => Promise<T>): Promise<T> {
+    const { value } = await this.#log.commit((tx) => work(new PostgresReportTx(tx.manager)));
+    return value;
+  }
+
+  // Where keys and accounts are never changes, so these may be of different moments.
+  async lookUp(names: Parameters<ReportStore["lookUp"]>[0]): Promise<EventWorld> {
+    const [keys, accounts, [row]] = await Promise.all([
+      this.#keys([...names.keyIds]),
+      this.#accounts([...names.accounts]),
+      this.#dataSource.query<[{ now_ms: string; meters: string[] }]>(
+        `SELECT ${nowMsExpression} AS now_ms, ARRAY(SELECT name FROM meter WHERE name = ANY($1)) AS meters`,
+        [[...names.meters]],
+      ),
+    ]);
+    const meters = new Set([REQUESTS, ...row.meters]);
+    return { keys, accounts, meters, nowMs: Number(row.now_ms) + this.#offsetMs() };
+  }
+
+  async #keys(keyIds: readonly string[]): Promise<ReadonlyMap<string, EventNode>> {
+    if (keyIds.length === 0) return new Map();
+    const rows = await this.#dataSource.query<
+      { id: string; account_id: string; parent_key_id: string | null; path: string[] }[]
+    >(
+      `SELECT k.id, k.account_id, k.parent_key_id, a.path FROM key k JOIN account a ON a.id = k.account_id
+       WHERE k.id = ANY($1)`,
+      [keyIds],
+    );
+    return new Map(
+      rows.map(({ id, account_id: accountId, parent_key_id: parent, path }) => {
+        const nodeIds = [id, ...(parent === null ? [] : [parent]), ...path];
+        return [id, { keyId: id, accountId, nodeIds }];
+      }),
+    );
+  }
+
+  async #accounts(names: readonly [string, AccountName][]): Promise<ReadonlyMap<string, EventNode>> {
+    if (names.length === 0) return new Map();
+    const ids = names.map(([, name]) => (name.by === "id" ? name.id : null));
+    const organizations = names.map(([, name]) =>
+      name.by === "path" ? nameIn("", name.organization) : null,
+    );
+    const subaccounts = names.map(([, name]) =>
+      name.by === "path" && name.subaccount !== undefined ? nameIn("", name.subaccount) : null,
+    );
+    // As the mirror finds one: the root comes before an organization that has its slug.
+    const rows = await this.#dataSource.query<{ text: string; id: string; path: string[] }[]>(
+      `WITH asked AS (
+         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n(text, id, organization, subaccount))
+       SELECT n.text, a.id, a.path FROM asked n JOIN account a ON a.id = n.id
+       UNION ALL
+       SELECT n.text, a.id, a.path FROM asked n CROSS JOIN LATERAL (
+         SELECT id, path FROM account WHERE names @> ARRAY[n.organization]
+         ORDER BY parent_id IS NOT NULL LIMIT 1) AS a
+       WHERE n.organization IS NOT NULL AND n.subaccount IS NULL
+       UNION ALL
+       SELECT n.text, a.id, a.path FROM asked n CROSS JOIN LATERAL (
+         SELECT id FROM account WHERE names @> ARRAY[n.organization] AND parent_id IS NOT NULL LIMIT 1) AS o
+       CROSS JOIN LATERAL (
+         SELECT id, path FROM account WHERE names @> ARRAY[o.id || n.subaccount] AND id <> organization_id
+         LIMIT 1) AS a`,
+      [names.map(([text]) => text), ids, organizations, subaccounts],
+    );
+    return new Map(rows.map(({ text, id, path }) => [text, { keyId: "", accountId: id, nodeIds: path }]));
+  }
+}
+
+class PostgresReportTx implements ReportTx {
+  readonly #manager: EntityManager;
+
+  constructor(manager: EntityManager) {
+    this.#manager = manager;
+  }
+
+  async claim(source: string, claims: readonly Claim[]): Promise<ReadonlyMap<number, Buffer>> {
+    const days = claims.map(({ day }) => day);
+    const ids = claims.map(({ event }) => event.id);
+    // In order, so that two reports of the same events cannot wait for each other.
+    const lost = await this.#manager.query<{ n: string }[]>(
+      `WITH given AS MATERIALIZED (
+         SELECT * FROM unnest($2::date[], $3::text[], $4::bytea[]) WITH ORDINALITY AS g(day, id, content, n)),
+       noted AS (
+         INSERT INTO reported_event (day, source, id, content)
+         SELECT day, $1, id, content FROM given ORDER BY day, id COLLATE "C"
+         ON CONFLICT DO NOTHING RETURNING day, id)
+       SELECT n FROM given g WHERE NOT EXISTS (SELECT FROM noted WHERE noted.day = g.day AND noted.id = g.id)`,
+      [source, days, ids, claims.map(({ event }) => event.content)],
+    );
+    if (lost.length === 0) return new Map();
+    const places = lost.map(({ n }) => Number(n) - 1);
+    // A statement of its own: it sees what the one before waited for.
+    const rows = await this.#manager.query<{ n: string; content: Buffer }[]>(
+      `SELECT g.n, e.content FROM unnest($2::date[], $3::text[], $4::int[]) AS g(day, id, n)
+       JOIN reported_event e ON e.day = g.day AND e.source = $1 AND e.id = g.id`,
+      [source, places.map((i) => days[i]), places.map((i) => ids[i]), places],
+    );
+    return new Map(rows.map(({ n, content }) => [claims[Number(n)]!.place, content]));
+  }
+
+  async limitsOn(nodeIds: readonly string[]): Promise<Limit[]> {
+    const rows = await this.#manager.query<LimitRow[]>(
+      `SELECT ${limitColumns} FROM node_limit l WHERE l.node_id = ANY($1)`,
+      [nodeIds],
+    );
+    return rows.map(limitOf);
+  }
+
+  bucketsAt(places: readonly BucketPlace[]): Promise<readonly string[]> {
+    return quotaBucketsAt(this.#manager, places);
+  }
+
+  draw(units: ReadonlyMap<string, number>): Promise<DrawnBucket[]> {
+    return drawQuotas(this.#manager, units);
+  }
+
+  async bookUsage(usage: readonly MinuteUsage[]): Promise<void> {
+    await bookRows(this.#manager, usage);
+  }
+
+  recall(limitIds: readonly string[]): Promise<void> {
+    return recallLeases(this.#manager, limitIds);
+  }
+}
