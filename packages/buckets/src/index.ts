@@ -12,6 +12,8 @@ export {
 export { type IdleSpan, MAX_IDLE_SPANS } from "./idle.ts";
 export { leaseLife } from "./lease-life.ts";
 export { leaseSize, lowWater, wantFor } from "./lease-size.ts";
+export { type PayingAccount, payerOf } from "./payer.ts";
+export { type Cost, costOf, type Price, type PricedUse, type PriceInForce, priceInForce } from "./price.ts";
 export type { QuotaState } from "./quota.ts";
 // Both kinds speak of open, take, settle, …: `quota.take(state, 5)`, `rate.take(state, 5)`.
 export * as quota from "./quota.ts";

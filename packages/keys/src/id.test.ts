@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { base62, randomBase62 } from "./base62.ts";
-import { IdSource, isId, mintId } from "./id.ts";
+import { derivedId, IdSource, isId, mintId } from "./id.ts";
 
 const byCharacterCode = (left: string, right: string) => (left < right ? -1 : left > right ? 1 : 0);
 
@@ -16,6 +16,13 @@ describe("an id", () => {
     "is not %j",
     (text) => expect(isId("acc", text)).toBe(false),
   );
+
+  test("of a text is the same each time, and of other texts another", () => {
+    expect(derivedId("txn", "batch 1")).toBe(derivedId("txn", "batch 1"));
+    expect(isId("txn", derivedId("txn", ""))).toBe(true);
+    const ids = Array.from({ length: 5_000 }, (_, i) => derivedId("txn", `batch ${i}`));
+    expect(new Set(ids).size).toBe(ids.length);
+  });
 
   test("is not a megabyte, a NUL or a newline", () => {
     const id = mintId("acc");

@@ -1,8 +1,21 @@
-import { randomInt } from "node:crypto";
+import { hash, randomInt } from "node:crypto";
 import { base62, isBase62, randomBase62 } from "./base62.ts";
 
-/** What an id is of: account, key, role, plan, user, invitation, limit, decision, transaction, alert, event. */
-export type IdPrefix = "acc" | "key" | "rol" | "pln" | "usr" | "inv" | "lim" | "dec" | "txn" | "alr" | "evt";
+/** What an id is of: account, key, role, plan, user, invitation, limit, decision, wallet, price, transaction, alert, event. */
+export type IdPrefix =
+  | "acc"
+  | "key"
+  | "rol"
+  | "pln"
+  | "usr"
+  | "inv"
+  | "lim"
+  | "dec"
+  | "wal"
+  | "prc"
+  | "txn"
+  | "alr"
+  | "evt";
 
 declare const idPrefix: unique symbol;
 
@@ -17,6 +30,8 @@ export type UserId = Id<"usr">;
 export type InvitationId = Id<"inv">;
 export type LimitId = Id<"lim">;
 export type DecisionId = Id<"dec">;
+export type WalletId = Id<"wal">;
+export type PriceId = Id<"prc">;
 export type TransactionId = Id<"txn">;
 export type AlertId = Id<"alr">;
 export type EventId = Id<"evt">;
@@ -27,6 +42,17 @@ export const ID_BODY_LENGTH = 20;
 /** Mints an id that sorts, by character code, after every id minted before it in this process. */
 export function mintId<Prefix extends IdPrefix>(prefix: Prefix): Id<Prefix> {
   return `${prefix}_${processIds.next()}` as Id<Prefix>;
+}
+
+/**
+ * The id of what `text` names: the same text, the same id, so that what is made of it is made once. Of such ids the
+ * order says nothing. 119 bits of a SHA-256: nobody finds two texts with one id.
+ */
+export function derivedId<Prefix extends IdPrefix>(prefix: Prefix, text: string): Id<Prefix> {
+  let number = BigInt(`0x${hash("sha256", text, "hex")}`);
+  let body = "";
+  for (; body.length < ID_BODY_LENGTH; number /= 62n) body += base62(Number(number % 62n), 1);
+  return `${prefix}_${body}` as Id<Prefix>;
 }
 
 /** Whether the text has the shape of such an id. Constant time on oversize text. */

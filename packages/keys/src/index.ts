@@ -2,6 +2,7 @@ export {
   type AccountId,
   type AlertId,
   type DecisionId,
+  derivedId,
   type EventId,
   type Id,
   type IdPrefix,
@@ -11,9 +12,11 @@ export {
   type LimitId,
   mintId,
   type PlanId,
+  type PriceId,
   type RoleId,
   type TransactionId,
   type UserId,
+  type WalletId,
 } from "./id.ts";
 export {
   KeyFormat,

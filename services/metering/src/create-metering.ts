@@ -47,6 +47,7 @@ import { PostgresLeaseStore } from "./storage/lease-store.ts";
 import { PostgresLimitStore } from "./storage/limit-store.ts";
 import { MirrorNodes1764200000000 } from "./storage/mirror-nodes-migration.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
+import { Money1764600000000 } from "./storage/money-migration.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
 import { PostgresReportStore } from "./storage/report-store.ts";
 import { Reports1764500000000 } from "./storage/reports-migration.ts";
@@ -196,6 +197,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       MirrorNodes1764200000000,
       Reservations1764300000000,
       Reports1764500000000,
+      Money1764600000000,
     ],
     poolSize,
   });
