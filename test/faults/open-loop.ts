@@ -1,6 +1,7 @@
 import { DecisionCode } from "@gatehouse/proto/authz";
 import type { Failure } from "@gatehouse/service";
 import type { System } from "../system/system.ts";
+import { until } from "../system/until.ts";
 import { ask } from "../system/verifying.ts";
 import type { Revocation } from "./revocations.ts";
 
@@ -42,6 +43,12 @@ export class OpenLoop {
       this.seen.filter(({ code }) => code === "VALID").map(({ replica, way }) => `${replica} ${way.name}`),
     );
     return valid.size === this.#ways.length * this.#replicas.length;
+  }
+
+  /** Waits until so many rounds of calls more have been sent. */
+  async send(rounds: number): Promise<void> {
+    const tick = this.#tick + rounds;
+    await until(`${rounds} rounds of calls are sent`, () => this.#tick >= tick);
   }
 
   /** No new calls; waits for those under way. */

@@ -17,6 +17,8 @@ import { prepareRevocations, type Revocation } from "./revocations.ts";
  */
 const BOUNDS = { boundMs: 1000, stalenessMaxMs: 5000 };
 const WATCH_MS = 600;
+/** Calls that lie before a replica when it goes on. */
+const CALLS = 40;
 const WHOLE = 0;
 
 interface Control {
@@ -27,6 +29,7 @@ interface Control {
     replica: Replica,
     revoke: () => Promise<void>,
     system: System,
+    load: OpenLoop,
   ) => Promise<Omit<Outage, "replica">[]>;
 }
 
@@ -62,17 +65,26 @@ const controls: readonly Control[] = [
   {
     off: "believes for ever that the source is out of reach",
     ways: [KEY],
-    async run({ process, links }, revoke) {
+    async run(replica, revoke, system, load) {
+      const { identity } = replica.links;
       const fromMs = performance.now();
-      links.identity.cut();
-      await pause(BOUNDS.boundMs + 300);
-      process.pause();
-      links.identity.mend();
-      const toMs = performance.now();
-      await revoke();
-      await pause(BOUNDS.boundMs + 100);
-      process.resume();
-      return [{ fromMs, toMs }];
+      identity.cut();
+      await pause(BOUNDS.boundMs);
+      await until("it answers from state past its bound", () =>
+        load.seen.some(({ sentMs, code }) => sentMs > fromMs + BOUNDS.boundMs && code === "VALID"),
+      );
+      const away = { fromMs, toMs: Number.NaN };
+      await stoppedAcross(
+        replica,
+        () => {
+          identity.mend();
+          away.toMs = performance.now();
+          return revoke();
+        },
+        system,
+        load,
+      );
+      return [away];
     },
   },
 ];
@@ -104,7 +116,7 @@ test.each(controls.map((control, i) => ({ ...control, weakened: i + 1 })))(
             }),
           );
         };
-        const away = await run(system().replicas[replica]!, revoke, system());
+        const away = await run(system().replicas[replica]!, revoke, system(), load);
         await untilMs(Math.max(...committedMs.values()) + BOUNDS.boundMs + WATCH_MS);
         await load.stop();
         const outages = away.map((outage) => ({ ...outage, replica }));
@@ -127,10 +139,21 @@ async function undisturbed(_replica: Replica, revoke: () => Promise<void>): Prom
   return [];
 }
 
-async function stoppedAcross({ process }: Replica, revoke: () => Promise<void>): Promise<[]> {
+/** It goes on with calls before it that were sent past the bound, and no bell that would make it doubt what it knows. */
+async function stoppedAcross(
+  { process, links }: Replica,
+  revoke: () => Promise<void>,
+  _system: System,
+  load: OpenLoop,
+): Promise<[]> {
+  links.nats.hang();
   process.pause();
   await revoke();
-  await pause(BOUNDS.boundMs + 300);
+  await pause(BOUNDS.boundMs);
+  await load.send(CALLS);
+  const resumedMs = performance.now();
   process.resume();
+  await until("it answers again", () => load.seen.some(({ sentMs }) => sentMs > resumedMs));
+  links.nats.mend();
   return [];
 }
