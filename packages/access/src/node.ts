@@ -103,6 +103,8 @@ export interface SigningNode {
   /** Newest first: HMAC secrets sealed, Ed25519 public keys in base64. */
   readonly keys: readonly VerificationKey[];
   readonly strictReplay: boolean;
+  /** When strict replay was turned on, in Unix milliseconds; undefined where it was from the start, or is off. */
+  readonly strictSinceMs: number | undefined;
 }
 
 /** What signatures are checked with; valid before `untilMs`, where that is said. */

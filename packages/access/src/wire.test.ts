@@ -50,6 +50,7 @@ const keys: fc.Arbitrary<KeyNode> = fc.record({
       algorithm: fc.constantFrom("HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512", "ED25519"),
       keys: fc.array(fc.record({ value: id, untilMs: timeMs }), { maxLength: 2 }),
       strictReplay: fc.boolean(),
+      strictSinceMs: timeMs,
     }),
     { nil: undefined },
   ),

@@ -165,7 +165,7 @@ export function accountOfJson(json: JsonValue): AccountNode {
   return accountNode(fromJson(AccountStateSchema, json, { ignoreUnknownFields: true }));
 }
 
-function signingNode({ algorithm, keys, strictReplay }: SigningState): SigningNode {
+function signingNode({ algorithm, keys, strictReplay, strictSince }: SigningState): SigningNode {
   const known = algorithms.find((each) => WireSigningAlgorithm[each] === algorithm);
   return {
     // Without keys no signature holds, which is what an algorithm that this version does not know comes to.
@@ -175,10 +175,11 @@ function signingNode({ algorithm, keys, strictReplay }: SigningState): SigningNo
         ? NONE
         : keys.map(({ value, expiresAt }) => ({ value, untilMs: unixMs(expiresAt) })),
     strictReplay,
+    strictSinceMs: unixMs(strictSince),
   };
 }
 
-function signingState({ algorithm, keys, strictReplay }: SigningNode) {
+function signingState({ algorithm, keys, strictReplay, strictSinceMs }: SigningNode) {
   return {
     algorithm: WireSigningAlgorithm[algorithm],
     keys: keys.map(({ value, untilMs }) => ({
@@ -186,6 +187,7 @@ function signingState({ algorithm, keys, strictReplay }: SigningNode) {
       ...(untilMs !== undefined && { expiresAt: timestampFromMs(untilMs) }),
     })),
     strictReplay,
+    ...(strictSinceMs !== undefined && { strictSince: timestampFromMs(strictSinceMs) }),
   };
 }
 

@@ -31,7 +31,7 @@ test("without encryption keys HMACs are undecided, Ed25519 is not, and the log s
       const bot = signer(deployment, "acc_org", algorithm);
       const entry = keyed(deployment, bot);
       const signed = { ...sign(deployment, bot), timestampMs: now.wallMs + 1 };
-      return signatures.faultOf(entry, entry.key.signing!, { ...signed, agrees: true }, now)?.code;
+      return signatures.faultOf(entry, entry.key.signing!, { ...signed, disagreement: undefined }, now)?.code;
     });
   expect(codes("HMAC_SHA256", 20)).toEqual(Array(20).fill("INDETERMINATE"));
   expect(codes("ED25519", 1)).toEqual([undefined]);
@@ -46,19 +46,21 @@ test("without encryption keys HMACs are undecided, Ed25519 is not, and the log s
 test("what was admitted is not known to the process that comes after, as long as the directory lives", async () => {
   const directory = mkdtempSync(join(tmpdir(), "gatehouse-signing-"));
   const first = opened(directory);
+  const loose = { strictReplay: false, strictSinceMs: undefined };
   const use = {
     keyId: "key_00000000000000000001",
+    organizationId: "acc_org",
     nonce: "12345678",
     timestampMs: first.now.wallMs + 20_000,
   };
   const other = { ...use, keyId: "key_00000000000000000002", timestampMs: first.now.wallMs + 10_000 };
-  expect(first.nonces.stateOf(use, false, first.now)).toBe("unseen");
+  expect(first.nonces.stateOf(use, loose, first.now)).toBe("unseen");
   expect(first.nonces.prepare(use, first.now)).toBe(true);
   first.nonces.take(use, first.now);
   // As after a crash: the first is not closed.
   const second = opened(directory);
-  expect(second.nonces.stateOf(use, false, second.now)).toBe("unknown");
-  expect(second.nonces.stateOf(other, false, second.now)).toBe("unseen");
+  expect(second.nonces.stateOf(use, loose, second.now)).toBe("unknown");
+  expect(second.nonces.stateOf(other, loose, second.now)).toBe("unseen");
   await first.close();
   for (const timestampMs of [first.now.wallMs + 1, use.timestampMs + 1]) {
     expect(first.nonces.prepare({ ...use, timestampMs }, first.now)).toBe(false);

@@ -80,6 +80,28 @@ describe("updating a key", () => {
     expect((await system.as(secret).keys.whoAmI({}, timely)).key!.id).toBe(id);
   });
 
+  it("that turns strict replay on keeps since when: the deployment knows nothing of before", async () => {
+    const signing = { algorithm: SigningAlgorithm.HMAC_SHA256 };
+    const { key } = await master.keys.createKey({ name: "signs", signing }, timely);
+    const since = async () => {
+      const { rows } = await system.sql.query("SELECT signing FROM key WHERE id = $1", [key!.id]);
+      return [rows[0].signing.strictReplay, rows[0].signing.strictSinceMs];
+    };
+    const turn = (strictReplay: boolean) => master.keys.updateKey({ key: key!.id, strictReplay }, timely);
+    expect(await since()).toEqual([false, undefined]);
+    const turnedAtMs = nowMs;
+    await turn(true);
+    expect(await since()).toEqual([true, turnedAtMs]);
+    nowMs += 1000;
+    await turn(true);
+    await master.keys.rotateKey({ key: key!.id }, timely);
+    expect(await since(), "said again, and rotated").toEqual([true, turnedAtMs]);
+    await turn(false);
+    expect(await since()).toEqual([false, undefined]);
+    const strict = { name: "strict from the start", signing: { ...signing, strictReplay: true } };
+    expect((await master.keys.createKey(strict, timely)).key!.signing!.strictReplay).toBe(true);
+  });
+
   it("that changes nothing answers as it is, and leaves no event", async () => {
     const asked = { name: "same", labels: { a: "1", b: "2" }, expiresAt: timestampFromMs(nowMs + 1000) };
     const { key } = await master.keys.createKey(asked, timely);

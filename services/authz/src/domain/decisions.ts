@@ -41,7 +41,7 @@ export class Decisions {
 
   /** Counts the denial of a known key. Without `entry` the decision says nothing of a key. */
   make(
-    { code, cause, binding, retryAfterMs }: Refusal,
+    { code, reason, cause, binding, retryAfterMs }: Refusal,
     resource: string,
     entry?: KeyEntry,
     target?: readonly AccountEntry[],
@@ -58,7 +58,7 @@ export class Decisions {
     if (receipt === undefined) this.counts.count(code, cause);
     return {
       code,
-      reason: reasons[code],
+      reason: reason ?? reasons[code],
       decisionId: reserved?.decisionId ?? mintId("dec"),
       reservedUntilMs: reserved?.expiresAtMs,
       entry,

@@ -197,7 +197,7 @@ function brokenSignature({ entry, call, nowMs }: Examined): Finding {
   if (signed.algorithm !== signing.algorithm) {
     return found(`signed by ${signed.algorithm}, and the key's is ${signing.algorithm}`);
   }
-  if (!signed.agrees) return found("what was signed says otherwise than the fields beside it, or the call");
+  if (signed.disagreement !== undefined) return found(signed.disagreement);
   const apartMs = Math.abs(nowMs - signed.timestampMs);
   return found(`the signature does not hold, or its time is too far off: by ${Math.round(apartMs / 1000)} s`);
 }

@@ -33,7 +33,9 @@ it("of a signature that does not hold it is said what is known", async () => {
     "signed by ED25519, and the key's is HMAC_SHA384",
   );
   expect(await detail(sign(authz, key, { timestampMs: authz.now.wallMs - 600_000 }))).toContain("by 600 s");
-  expect(await detail({ ...signed, agrees: false })).toContain("says otherwise");
+  expect(await detail({ ...signed, disagreement: "account: another was signed" })).toContain(
+    "another was signed",
+  );
   expect(await detail(signed)).toMatch(/^signed by HMAC_SHA384 at /);
   expect(await checkOf(authz, authz.key("acc_org"), "SIGNATURE_INVALID")).toMatchObject({
     outcome: "NOT_APPLICABLE",

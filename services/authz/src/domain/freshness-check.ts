@@ -27,7 +27,7 @@ export class FreshnessCheck {
     const { identity, identityProof, identityGate, meteringProof, limitsStalenessMaxMs } = this.#options;
     switch (identityGate.check(identityProof.ageMs())) {
       case "prove":
-        return refusal ?? this.proof;
+        return this.proofUnless(refusal);
       case "too-old":
         return undecidable;
     }
@@ -36,21 +36,28 @@ export class FreshnessCheck {
       const proof = token.source === "identity" ? identityProof : meteringProof;
       const { position } = proof;
       if (position?.incarnation === token.incarnation && position.revision >= token.revision) continue;
-      return (
-        refusal ??
-        ((trace) =>
-          during(trace, "catch up", () => identity.catchUp(proof, token)).then((reached) =>
-            reached ? undefined : undecidableFor(token.source),
-          ))
-      );
+      if (isUndecided(refusal)) return refusal;
+      return (trace) =>
+        during(trace, "catch up", () => identity.catchUp(proof, token)).then((reached) =>
+          reached ? undefined : undecidableFor(token.source),
+        );
     }
     return undefined;
   }
 
-  /** A proof begun from now on. */
-  readonly proof: Wait = async (trace) => {
+  /** A proof begun from now on, unless the wait before found out that nothing can be decided. */
+  proofUnless(refusal: Refusal | undefined): Wait | Refusal {
+    return isUndecided(refusal) ? refusal : this.#proof;
+  }
+
+  readonly #proof: Wait = async (trace) => {
     // Whether it failed is for the next attempt to judge, by the age of what is here.
     await during(trace, "prove freshness", () => this.#options.identityGate.prove());
     return undefined;
   };
+}
+
+// What a limit refused before the state was found to be in doubt says nothing of the state.
+function isUndecided(refusal: Refusal | undefined): refusal is Refusal {
+  return refusal?.code === "INDETERMINATE";
 }

@@ -29,6 +29,10 @@ export type Charged =
       readonly warnings: readonly string[];
       readonly spends: readonly Spend[];
     }
+  | Obstacle;
+
+/** Why a call cannot be charged now. */
+export type Obstacle =
   | {
       readonly kind: "refused";
       readonly bucket: LocalBucket;
@@ -70,26 +74,14 @@ export class LeasePool {
   /** Charges `needs` to every bucket on the path that counts them, or says what is in the way. */
   charge(path: ChargePath, needs: readonly Need[], now: Moment): Charged {
     const due = this.#due(path, needs);
-    const { nodeIds, resource } = path;
-    if (due === undefined) return { kind: "lacking", ask: { nodeIds, resource, needs, due: [] } };
-    let isLacking = false;
-    for (const { bucket, units } of due) {
-      const left = bucket.left(now);
-      if (units <= left) continue;
-      const { refusal } = bucket;
-      if (
-        refusal !== undefined &&
-        now.monotonicMs < refusal.untilMs &&
-        units >= refusal.units &&
-        left <= refusal.held
-      ) {
-        this.counts.refusalsRepeated++;
-        return refused(bucket, refusal.remaining, refusal.retryAtMs, now);
-      }
-      isLacking = true;
-    }
-    if (isLacking) return { kind: "lacking", ask: { nodeIds, resource, needs, due } };
-    return this.#spend(due, path, now);
+    if (due === undefined) return lacking(path, needs, []);
+    return this.#obstacle(due, path, needs, now) ?? this.#spend(due, path, now);
+  }
+
+  /** What `charge` would say is in the way; undefined where it would charge. */
+  obstacle(path: ChargePath, needs: readonly Need[], now: Moment): Obstacle | undefined {
+    const due = this.#due(path, needs);
+    return due === undefined ? lacking(path, needs, []) : this.#obstacle(due, path, needs, now);
   }
 
   /** Asks metering for units. Rejects where it does not answer. */
@@ -176,6 +168,31 @@ export class LeasePool {
     return due;
   }
 
+  #obstacle(
+    due: readonly Due[],
+    path: ChargePath,
+    needs: readonly Need[],
+    now: Moment,
+  ): Obstacle | undefined {
+    let isLacking = false;
+    for (const { bucket, units } of due) {
+      const left = bucket.left(now);
+      if (units <= left) continue;
+      const { refusal } = bucket;
+      if (
+        refusal !== undefined &&
+        now.monotonicMs < refusal.untilMs &&
+        units >= refusal.units &&
+        left <= refusal.held
+      ) {
+        this.counts.refusalsRepeated++;
+        return refused(bucket, refusal.remaining, refusal.retryAtMs, now);
+      }
+      isLacking = true;
+    }
+    return isLacking ? lacking(path, needs, due) : undefined;
+  }
+
   #spend(due: readonly Due[], path: ChargePath, now: Moment): Charged {
     const { journal } = this.#options;
     const spends: Spend[] = [];
@@ -244,12 +261,16 @@ function needsMore(bucket: LocalBucket, left: number, now: Moment): boolean {
   return left <= lowWater(bucket.lastGrant) || now.monotonicMs >= bucket.renewAtMs;
 }
 
+function lacking({ nodeIds, resource }: ChargePath, needs: readonly Need[], due: readonly Due[]): Obstacle {
+  return { kind: "lacking", ask: { nodeIds, resource, needs, due } };
+}
+
 function refused(
   bucket: LocalBucket,
   remaining: number,
   retryAtMs: number | undefined,
   now: Moment,
-): Charged {
+): Obstacle {
   const retryAfterMs = retryAtMs === undefined ? undefined : Math.max(retryAtMs - now.monotonicMs, 0);
   return { kind: "refused", bucket, remaining, retryAfterMs };
 }

@@ -14,7 +14,7 @@ export class NonceGeneration {
   latestMs = Number.NEGATIVE_INFINITY;
   size = 0;
   readonly #isTaken = Array.from({ length: SHARDS }, () => new Map<string, boolean>());
-  /** How many of them are a key's. */
+  /** How many of them are of an organization's keys. */
   readonly #held = new Map<string, number>();
 
   constructor(ends: Moment) {
@@ -34,9 +34,9 @@ export class NonceGeneration {
     return this.#shardOf(name).get(name);
   }
 
-  add(name: string, keyId: string, timestampMs: number, isTaken: boolean): void {
+  add(name: string, organizationId: string, timestampMs: number, isTaken: boolean): void {
     this.#shardOf(name).set(name, isTaken);
-    this.#held.set(keyId, this.heldBy(keyId) + 1);
+    this.#held.set(organizationId, this.heldBy(organizationId) + 1);
     this.latestMs = Math.max(this.latestMs, timestampMs);
     this.size++;
   }
@@ -46,14 +46,14 @@ export class NonceGeneration {
     this.#shardOf(name).set(name, isTaken);
   }
 
-  remove(name: string, keyId: string): void {
+  remove(name: string, organizationId: string): void {
     this.#shardOf(name).delete(name);
-    this.#held.set(keyId, this.heldBy(keyId) - 1);
+    this.#held.set(organizationId, this.heldBy(organizationId) - 1);
     this.size--;
   }
 
-  heldBy(keyId: string): number {
-    return this.#held.get(keyId) ?? 0;
+  heldBy(organizationId: string): number {
+    return this.#held.get(organizationId) ?? 0;
   }
 
   #shardOf(name: string): Map<string, boolean> {

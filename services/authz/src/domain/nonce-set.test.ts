@@ -70,12 +70,12 @@ class Replica {
     this.nonces = this.#begin();
   }
 
-  use(nonce: string, agoMs = 0, keyId = "key_1"): NonceUse {
-    return { keyId, nonce, timestampMs: this.now.wallMs - agoMs };
+  use(nonce: string, agoMs = 0, keyId = "key_1", organizationId = keyId): NonceUse {
+    return { keyId, organizationId, nonce, timestampMs: this.now.wallMs - agoMs };
   }
 
-  state(use: NonceUse, isStrict = false) {
-    return this.nonces.stateOf(use, isStrict, this.now);
+  state(use: NonceUse, strictReplay = false, strictSinceMs?: number) {
+    return this.nonces.stateOf(use, { strictReplay, strictSinceMs }, this.now);
   }
 
   /** As a verifier does it. */
@@ -229,6 +229,37 @@ describe("a request", () => {
     expect(replica.keyMarks.writes).toBe(1);
   });
 
+  it("of before strict replay was turned on is known where it was admitted, and admitted nowhere else", () => {
+    const [here, elsewhere] = [new Replica(), new Replica()];
+    const early = here.use("early");
+    expect(here.admit(early)).toBe(true);
+    const sinceMs = here.now.wallMs + 1;
+    for (const replica of [here, elsewhere]) replica.pass(5000);
+    expect([here.state(early, true, sinceMs), elsewhere.state(early, true, sinceMs)]).toEqual([
+      "taken",
+      "unknown",
+    ]);
+    expect(elsewhere.state(early, true), "where the deployment knew all along").toBe("unseen");
+    // A replica may have heard of it that much later.
+    const [late, later] = [3000, 3001].map((ms) => ({ ...here.use(`${ms}`), timestampMs: sinceMs + ms }));
+    expect([elsewhere.state(late!, true, sinceMs), elsewhere.state(later!, true, sinceMs)]).toEqual([
+      "unknown",
+      "unseen",
+    ]);
+  });
+
+  it("of a client that was ahead when strict replay was turned on is not admitted again after a restart", () => {
+    const replica = new Replica();
+    const ahead = replica.use("ahead", 10 - WINDOW_MS);
+    expect(replica.admit(ahead)).toBe(true);
+    const sinceMs = replica.now.wallMs + 1;
+    replica.restart(5000);
+    expect(replica.state(ahead, true, sinceMs)).toBe("unknown");
+    replica.pass(WINDOW_MS);
+    const fresh = replica.use("signed when nobody can have admitted it without the deployment");
+    expect(replica.state(fresh, true, sinceMs)).toBe("unseen");
+  });
+
   it("costs a write of the mark about once a second, and is not admitted without", () => {
     const replica = new Replica();
     const before = replica.mark.writes;
@@ -244,17 +275,27 @@ describe("a request", () => {
 });
 
 describe("the room", () => {
-  it("is never passed, and no key takes more than what it leaves", () => {
+  it("is never passed, and no organization takes more than what it leaves", () => {
     const replica = new Replica({ capacity: 100 });
-    const fill = (keyId: string) => {
+    const fill = (organizationId: string) => {
       let taken = 0;
-      while (replica.admit(replica.use(`nonce-${taken}`, 0, keyId))) taken++;
+      const next = () => replica.use(`nonce-${taken}`, 0, `key_of_${organizationId}`, organizationId);
+      while (replica.admit(next())) taken++;
       return taken;
     };
-    expect([fill("key_1"), fill("key_2"), fill("key_3")]).toEqual([50, 25, 13]);
-    for (let n = 0; n < 100; n++) fill(`key_of_many_${n}`);
+    expect([fill("acc_1"), fill("acc_2"), fill("acc_3")]).toEqual([50, 25, 13]);
+    for (let n = 0; n < 100; n++) fill(`acc_of_many_${n}`);
     expect(replica.nonces.size).toBeLessThanOrEqual(100);
-    expect(replica.state(replica.use("nonce-0", 0, "key_1"))).toBe("taken");
+    expect(replica.state(replica.use("nonce-0", 0, "key_of_acc_1"))).toBe("taken");
+  });
+
+  it("that an organization has is the same for one key as for a thousand", () => {
+    const replica = new Replica({ capacity: 100 });
+    const admitted = Array.from({ length: 1000 }, (_, n) =>
+      replica.admit(replica.use("nonce", 0, `key_${n}`, "acc_greedy")),
+    );
+    expect(admitted.filter(Boolean)).toHaveLength(50);
+    expect(replica.admit(replica.use("nonce", 0, "key_other", "acc_other"))).toBe(true);
   });
 
   it("comes back with what was not admitted after all", () => {

@@ -17,11 +17,18 @@ import { NonceGeneration } from "./nonce-generation.ts";
  * it, so that a clock which jumps ahead for a while empties nothing.
  *
  * A nonce is a hash here, so that each takes the same room, about 110 bytes, whatever clients make up.
+ *
+ * For a key with strict replay the whole deployment remembers, but only what was admitted since that was turned on. Up
+ * to then each replica knows what it admitted itself, and what it does not know another may have admitted. A request of
+ * a client whose clock is far ahead may have been admitted then and look as if it was signed afterwards: as long as such
+ * are in the window, what is not known here for lack of memory is not admitted either, whatever the deployment says.
  */
 
 /** A signed request, as far as its nonce is concerned. */
 export interface NonceUse {
   readonly keyId: string;
+  /** Whose the key is: those of an organization share the room that it has. Empty for the provider's. */
+  readonly organizationId: string;
   readonly nonce: string;
   /** When it was signed, as it says. */
   readonly timestampMs: number;
@@ -34,6 +41,12 @@ export interface NonceUse {
  * - `unknown`: it was signed at a time that this replica remembers nothing of any more, or nothing yet.
  */
 export type NonceState = "unseen" | "claimed" | "taken" | "unknown";
+
+/** Whether the whole deployment remembers what is admitted of a key, and from when on; undefined: from its beginning. */
+export interface Strictness {
+  readonly strictReplay: boolean;
+  readonly strictSinceMs: number | undefined;
+}
 
 /** What survives the process: a time up to which requests of any key may have been admitted. */
 export interface NonceMark {
@@ -63,13 +76,16 @@ export interface NonceSetOptions {
 /**
  * Nonces in memory, 110 MB of them. One is kept for the window and up to a quarter more (twice as long for a client
  * whose clock is ahead): 27 000 signed requests a second in the long run with a window of 30 s, 2700 with one of 300 s.
- * A key never holds more than what is still free: alone it gets half of that, n greedy keys together leave 1/(n+1).
+ * The keys of an organization never hold more than what is still free: alone it gets half of that, n greedy
+ * organizations together leave 1/(n+1). It makes as many keys as it likes, so that a share for each key would be none.
  */
 const CAPACITY = 1_000_000;
 /** Marks are raised this far ahead, which is how seldom they are written. */
 const MARK_AHEAD_MS = 1000;
 /** A clock that is further ahead than a good one can be: the most that clients wait for each other after a restart. */
 const GOOD_CLOCK_MS = 2000;
+/** So long after strict replay was turned on a replica may not have heard of it, or its clock be behind identity's. */
+const STRICT_SLACK_MS = 3000;
 /** A nonce lives longer than it has to by one part of the window. */
 const PARTS = 4;
 /** Two windows of parts, with room for clocks that are set now and then; beyond it the last one is drawn out. */
@@ -97,8 +113,8 @@ export class NonceSet {
     return this.#size;
   }
 
-  /** `isStrict`: the whole deployment remembers it, so a restart of this replica is no reason not to know. */
-  stateOf(use: NonceUse, isStrict: boolean, now: Moment): NonceState {
+  /** `strictness`: where the whole deployment remembers it, a restart of this replica is no reason not to know. */
+  stateOf(use: NonceUse, strictness: Strictness, now: Moment): NonceState {
     this.forget(now);
     const name = nameOf(use);
     for (const generation of this.#generations) {
@@ -107,13 +123,14 @@ export class NonceSet {
     }
     const isForgotten = use.timestampMs <= this.#forgottenUntilMs;
     const sinceMs = Math.max(this.#sinceMs, this.#keyMarks.atStart.get(use.keyId) ?? 0);
-    const isBefore = !isStrict && use.timestampMs <= sinceMs;
-    return isForgotten || isBefore ? "unknown" : "unseen";
+    const isBefore = use.timestampMs <= sinceMs && !isStrictAt(use.timestampMs, strictness, this.#windowMs);
+    const isElsewhere = strictness.strictReplay && !isStrictAt(use.timestampMs, strictness, 0);
+    return isForgotten || isBefore || isElsewhere ? "unknown" : "unseen";
   }
 
-  /** Makes sure that it can be taken next. False: its key has no room left, or its mark cannot be written. */
-  prepare({ keyId, timestampMs }: NonceUse, now: Moment): boolean {
-    if (this.#heldBy(keyId) >= this.#capacity - this.#size) return false;
+  /** Makes sure that it can be taken next. False: its organization has no room left, or its mark cannot be written. */
+  prepare({ keyId, organizationId, timestampMs }: NonceUse, now: Moment): boolean {
+    if (this.#heldBy(organizationId) >= this.#capacity - this.#size) return false;
     if (timestampMs <= this.#mark.valueMs) return true;
     try {
       const markMs = timestampMs + MARK_AHEAD_MS;
@@ -132,7 +149,7 @@ export class NonceSet {
 
   /** The deployment has it down as this replica's. Nothing happens where it is here already, or there is no room. */
   claim(use: NonceUse, now: Moment): void {
-    if (this.stateOf(use, true, now) === "unseen" && this.prepare(use, now)) this.#keep(use, now, false);
+    if (this.stateOf(use, CLAIMED, now) === "unseen" && this.prepare(use, now)) this.#keep(use, now, false);
   }
 
   /** It was not admitted after all. What was claimed stays so. */
@@ -144,7 +161,7 @@ export class NonceSet {
       home.change(name, false);
       return;
     }
-    home.remove(name, use.keyId);
+    home.remove(name, use.organizationId);
     this.#size--;
   }
 
@@ -165,7 +182,12 @@ export class NonceSet {
       home.change(name, isTaken);
       return;
     }
-    this.#homeFor(use.timestampMs + this.#windowMs, now).add(name, use.keyId, use.timestampMs, isTaken);
+    this.#homeFor(use.timestampMs + this.#windowMs, now).add(
+      name,
+      use.organizationId,
+      use.timestampMs,
+      isTaken,
+    );
     this.#size++;
   }
 
@@ -188,11 +210,23 @@ export class NonceSet {
     return last;
   }
 
-  #heldBy(keyId: string): number {
+  #heldBy(organizationId: string): number {
     let held = 0;
-    for (const generation of this.#generations) held += generation.heldBy(keyId);
+    for (const generation of this.#generations) held += generation.heldBy(organizationId);
     return held;
   }
+}
+
+/** What the deployment has just granted, it remembers. */
+const CLAIMED: Strictness = { strictReplay: true, strictSinceMs: undefined };
+
+// Whether all that was signed then was remembered by the deployment, if no clock was further ahead than `aheadMs`.
+function isStrictAt(
+  timestampMs: number,
+  { strictReplay, strictSinceMs = Number.NEGATIVE_INFINITY }: Strictness,
+  aheadMs: number,
+): boolean {
+  return strictReplay && timestampMs > strictSinceMs + STRICT_SLACK_MS + aheadMs;
 }
 
 // Ids have no space, so two pairs never make one name.

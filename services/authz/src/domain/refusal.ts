@@ -18,6 +18,8 @@ export type Cause = (typeof CAUSES)[number];
 /** A decision other than VALID, as found on the way. */
 export interface Refusal {
   readonly code: DecisionCode;
+  /** For people, where there is more to say than what the code means. */
+  readonly reason?: string | undefined;
   /** Why, where the code is INDETERMINATE. */
   readonly cause?: Cause | undefined;
   /** The bucket that refused, and what was in hand of it when metering was asked: more by now is a new question. */
@@ -28,6 +30,9 @@ export interface Refusal {
 
 /** When a call that could not be decided is worth trying again. */
 const RETRY_MS = 100;
+
+/** Of a path, in a reason that people read. */
+const MAX_SHOWN = 100;
 
 /** Identity is out of reach, or what came from it is too old. */
 export const undecidable: Refusal = undecidableFor("identity");
@@ -40,6 +45,13 @@ export function undecidableFor(cause: Cause): Refusal {
 }
 
 export const notFound: Refusal = { code: "NOT_FOUND" };
+
+/** SCOPE_DENIED: nothing says what the call takes. Of the path not its query, which may hold a secret, nor all of a long one. */
+export function noEndpoint({ method, path }: { readonly method: string; readonly path: string }): Refusal {
+  const [named = ""] = path.split("?", 1);
+  const shown = named.length > MAX_SHOWN ? `${named.slice(0, MAX_SHOWN)}…` : named;
+  return { code: "SCOPE_DENIED", reason: `no endpoint of the catalog matches ${method} ${shown}` };
+}
 
 /** The refusal of a bucket. */
 export function refusalBy(

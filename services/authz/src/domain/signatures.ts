@@ -2,6 +2,7 @@ import type { SigningNode } from "@gatehouse/access";
 import type { Moment } from "@gatehouse/changefeed";
 import { readSignature, signatureHolds, type VerifyingKey, verifyingKey } from "@gatehouse/keys";
 import type { KeyEntry } from "./entry.ts";
+import { organizationOf } from "./find-target.ts";
 import type { NonceSet, NonceUse } from "./nonce-set.ts";
 import type { Receipt } from "./receipt.ts";
 import { type Refusal, undecidable, undecidableFor } from "./refusal.ts";
@@ -41,7 +42,6 @@ export interface SignaturesOptions {
 /** The deployment remembers a nonce this much longer than it has to: so far may clocks of its services be apart. */
 const CLAIM_SLACK_MS = 60_000;
 
-const invalid: Refusal = { code: "SIGNATURE_INVALID" };
 const replayed: Refusal = { code: "REPLAYED" };
 const unsigned: Refusal = undecidableFor("signing");
 
@@ -55,11 +55,16 @@ export class Signatures {
   /** What is wrong with a request that was signed with a key; undefined where its signature holds and it is new. */
   faultOf(entry: KeyEntry, signing: SigningNode, signed: SignedRequest, now: Moment): Refusal | undefined {
     const { nonces, windowMs } = this.#options;
-    if (signed.algorithm !== signing.algorithm || !signed.agrees) return invalid;
-    if (!signed.wasAdmitted && Math.abs(now.wallMs - signed.timestampMs) > windowMs) return invalid;
+    if (signed.algorithm !== signing.algorithm) {
+      return invalid(`signed.algorithm: the key signs by another than ${signed.algorithm}`);
+    }
+    if (signed.disagreement !== undefined) return invalid(signed.disagreement);
+    if (!signed.wasAdmitted && Math.abs(now.wallMs - signed.timestampMs) > windowMs) {
+      return invalid(outsideOf(windowMs, signed.timestampMs - now.wallMs));
+    }
     const fault = this.#signatureFault(entry, signing, signed, now);
     if (fault !== undefined || signed.wasAdmitted) return fault;
-    switch (nonces.stateOf(signed, signing.strictReplay, now)) {
+    switch (nonces.stateOf(useOf(entry, signed), signing, now)) {
       case "taken":
         return replayed;
       case "unknown":
@@ -72,19 +77,25 @@ export class Signatures {
    * Whether a request whose other checks have passed may be charged and admitted: undefined, why not, or that the
    * deployment must be asked first.
    */
-  prepare({ strictReplay }: SigningNode, signed: SignedRequest, now: Moment): Refusal | "claim" | undefined {
+  prepare(entry: KeyEntry, signed: SignedRequest, now: Moment): Refusal | "claim" | undefined {
     const { nonces, onNoRoom } = this.#options;
-    const state = nonces.stateOf(signed, strictReplay, now);
-    if (state === "claimed") return undefined;
-    if (!nonces.prepare(signed, now)) {
+    const signing = entry.key.signing!;
+    const use = useOf(entry, signed);
+    if (nonces.stateOf(use, signing, now) === "claimed") return undefined;
+    if (!nonces.prepare(use, now)) {
       onNoRoom(signed.keyId);
       return unsigned;
     }
-    return strictReplay ? "claim" : undefined;
+    return signing.strictReplay ? "claim" : undefined;
   }
 
   /** Asks the deployment. Resolves to why not; undefined where the request is this replica's to admit. */
-  async claim(signed: SignedRequest, now: () => Moment, trace?: Trace): Promise<Refusal | undefined> {
+  async claim(
+    entry: KeyEntry,
+    signed: SignedRequest,
+    now: () => Moment,
+    trace?: Trace,
+  ): Promise<Refusal | undefined> {
     const { nonces, windowMs, claimNonce } = this.#options;
     const { keyId, nonce, timestampMs } = signed;
     try {
@@ -92,15 +103,17 @@ export class Signatures {
     } catch {
       return undecidable;
     }
-    nonces.claim(signed, now());
+    nonces.claim(useOf(entry, signed), now());
     return undefined;
   }
 
   /** The request is admitted. Where that cannot be written down it was not. */
-  admitted({ strictReplay }: SigningNode, signed: NonceUse, now: Moment, receipt: Receipt | undefined): void {
+  admitted(entry: KeyEntry, signed: SignedRequest, now: Moment, receipt: Receipt | undefined): void {
     const { nonces } = this.#options;
-    nonces.take(signed, now);
-    receipt?.whenFailed(() => nonces.giveBack(signed, strictReplay));
+    const use = useOf(entry, signed);
+    const { strictReplay } = entry.key.signing!;
+    nonces.take(use, now);
+    receipt?.whenFailed(() => nonces.giveBack(use, strictReplay));
   }
 
   #signatureFault(
@@ -110,7 +123,7 @@ export class Signatures {
     now: Moment,
   ): Refusal | undefined {
     const bytes = readSignature(algorithm, signature);
-    if (bytes === undefined) return invalid;
+    if (bytes === undefined) return invalid(`signed.signature: is not written as one of ${algorithm}`);
     entry.verifying ??= this.#verifying(entry);
     let isSealed = false;
     for (const [i, { untilMs }] of keys.entries()) {
@@ -120,7 +133,7 @@ export class Signatures {
       else if (signatureHolds(algorithm, key, canonicalRequest, bytes)) return undefined;
     }
     // It may be that of a secret which does not open here.
-    return isSealed ? unsigned : invalid;
+    return isSealed ? unsigned : invalid("signed.signature: does not hold over what was signed");
   }
 
   #verifying({ key: { id, signing } }: KeyEntry): readonly (VerifyingKey | undefined)[] {
@@ -130,4 +143,26 @@ export class Signatures {
       return opened === undefined ? undefined : verifyingKey(algorithm, opened);
     });
   }
+}
+
+/**
+ * What is said before the signature holds is what the request itself shows: whoever cannot sign learns nothing of the
+ * key but that it signs otherwise.
+ */
+function invalid(reason: string): Refusal {
+  return { code: "SIGNATURE_INVALID", reason };
+}
+
+function outsideOf(windowMs: number, aheadMs: number): string {
+  const far = `${secondsOf(Math.abs(aheadMs))} ${aheadMs < 0 ? "ago" : "ahead of now"}`;
+  return `signed.timestamp: is ${far}, and may be at most ${secondsOf(windowMs)} from now`;
+}
+
+// Rounded up: what is a millisecond beyond the window is not said to be within it.
+function secondsOf(ms: number): string {
+  return `${Math.ceil(ms / 100) / 10} s`;
+}
+
+function useOf(entry: KeyEntry, { keyId, nonce, timestampMs }: SignedRequest): NonceUse {
+  return { keyId, organizationId: organizationOf(entry), nonce, timestampMs };
 }

@@ -18,11 +18,12 @@ export function signer(
   test: TestVerifier,
   accountId = "acc_org",
   algorithm: SigningAlgorithm = "HMAC_SHA384",
-  node: Partial<KeyNode> & { readonly strictReplay?: boolean } = {},
+  node: Partial<KeyNode> & { readonly strictReplay?: boolean; readonly strictSinceMs?: number } = {},
 ): Signer {
-  const { strictReplay = false, ...more } = node;
+  const { strictReplay = false, strictSinceMs, ...more } = node;
   const made = credentialOf(test, mintId("key"), algorithm);
-  const signing = { algorithm, keys: [{ value: made.value, untilMs: undefined }], strictReplay };
+  const keys = [{ value: made.value, untilMs: undefined }];
+  const signing = { algorithm, keys, strictReplay, strictSinceMs };
   test.identity.putKey(made.id, { accountId, signing, ...more });
   test.follow();
   return made;

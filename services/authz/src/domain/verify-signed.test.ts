@@ -92,6 +92,33 @@ describe("a signed request", () => {
     expect(await test.code({ signed })).toBe("REPLAYED");
   });
 
+  it("says what is wrong with it, as far as the request itself shows it", async () => {
+    const test = new TestVerifier();
+    const bot = signer(test);
+    const reason = async (signed: SignedRequest) => {
+      const decision = await test.verify({ signed });
+      expect(decision.code).toBe("SIGNATURE_INVALID");
+      return decision.reason;
+    };
+    const at = (offsetMs: number) => sign(test, bot, { timestampMs: test.now.wallMs + offsetMs });
+    expect(await reason(at(-45_000))).toBe("signed.timestamp: is 45 s ago, and may be at most 30 s from now");
+    expect(await reason(at(WINDOW_MS + 1))).toBe(
+      "signed.timestamp: is 30.1 s ahead of now, and may be at most 30 s from now",
+    );
+    const signed = sign(test, bot);
+    expect(await reason({ ...signed, algorithm: "ED25519" })).toBe(
+      "signed.algorithm: the key signs by another than ED25519",
+    );
+    expect(await reason({ ...signed, signature: "junk" })).toBe(
+      "signed.signature: is not written as one of HMAC_SHA384",
+    );
+    expect(await reason({ ...signed, signature: sign(test, bot).signature })).toBe(
+      "signed.signature: does not hold over what was signed",
+    );
+    const another = signedRequest({ ...signed, nonce: "another-nonce" }, "desk").signed;
+    expect(await reason(another)).toBe("signed.nonce, account: another was signed");
+  });
+
   it("holds within the window, both edges included, and not a millisecond beyond", async () => {
     const test = new TestVerifier();
     const bot = signer(test);
@@ -127,7 +154,7 @@ describe("a signed request", () => {
         { value: young.value, untilMs: undefined },
         { value: old.value, untilMs: test.now.wallMs + 1000 },
       ];
-      test.changeKey(old.id, { signing: { algorithm, keys, strictReplay: false } });
+      test.changeKey(old.id, { signing: { algorithm, keys, strictReplay: false, strictSinceMs: undefined } });
       expect(await test.code({ signed: sign(test, young) })).toBe("VALID");
       expect(await test.code({ signed: sign(test, old) })).toBe("VALID");
       test.now.wallMs += 1000;
@@ -146,6 +173,7 @@ describe("a signed request", () => {
         algorithm: "HMAC_SHA256",
         keys: [{ value: bot.value, untilMs: undefined }, sealed],
         strictReplay: false,
+        strictSinceMs: undefined,
       },
     });
     expect(await test.code({ signed: sign(test, bot) })).toBe("VALID");
@@ -262,9 +290,8 @@ describe("of two copies of a request", () => {
     const test = new TestVerifier();
     const bot = signer(test);
     const signed = sign(test, bot);
-    const { signing } = keyed(test, bot).key;
     const receipt = new Receipt();
-    test.options.signatures.admitted(signing!, signed, test.now, receipt);
+    test.options.signatures.admitted(keyed(test, bot), signed, test.now, receipt);
     expect(await test.code({ signed })).toBe("REPLAYED");
     receipt.settle(new Error("the disk is full"));
     expect(await test.code({ signed })).toBe("VALID");
@@ -317,6 +344,7 @@ describe("with strict replay", () => {
         algorithm: bot.algorithm,
         keys: [{ value: two.sealer.seal(bot.secret as string, bot.id), untilMs: undefined }],
         strictReplay: true,
+        strictSinceMs: undefined,
       },
     });
     two.follow();
@@ -349,6 +377,59 @@ describe("with strict replay", () => {
     expect(await one.code({ signed })).toBe("VALID");
     expect(await one.code({ signed })).toBe("REPLAYED");
     expect(asked).toHaveLength(1);
+  });
+
+  it("a request that its limits refuse, or that waits for units, asks no one before it has them", async () => {
+    const { one, bot, asked } = deployment();
+    const signed = sign(one, bot);
+    const refused = { kind: "refused", bucket: { limit: { kind: "quota" } }, remaining: 0 };
+    const lacking = { kind: "lacking", ask: {} };
+    const acquired: number[] = [];
+    const pool = one.options.pool as unknown as Record<"obstacle" | "acquire", () => unknown>;
+    pool.obstacle = () => refused;
+    for (let n = 0; n < 10; n++) expect(await one.code({ signed })).toBe("QUOTA_EXCEEDED");
+    pool.obstacle = () => (acquired.length === 0 ? lacking : undefined);
+    pool.acquire = async () => {
+      acquired.push(asked.length);
+      return { outcome: "GRANTED" };
+    };
+    expect(await one.code({ signed })).toBe("VALID");
+    expect([acquired, asked.length]).toEqual([[0], 1]);
+  });
+
+  it("that was turned on late, what was admitted before is admitted nowhere again", async () => {
+    const { one, two, bot, asked } = deployment();
+    const turn = (strictReplay: boolean, strictSinceMs?: number) => {
+      for (const replica of [one, two]) {
+        const { signing } = keyed(replica, bot).key;
+        replica.changeKey(bot.id, { signing: { ...signing!, strictReplay, strictSinceMs } });
+      }
+    };
+    const pass = (ms: number) => {
+      for (const replica of [one, two]) {
+        replica.now.wallMs += ms;
+        replica.now.monotonicMs += ms;
+      }
+    };
+    turn(false);
+    const early = sign(one, bot);
+    expect(await one.code({ signed: early })).toBe("VALID");
+    pass(1000);
+    turn(true, one.now.wallMs);
+    pass(5000);
+    expect([await one.code({ signed: early }), await two.code({ signed: early })]).toEqual([
+      "REPLAYED",
+      "INDETERMINATE",
+    ]);
+    expect(asked).toEqual([]);
+    const late = sign(one, bot);
+    expect([await two.code({ signed: late }), await one.code({ signed: late })]).toEqual([
+      "VALID",
+      "REPLAYED",
+    ]);
+    // Negative control: where it is not known since when, the deployment is believed, which never heard of it.
+    turn(true);
+    expect(await two.code({ signed: early })).toBe("VALID");
   });
 
   it("a deployment that cannot be asked leaves it undecided, and the request may be sent again", async () => {

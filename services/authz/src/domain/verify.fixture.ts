@@ -105,6 +105,7 @@ export class TestVerifier {
         this.charged++;
         return { kind: "charged", binding: undefined, warnings: [], spends: [] };
       },
+      obstacle: () => undefined,
     };
     this.options = {
       format: this.format,

@@ -1,7 +1,9 @@
 import type { KeyNode } from "@gatehouse/access";
 import { hashSecret } from "@gatehouse/keys";
 import { describe, expect, it } from "vitest";
-import { keyed, TestVerifier } from "./verify.fixture.ts";
+import { undecidableFor } from "./refusal.ts";
+import { callOf, keyed, TestVerifier } from "./verify.fixture.ts";
+import { Verifier } from "./verify.ts";
 
 const tree = () => {
   const authz = new TestVerifier();
@@ -214,6 +216,19 @@ describe("an HTTP call", () => {
     expect(authz.denials).toContainEqual(["SCOPE_DENIED", "orders.read"]);
   });
 
+  it("that matches nothing is told so, without its query and not all of a long path", async () => {
+    const authz = tree();
+    authz.apis.set("shop", shop("/orders"));
+    const key = authz.key("acc_sub", { endpoints: [{ name: "/other", resource: "orders.read" }] });
+    const reason = async (path: string) =>
+      (await authz.verify({ ...key, http: { method: "GET", path } })).reason;
+    expect(await reason("/x?token=secret")).toBe("no endpoint of the catalog matches GET /x");
+    expect(await reason(`/${"x".repeat(8000)}`)).toBe(
+      `no endpoint of the catalog matches GET /${"x".repeat(99)}…`,
+    );
+    expect(await reason("/orders")).toBe("the resource is outside the key's scopes");
+  });
+
   it("is held to the endpoints of the key and of its parent key, also among those of one resource", async () => {
     const authz = tree();
     authz.apis.set("shop", shop("/orders", "/orders/{id}"));
@@ -238,6 +253,20 @@ describe("an HTTP call", () => {
     }
     expect(await codes(nothing)).toEqual(["SCOPE_DENIED", "SCOPE_DENIED", "SCOPE_DENIED"]);
   });
+});
+
+it("a call for a key in doubt is told at once where too many wait already", async () => {
+  const authz = tree();
+  const key = authz.key("acc_sub");
+  keyed(authz, key).doubtedAtProof = 1;
+  const verifier = new Verifier(authz.options);
+  let asked = 0;
+  verifier.waiters.hold = async () => {
+    asked++;
+    return undecidableFor("overload");
+  };
+  const { code, retryAfterMs } = await verifier.verify(callOf(key), authz.provider);
+  expect([code, retryAfterMs, asked]).toEqual(["INDETERMINATE", 100, 1]);
 });
 
 describe("an imported key", () => {

@@ -22,10 +22,11 @@ import { FreshnessCheck, type FreshnessCheckOptions } from "./freshness-check.ts
 import type { IdentityCache } from "./identity-cache.ts";
 import type { IdentityReader } from "./identity-reader.ts";
 import type { Journal } from "./journal.ts";
-import type { LeasePool, Spend } from "./lease-pool.ts";
+import type { LeasePool, Obstacle, Spend } from "./lease-pool.ts";
 import { Receipt } from "./receipt.ts";
 import {
   bindingOf,
+  noEndpoint,
   notFound,
   type Refusal,
   refusalBy,
@@ -105,9 +106,9 @@ export class Verifier {
     return this.#decisions.counts;
   }
 
-  /** The answer where not even the verifier is known for sure. */
-  undecided(): Decision {
-    return this.#decisions.make(undecidable, "");
+  /** The answer where not even the verifier is known for sure, or the call is not looked at. */
+  undecided(refusal: Refusal = undecidable): Decision {
+    return this.#decisions.make(refusal, "");
   }
 
   async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait, caller?: Caller): Promise<Decision> {
@@ -182,7 +183,8 @@ export class Verifier {
       return (trace) => whenRead(identity.readTarget(organizationOf(entry), account, trace, accountId));
     }
     if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) {
-      return this.#freshness.proof;
+      const proof = this.#freshness.proofUnless(refusal);
+      return typeof proof === "function" ? proof : this.#decisions.make(proof, resource, entry);
     }
     if (target !== entry.accounts) {
       const targetState = stateOfChain(target);
@@ -195,9 +197,11 @@ export class Verifier {
     if (!isIntegrationAllowed(entry, call.integration)) {
       return this.#decisions.make({ code: "INTEGRATION_DENIED" }, resource, entry, target);
     }
+    if (http !== undefined && endpoint === undefined) {
+      return this.#decisions.make(noEndpoint(http), resource, entry, target);
+    }
     const path = this.#paths.of(entry, target, resource);
-    const isCallable =
-      http === undefined || (endpoint !== undefined && isEndpointAllowed(entry, endpoint.name));
+    const isCallable = endpoint === undefined || isEndpointAllowed(entry, endpoint.name);
     if (!isCallable || !path.isAllowed) {
       return this.#decisions.make({ code: "SCOPE_DENIED" }, resource, entry, target);
     }
@@ -213,7 +217,8 @@ export class Verifier {
     return { ...decided, upstream };
   }
 
-  // Charged and taken in one stretch: of two copies of a request the second finds the nonce gone.
+  // Charged and taken in one stretch: of two copies of a request the second finds the nonce gone. The deployment is asked
+  // last, when nothing else is in the way: for each request that it is asked about it writes a row.
   #chargeSigned(
     call: VerifyCall,
     signed: SignedRequest,
@@ -223,21 +228,25 @@ export class Verifier {
     path: ChargePath,
     refusal: Refusal | undefined,
   ): Decision | Wait {
-    const { signatures, clock, identityGate } = this.#options;
+    const { signatures, clock, identityGate, pool } = this.#options;
     const { resource, target } = path;
-    const signing = entry.key.signing!;
     if (signed.wasAdmitted) return this.#charge(call, verifier, now, entry, path, refusal);
-    const hindrance = signatures.prepare(signing, signed, now);
+    const hindrance = signatures.prepare(entry, signed, now);
     if (hindrance === "claim") {
-      if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry, target);
       if (identityGate.unreachable) return this.#decisions.make(undecidable, resource, entry, target);
+      const obstacle = call.needs.length === 0 ? undefined : pool.obstacle(path, call.needs, now);
+      if (obstacle !== undefined) return this.#uncharged(obstacle, path, entry, now, refusal);
+      // One of a bucket does not stand any more: its units are here by now.
+      if (refusal !== undefined && refusal.refusedBy === undefined) {
+        return this.#decisions.make(refusal, resource, entry, target);
+      }
       return (trace) =>
-        during(trace, "claim nonce", (part) => signatures.claim(signed, () => clock.now(), part));
+        during(trace, "claim nonce", (part) => signatures.claim(entry, signed, () => clock.now(), part));
     }
     if (hindrance !== undefined) return this.#decisions.make(hindrance, resource, entry, target);
     const decided = this.#charge(call, verifier, now, entry, path, refusal);
     if (typeof decided !== "function" && decided.code === "VALID") {
-      signatures.admitted(signing, signed, now, decided.receipt);
+      signatures.admitted(entry, signed, now, decided.receipt);
     }
     return decided;
   }
@@ -256,37 +265,36 @@ export class Verifier {
       return this.#decisions.make({ code: "VALID" }, resource, entry, target);
     }
     const charged = this.#options.pool.charge(path, call.needs, now);
-    switch (charged.kind) {
-      case "charged": {
-        const { spends } = charged;
-        const { reserveTtlMs } = call;
-        const reserved =
-          reserveTtlMs === undefined
-            ? undefined
-            : this.#reservations.hold(call, reserveTtlMs, verifier.key.id, now, entry, path, spends);
-        const receipt = this.#record(call, now, entry, path, spends);
-        const binding =
-          charged.binding && bindingOf(charged.binding.bucket, charged.binding.remaining, undefined, now);
-        this.#options.activity.used(entry, now.wallMs);
-        return this.#decisions.make(
-          { code: "VALID", binding },
-          resource,
-          entry,
-          target,
-          charged.warnings,
-          receipt,
-          reserved,
-        );
-      }
-      case "refused": {
-        const by = refusalBy(charged.bucket, charged.remaining, charged.retryAfterMs, now);
-        return this.#decisions.make(by, resource, entry, target);
-      }
-      case "lacking":
-        if (refusal !== undefined && stands(refusal, now))
-          return this.#decisions.make(refusal, resource, entry, target);
-        return forUnits((trace) => this.#acquire(charged.ask, trace));
+    if (charged.kind !== "charged") return this.#uncharged(charged, path, entry, now, refusal);
+    const { spends, warnings } = charged;
+    const { reserveTtlMs } = call;
+    const reserved =
+      reserveTtlMs === undefined
+        ? undefined
+        : this.#reservations.hold(call, reserveTtlMs, verifier.key.id, now, entry, path, spends);
+    const receipt = this.#record(call, now, entry, path, spends);
+    const binding =
+      charged.binding && bindingOf(charged.binding.bucket, charged.binding.remaining, undefined, now);
+    this.#options.activity.used(entry, now.wallMs);
+    const valid = { code: "VALID", binding } as const;
+    return this.#decisions.make(valid, resource, entry, target, warnings, receipt, reserved);
+  }
+
+  #uncharged(
+    obstacle: Obstacle,
+    { target, resource }: ChargePath,
+    entry: KeyEntry,
+    now: Moment,
+    refusal: Refusal | undefined,
+  ): Decision | Wait {
+    if (obstacle.kind === "refused") {
+      const by = refusalBy(obstacle.bucket, obstacle.remaining, obstacle.retryAfterMs, now);
+      return this.#decisions.make(by, resource, entry, target);
     }
+    if (refusal !== undefined && stands(refusal, now)) {
+      return this.#decisions.make(refusal, resource, entry, target);
+    }
+    return forUnits((trace) => this.#acquire(obstacle.ask, trace));
   }
 
   async #acquire(ask: PendingAsk, trace: Trace | undefined): Promise<Refusal | undefined> {

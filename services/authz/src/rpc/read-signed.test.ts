@@ -48,16 +48,34 @@ describe("a signed request", () => {
       signature: "00",
       timestampMs,
       nonce: "12345678",
-      agrees: true,
+      disagreement: undefined,
       wasAdmitted: false,
     });
-    expect(read({ signed, account: "desk" }).signed?.agrees).toBe(true);
-    expect(read({ signed, account: "other" })).toMatchObject({ account: "other", signed: { agrees: false } });
+    expect(read({ signed, account: "desk" }).signed?.disagreement).toBeUndefined();
+    expect(read({ signed, account: "other" })).toMatchObject({
+      account: "other",
+      signed: { disagreement: "account: another was signed" },
+    });
     const foreign = { ...signed, canonicalRequest: "eyJhIjoxfQ==" };
     expect(read({ signed: foreign, account: "other" })).toMatchObject({
       account: "other",
-      signed: { agrees: true },
+      signed: { disagreement: undefined },
     });
+  });
+
+  it("is of the method and the path that were signed, whose query a verifier need not state", () => {
+    const content = { ...lines, method: "POST", path: "/v1/orders?dry=true", contentSha256: contentSha256() };
+    const disagreement = (method: string, path: string, text = canonicalRequest(content)) =>
+      read({ signed: { ...signed, canonicalRequest: text }, http: { method, path } }).signed?.disagreement;
+    expect(disagreement("POST", "/v1/orders?dry=true")).toBeUndefined();
+    expect(disagreement("POST", "/v1/orders")).toBeUndefined();
+    const another = "http.path: another was signed";
+    for (const path of ["/v1/orders?dry=false", "/v1/orders?", "/v1/withdrawals"]) {
+      expect(disagreement("POST", path), path).toBe(another);
+    }
+    expect(disagreement("post", "/v1/orders")).toBe("http.method: another was signed");
+    expect(disagreement("GET", "/")).toBe("http.method, http.path: another was signed");
+    expect(disagreement("GET", "/", "eyJhIjoxfQ=="), "in a form that the gateway reads").toBeUndefined();
   });
 
   it("is instead of a key: one of both is given", () => {

@@ -4,6 +4,7 @@ import { isId, isNonce } from "@gatehouse/keys";
 import type { SignedRequest as SignedRequestMessage } from "@gatehouse/proto/authz";
 import { SigningAlgorithm as WireAlgorithm } from "@gatehouse/proto/identity";
 import { type SignedRequest, signedRequest } from "../domain/signed-request.ts";
+import type { VerifyCall } from "../domain/verify-call.ts";
 
 /** Longer than any path, account and payload that a gateway has reason to pass on, in UTF-8. */
 const MAX_CANONICAL_BYTES = 16 * 1024;
@@ -17,6 +18,7 @@ type NameField = (name: string, description: string) => void;
 export function readSigned(
   message: SignedRequestMessage,
   account: string,
+  http: VerifyCall["http"],
   field: NameField,
 ): { readonly signed: SignedRequest; readonly account: string } {
   const { keyId, canonicalRequest, signature, timestamp, nonce } = message;
@@ -39,7 +41,7 @@ export function readSigned(
   else if (!(Math.abs(at) <= MAX_DATE_MS)) field("signed.timestamp", "must be a time");
   if (!isNonce(nonce)) field("signed.nonce", "must be 8 to 100 visible ASCII characters");
   const given = { keyId, algorithm: algorithm ?? "ED25519", canonicalRequest, signature, nonce };
-  return signedRequest({ ...given, timestampMs: at }, account);
+  return signedRequest({ ...given, timestampMs: at }, account, http);
 }
 
 /** What a Date can be. */

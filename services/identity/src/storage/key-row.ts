@@ -45,6 +45,7 @@ export interface SigningRow {
   readonly algorithm: SigningAlgorithm;
   readonly keys: readonly { readonly value: string; readonly untilMs?: number }[];
   readonly strictReplay: boolean;
+  readonly strictSinceMs?: number;
 }
 
 export const keyRows = new EntitySchema<KeyRow>({
@@ -135,18 +136,20 @@ export function keyRow(key: Key): KeyRow {
   };
 }
 
-function signingOf({ algorithm, keys, strictReplay }: SigningRow): SigningNode {
+function signingOf({ algorithm, keys, strictReplay, strictSinceMs }: SigningRow): SigningNode {
   return {
     algorithm,
     keys: keys.map(({ value, untilMs }) => ({ value, untilMs })),
     strictReplay,
+    strictSinceMs,
   };
 }
 
-function signingRow({ algorithm, keys, strictReplay }: SigningNode): SigningRow {
+function signingRow({ algorithm, keys, strictReplay, strictSinceMs }: SigningNode): SigningRow {
   return {
     algorithm,
     keys: keys.map(({ value, untilMs }) => (untilMs === undefined ? { value } : { value, untilMs })),
     strictReplay,
+    ...(strictSinceMs !== undefined && { strictSinceMs }),
   };
 }

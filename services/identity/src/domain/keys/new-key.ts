@@ -43,7 +43,12 @@ export function mintSigningKey(sealer: Sealer, wish: KeyWish, how: SigningWish, 
   const keyId = mintId("key");
   const { value, secret } = mintVerification(sealer, keyId, how);
   const { algorithm, strictReplay } = how;
-  const signing = { algorithm, strictReplay, keys: [{ value, untilMs: undefined }] };
+  const signing = {
+    algorithm,
+    strictReplay,
+    strictSinceMs: undefined,
+    keys: [{ value, untilMs: undefined }],
+  };
   // Who signs names the key by its id.
   return { key: { id: keyId, secretHashes: [], signing, masked: keyId, ...said(wish, at) }, secret };
 }

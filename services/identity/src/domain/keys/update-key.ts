@@ -55,7 +55,7 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
     await checkAhead(actor, fields, async () => {
       if (fields.isWrong("key")) return;
       const before = await findKey(domain.store, actor, keyId);
-      const wish = await wished(fields, domain.store, before, asked, changed);
+      const wish = await wished(fields, domain.store, before, asked, changed, domain.nowMs());
       judge(fields, before, wish, request, domain.nowMs());
     });
     requireManager(actor);
@@ -72,7 +72,7 @@ export function updateKey(domain: Domain, actor: Principal, request: UpdateKeyRe
       requireNotFinal(before.key);
       requireNotClosed(before.chain);
       const at = new Date(domain.nowMs());
-      const wish = await wished(fields, change, before, asked, changed);
+      const wish = await wished(fields, change, before, asked, changed, at.getTime());
       const different = differences(before.key, wish);
       requireNotItself(caller, before.key, different);
       judge(fields, before, wish, request, at.getTime());
@@ -129,6 +129,7 @@ async function wished(
   { key, chain }: KeyInTree,
   asked: UpdateKeyRequest,
   changed: Changed,
+  nowMs: number,
 ): Promise<Key> {
   const named = await declared(fields, reads, chain, {
     endpoints: changed.has("endpoints") ? asked.endpoints : [],
@@ -147,7 +148,7 @@ async function wished(
     ...(changed.has("not_before") && { notBeforeMs: asked.notBeforeMs }),
     ...(changed.has("expires_at") && { expiresAtMs: asked.expiresAtMs }),
     heartbeatTimeoutMs: heartbeat(fields, key, asked, changed),
-    signing: signing(fields, key, asked, changed),
+    signing: signing(fields, key, asked, changed, nowMs),
   };
 }
 
@@ -167,10 +168,12 @@ function signing(
   { signing: now }: Key,
   { strictReplay = false }: UpdateKeyRequest,
   changed: Changed,
+  nowMs: number,
 ) {
   if (!changed.has("strict_replay")) return now;
   if (now === undefined && strictReplay) fields.wrong("strict_replay", "is for signing keys only");
-  return now && { ...now, strictReplay };
+  if (now === undefined || now.strictReplay === strictReplay) return now;
+  return { ...now, strictReplay, strictSinceMs: strictReplay ? nowMs : undefined };
 }
 
 /** Says what is wrong with what would be different. */

@@ -262,6 +262,13 @@ export declare type SigningState = Message<"gatehouse.identity.v1.SigningState">
    * @generated from field: bool strict_replay = 3;
    */
   strictReplay: boolean;
+
+  /**
+   * Since when, where it was turned on after the key was made: what was signed before then the deployment may not know.
+   *
+   * @generated from field: google.protobuf.Timestamp strict_since = 4;
+   */
+  strictSince?: Timestamp | undefined;
 };
 
 /**

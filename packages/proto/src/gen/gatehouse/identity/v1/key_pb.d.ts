@@ -261,7 +261,8 @@ export declare type KeySigning = Message<"gatehouse.identity.v1.KeySigning"> & {
   publicKey: string;
 
   /**
-   * Whether a nonce is accepted once in the whole deployment instead of once per authz replica.
+   * Whether a nonce is accepted once in the whole deployment instead of once per authz replica. Where it is turned on
+   * later, what was signed before that, up to three seconds after it, is INDETERMINATE at replicas that did not admit it.
    *
    * @generated from field: bool strict_replay = 3;
    */
@@ -531,8 +532,8 @@ export declare type CreateKeyRequest = Message<"gatehouse.identity.v1.CreateKeyR
   ipDeny: string[];
 
   /**
-   * Up to 50 integrations that it may not be used through. A sub-key given none stores those that the provider denies
-   * to sub-keys.
+   * Up to 50 integrations that it may not be used through, in any case; kept in lower case. A sub-key given none stores
+   * those that the provider denies to sub-keys.
    *
    * @generated from field: repeated string denied_integrations = 14;
    */
