@@ -6,13 +6,14 @@ export {
   compileCatalog,
   type EndpointTemplate,
   HTTP_METHOD,
+  isPlainPath,
   templateProblem,
 } from "./catalog.ts";
 export { keyNamedBy } from "./certificate.ts";
 export { addressOfCall, clientAddress, isAddress } from "./client-address.ts";
 export { isEndpointAllowed } from "./endpoint.ts";
 export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
-export { isIntegrationAllowed } from "./integration.ts";
+export { integrationName, isIntegrationAllowed } from "./integration.ts";
 export { type GrantLevel, levelsOf } from "./levels.ts";
 export { METER_NAME } from "./meter.ts";
 export { MissBudget, UNKNOWN_HASHES } from "./miss-budget.ts";

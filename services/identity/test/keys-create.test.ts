@@ -124,6 +124,11 @@ describe("creating a key", () => {
     expect((await master.keys.createKey(other, timely)).key!.deniedIntegrations).toEqual(["excel"]);
     const account = await master.keys.createKey({ name: "account" }, timely);
     expect(account.key!.deniedIntegrations).toEqual([]);
+    const inCapitals = { name: "in capitals", deniedIntegrations: ["Excel", "EXCEL", "zapier"] };
+    expect((await master.keys.createKey(inCapitals, timely)).key!.deniedIntegrations).toEqual([
+      "excel",
+      "zapier",
+    ]);
   });
 
   it("a create that timed out answers its first result, even where its expiry has passed since", async () => {

@@ -46,6 +46,21 @@ describe("integrations", () => {
     const { integration } = await integrations.updateIntegration(unset, timely);
     expect(integration).toMatchObject({ ...zapier, deniedToSubKeys: false });
   });
+
+  it("are named in any case, and kept in lower case", async () => {
+    const { integrations } = system.root;
+    const made = await integrations.createIntegration({ name: "Power-Automate" }, timely);
+    expect(made.integration!.name).toBe("power-automate");
+    const got = await integrations.getIntegration({ integration: "POWER-automate" }, timely);
+    expect(got.integration!.name).toBe("power-automate");
+    await integrations.updateIntegration({ integration: "Power-Automate", title: "Power" }, timely);
+    await integrations.deleteIntegration({ integration: "POWER-AUTOMATE" }, timely);
+    const names = (await integrations.listIntegrations({}, timely)).integrations.map(({ name }) => name);
+    expect(names).not.toContain("power-automate");
+    expect(await badFieldsOf(integrations.createIntegration({ name: "Power Automate" }, timely))).toEqual([
+      "name",
+    ]);
+  });
 });
 
 describe("a sub-key of the provider", () => {

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type Duration, durationMs } from "@bufbuild/protobuf/wkt";
-import { type AddressList, clientAddress, isAddress, METER_NAME } from "@gatehouse/access";
+import { type AddressList, clientAddress, integrationName, isAddress, METER_NAME } from "@gatehouse/access";
 import { decodeFreshness, type Freshness } from "@gatehouse/changefeed";
 import {
   type HeartbeatRequest,
@@ -21,7 +21,6 @@ const MAX_CHARGES = 16;
 const MAX_TOKENS = 8;
 const MAX_REQUEST_ID_LENGTH = 100;
 const MAX_FORWARDED_LENGTH = 1000;
-const MAX_INTEGRATION_LENGTH = 63;
 const MAX_METHOD_LENGTH = 32;
 /** What servers take of a request's first line by default. */
 const MAX_PATH_LENGTH = 8192;
@@ -47,7 +46,7 @@ export function verifyCall(
 ): VerifyCall {
   const bad: Violation[] = [];
   const field = (name: string, description: string) => bad.push({ field: at + name, description });
-  const { key, resource, account, requestId, clientIp, forwardedFor, integration } = request;
+  const { key, resource, account, requestId, clientIp, forwardedFor } = request;
   if (key === "" && request.signed === undefined) field("key", "is required, or signed");
   if (key !== "" && request.signed !== undefined) field("signed", "is not given where key is");
   if (key.length > MAX_KEY_LENGTH) field("key", `is longer than ${MAX_KEY_LENGTH} characters`);
@@ -67,15 +66,14 @@ export function verifyCall(
       field("forwarded_for", `is longer than ${MAX_FORWARDED_LENGTH} characters`);
     }
   }
-  if (integration.length > MAX_INTEGRATION_LENGTH) {
-    field("integration", `is longer than ${MAX_INTEGRATION_LENGTH} characters`);
-  }
+  const integration = request.integration === "" ? "" : integrationName(request.integration);
+  if (integration === undefined) field("integration", "must be kebab-case, up to 63 characters");
   const http = request.http === undefined ? undefined : httpOf(request.http, resource, field);
   const needs = request.charges.length === 0 ? ONE_REQUEST : needsOf(request, field);
   const reserveTtlMs =
     request.reserveTtl === undefined ? undefined : reserveTtlOf(request.reserveTtl, needs, field);
   const atLeastAsFresh = request.atLeastAsFresh.length === 0 ? NO_TOKENS : tokensOf(request, field);
-  const read = request.signed && readSigned(request.signed, account, field);
+  const read = request.signed && readSigned(request.signed, account, http, field);
   if (bad.length > 0) throw invalid(bad);
   const address = clientIp === "" ? undefined : clientAddress(clientIp, forwardedFor, trustedProxies);
   return {
@@ -84,7 +82,7 @@ export function verifyCall(
     resource,
     http,
     address,
-    integration,
+    integration: integration ?? "",
     account: read === undefined ? account : read.account,
     needs,
     reserveTtlMs,

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { Principal } from "@gatehouse/access";
+import { integrationName, type Principal } from "@gatehouse/access";
 import { type IntegrationSchema, IntegrationService } from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
 import type { Definition, DefinitionBodies } from "../domain/definitions/definition.ts";
@@ -10,12 +10,17 @@ import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 export function integrationService(domain: Domain): Route<Principal> {
   const rpcs = definitionRpcs(domain, INTEGRATIONS, { field: "integration", bodyOf, messageOf });
   return route<typeof IntegrationService, Principal>(IntegrationService, {
-    createIntegration: (request, call) => rpcs.create({ name: request.name }, request, call),
-    getIntegration: ({ integration }, call) => rpcs.get(integration, call),
+    createIntegration: (request, call) => rpcs.create({ name: named(request.name) }, request, call),
+    getIntegration: ({ integration }, call) => rpcs.get(named(integration), call),
     listIntegrations: async (_request, call) => ({ integrations: await rpcs.list(call) }),
-    updateIntegration: (request, call) => rpcs.update({ name: request.integration }, request, call),
-    deleteIntegration: ({ integration }, call) => rpcs.delete({ name: integration }, call),
+    updateIntegration: (request, call) => rpcs.update({ name: named(request.integration) }, request, call),
+    deleteIntegration: ({ integration }, call) => rpcs.delete({ name: named(integration) }, call),
   });
+}
+
+// What can be no name is for the rules of names to refuse.
+function named(name: string): string {
+  return integrationName(name) ?? name;
 }
 
 interface WireIntegration {

@@ -1,4 +1,4 @@
-import { canonicalRange } from "@gatehouse/access";
+import { canonicalRange, integrationName } from "@gatehouse/access";
 import { type Chain, rootOf } from "../accounts/account.ts";
 import type { Fields } from "../fields.ts";
 import type { Reads } from "../store.ts";
@@ -68,7 +68,7 @@ export function judgeTimes(fields: Fields, { notBeforeMs, expiresAtMs }: Times, 
 type Times = Pick<AskedOfKey, "notBeforeMs" | "expiresAtMs">;
 
 /**
- * The endpoints and integrations behind what the caller named, each once. Names every one that the provider has not
+ * The endpoints and integrations behind what the caller named, each once and in its own spelling. Names every one that the provider has not
  * declared; of too many none.
  */
 export async function declared(
@@ -78,7 +78,8 @@ export async function declared(
   asked: Pick<AskedOfKey, "endpoints" | "deniedIntegrations">,
 ): Promise<Pick<Key, "endpoints" | "deniedIntegrations">> {
   const endpoints = fields.isWrong("endpoints") ? [] : asked.endpoints;
-  const deniedIntegrations = fields.isWrong("denied_integrations") ? [] : asked.deniedIntegrations;
+  const barred = fields.isWrong("denied_integrations") ? [] : asked.deniedIntegrations;
+  const deniedIntegrations = barred.map((name) => integrationName(name) ?? name);
   const catalog = endpoints.length === 0 ? NO_CATALOG : await catalogOf(reads, chain);
   const integrations = deniedIntegrations.length === 0 ? [] : await integrationsOf(reads, chain);
   const known = new Set(integrations.map(({ name }) => name));

@@ -68,7 +68,8 @@ export declare const IntegrationSchema: GenMessage<Integration>;
  */
 export declare type CreateIntegrationRequest = Message<"gatehouse.identity.v1.CreateIntegrationRequest"> & {
   /**
-   * Kebab-case, 1 to 63 characters. Required.
+   * Kebab-case, 1 to 63 characters; what is given in capitals is read as lower case, here and wherever one is named.
+   * Required.
    *
    * @generated from field: string name = 1;
    */
