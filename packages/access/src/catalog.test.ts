@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ApiNode, Catalog, compileCatalog, type EndpointTemplate } from "./catalog.ts";
+import { type ApiNode, Catalog, compileCatalog, type EndpointTemplate, isPlainPath } from "./catalog.ts";
 
 const endpoint = (method: string, path: string, resource = `${method} ${path}`): EndpointTemplate => ({
   name: `${method} ${path}`,
@@ -162,3 +162,30 @@ function mostSpecific(endpoints: readonly EndpointTemplate[], segments: readonly
   ranked.sort((a, b) => (a.rank < b.rank ? -1 : a.rank > b.rank ? 1 : 0));
   return ranked[0]?.each.resource;
 }
+
+describe("a plain path", () => {
+  it("is one that all servers read alike", () => {
+    for (const path of ["/", "/a", "/a/", "/a/b.c/", "/a/%C3%BC", "/a?b=//../%2f", "/?a", "/a/?b"]) {
+      expect(isPlainPath(path), path).toBe(true);
+    }
+  });
+
+  it("has no empty segments, dots, parameters or hidden separators, and is a path", () => {
+    const ambiguous = ["//", "/a//b", "//a", "/a//", "/a//?b", "/./a", "/a/..", "/a/../b/", "/a/%2e%2E/b"];
+    const hidden = [
+      "/a%2fb",
+      "/a%5cb",
+      "/a\\b",
+      "/a;b=c",
+      "/a%3Bb",
+      "/a%252fb",
+      "/a%",
+      "/a%00",
+      "/a#b",
+      "/a b",
+    ];
+    for (const path of [...ambiguous, ...hidden, "", "a", "*", "https://x/a"]) {
+      expect(isPlainPath(path), path).toBe(false);
+    }
+  });
+});

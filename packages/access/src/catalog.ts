@@ -91,6 +91,15 @@ export class Catalog {
   }
 }
 
+/**
+ * Do all servers read a path, with its query, alike? Not where it has empty segments, dots, a `;`, or what decodes to
+ * a separator. A slash at its end makes it another path, which is as clear.
+ */
+export function isPlainPath(path: string): boolean {
+  const [plain = ""] = path.split("?", 1);
+  return pathSegments(/[^/]\/$/.test(plain) ? plain.slice(0, -1) : plain) !== undefined;
+}
+
 /** What is wrong with a path template; undefined for nothing. */
 export function templateProblem(path: string): string | undefined {
   if (templateSegments(path) !== undefined) return undefined;

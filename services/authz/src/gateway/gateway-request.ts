@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import { isPlainPath } from "@gatehouse/access";
 import { type VerifyRequest, VerifyRequestSchema } from "@gatehouse/proto/authz";
 import { type Credential, credentialOf } from "./credential.ts";
 import { ACCOUNT_HEADER } from "./headers.ts";
@@ -44,7 +45,11 @@ export function gatewayRoute(said: Iterable<readonly [string, string]>): Gateway
   return route;
 }
 
-/** What Verify is asked about a call. Throws Unanswerable where the call has no credential, or more than one. */
+/**
+ * What Verify is asked about a call. Throws Unanswerable where the call has no credential, or more than one, and where
+ * the backend may find another path in it than the gateway did: the catalog takes such paths for none, and a gateway
+ * that says the resource has chosen it by a path.
+ */
 export function verifyRequestOf(request: GatewayRequest): {
   readonly credential: Credential;
   readonly verify: VerifyRequest;
@@ -53,6 +58,9 @@ export function verifyRequestOf(request: GatewayRequest): {
   const credential = credentialOf(request);
   if (route.resource === "" && (method === "" || path === "")) {
     throw new Unanswerable("SETUP", "the gateway says neither method and path nor a resource");
+  }
+  if (path.includes("#") || (route.resource !== "" && path !== "" && !isPlainPath(path))) {
+    throw new Unanswerable("REQUEST_INVALID", "the path can be read in more than one way");
   }
   const verify = create(VerifyRequestSchema, {
     account: route.account || (request.header(ACCOUNT_HEADER) ?? ""),
