@@ -175,6 +175,23 @@ describe.skipIf(whyNoCertificates !== undefined)("a client's certificate", () =>
     expect(answer.status, await answer.text()).toBe(200);
   });
 
+  test("that is worth nothing keeps the gateway from asking, and does not let the caller choose who asks", async () => {
+    const { id } = await verifierKey();
+    await using stranger = await TestCa.make();
+    const headers = { authorization: `Bearer ${other.key.secret}`, "gatehouse-verifier": other.key.secret };
+    for (const shown of [
+      await stranger.issue(`/CN=${id}`),
+      await ca!.issue(`/CN=${id}`, undefined, "0"),
+      await ca!.issue("/CN=gateway"),
+    ]) {
+      const answer = await overHttps(shown, undefined, "/forward-auth?resource=weather.read", headers);
+      expect([answer.status, answer.body.code], answer.text).toEqual([500, "SETUP"]);
+    }
+    expect(
+      (await overHttps(undefined, undefined, "/forward-auth?resource=weather.read", headers)).status,
+    ).toBe(200);
+  });
+
   test("counts for nothing where a key is presented, right or wrong", async () => {
     const { id, secret } = await verifierKey();
     await using stranger = await TestCa.make();

@@ -33,6 +33,14 @@ function refused(code: DecisionCode, more: Fields = {}): Refused {
   return answerOf(create(VerifyResponseSchema, { code, ...more }), bearer) as Refused;
 }
 
+function thrownBy(does: () => unknown): unknown {
+  try {
+    return does();
+  } catch (error) {
+    return error;
+  }
+}
+
 /** What a gateway does with an answer. */
 function onCall(
   sent: Readonly<Record<string, string>>,
@@ -73,6 +81,16 @@ describe("a call that may pass", () => {
     const answer = passed({ upstreamHeader: { name: "Authorization", value: "Bearer theirs" } });
     expect(answer.removed).not.toContain("authorization");
     expect(onCall({ authorization: "Bearer gth_acc_1" }, answer).authorization).toBe("Bearer theirs");
+  });
+
+  test("does not pass where its upstream credential would not be passed on", () => {
+    const upstreamHeader = { name: "X-Partner-Key", value: "theirs" };
+    const response = create(VerifyResponseSchema, { ...valid, upstreamHeader });
+    const answer = (...passedOn: string[]) => answerOf(response, bearer, (name) => passedOn.includes(name));
+    expect(() => answer("authorization")).toThrow("x-partner-key");
+    expect(answerOfError(thrownBy(answer), vi.fn())).toMatchObject({ status: 500 });
+    expect(answer("x-partner-key").headers.get("x-partner-key")).toBe("theirs");
+    expect(answerOf(create(VerifyResponseSchema, valid), bearer, () => false).status).toBe(200);
   });
 
   test("says of itself nothing that the answer does not say", () => {
@@ -141,6 +159,18 @@ describe("a call that may not pass", () => {
       "cache-control": "no-store",
       "www-authenticate": 'Bearer realm="gatehouse", error="invalid_token"',
     });
+  });
+
+  test("by its signature hears nothing of whether there is such a key, nor why it does not hold", () => {
+    const told = (code: DecisionCode, reason: string) => {
+      const response = create(VerifyResponseSchema, { code, reason, decisionId: "dec_1" });
+      return answerOf(response, signed);
+    };
+    const unknown = told(DecisionCode.NOT_FOUND, "there is no such key");
+    expect(unknown).toEqual(told(DecisionCode.SIGNATURE_INVALID, "the key signs by another algorithm"));
+    expect(JSON.parse((unknown as Refused).body)).toMatchObject({ status: 401, code: "SIGNATURE_INVALID" });
+    expect(told(DecisionCode.REPLAYED, "seen")).not.toEqual(unknown);
+    expect(JSON.parse(refused(DecisionCode.NOT_FOUND).body)).toMatchObject({ code: "NOT_FOUND" });
   });
 
   test("is challenged for its credential, and for its scope", () => {

@@ -58,23 +58,29 @@ const UNANSWERABLE_STATUS: Readonly<Record<UnanswerableCode, RefusedStatus>> = {
   UNAVAILABLE: 503,
 };
 
-/** What a decision means to a gateway. Throws where a header would hold what no header may: a fault of ours. */
-export function answerOf(response: VerifyResponse, credential: Credential): GatewayAnswer {
-  const code = DecisionCode[response.code] as keyof typeof DecisionCode;
-  if (code === "VALID") return passed(response, credential);
+/** Whether a gateway passes on what it is told to set in a header; lower-cased. */
+export type PassesOn = (header: string) => boolean;
+
+/**
+ * What a decision means to a gateway. Throws Unanswerable where an upstream credential would be lost at the gateway,
+ * and the caller's own go there in its place; an Error where a header would hold what no header may: a fault of ours.
+ */
+export function answerOf(
+  response: VerifyResponse,
+  credential: Credential,
+  passesOn: PassesOn = () => true,
+): GatewayAnswer {
+  const { code, reason } = toldOf(response, credential);
+  if (code === "VALID") return passed(response, credential, passesOn);
   const status = REFUSED_STATUS[code];
   const retryAfter = response.retryAfter && Math.max(1, Math.ceil(durationMs(response.retryAfter) / 1000));
   const limit = status === 429 ? response.bindingLimit : undefined;
-  return refused(
-    status,
-    { code, detail: response.reason, decision_id: response.decisionId, meter: limit?.meter },
-    [
-      ["www-authenticate", challengeOf(status, code)],
-      ["retry-after", retryAfter?.toString() ?? (status === 503 ? "1" : undefined)],
-      ["ratelimit", limit && rateLimit(limit, retryAfter)],
-      ["ratelimit-policy", limit && rateLimitPolicy(limit)],
-    ],
-  );
+  return refused(status, { code, detail: reason, decision_id: response.decisionId, meter: limit?.meter }, [
+    ["www-authenticate", challengeOf(status, code)],
+    ["retry-after", retryAfter?.toString() ?? (status === 503 ? "1" : undefined)],
+    ["ratelimit", limit && rateLimit(limit, retryAfter)],
+    ["ratelimit-policy", limit && rateLimitPolicy(limit)],
+  ]);
 }
 
 /** What a call that Verify did not decide is answered. `fault` is told what nobody foresaw. */
@@ -87,10 +93,27 @@ export function answerOfError(error: unknown, fault: (error: unknown) => void): 
   ]);
 }
 
-function passed(response: VerifyResponse, credential: Credential): Passed {
+// Whoever calls may be anybody, and is not to learn which keys there are: a presented key is a secret, the id of a key
+// that signs is none.
+function toldOf({ code, reason }: VerifyResponse, credential: Credential) {
+  const name = DecisionCode[code] as keyof typeof DecisionCode;
+  const isOfSignature = "signed" in credential && (name === "NOT_FOUND" || name === "SIGNATURE_INVALID");
+  if (!isOfSignature) return { code: name, reason };
+  return { code: "SIGNATURE_INVALID", reason: NO_SIGNATURE } as const;
+}
+
+const NO_SIGNATURE = "the signature does not hold, or not at this time, or is of a key that there is none of";
+
+function passed(response: VerifyResponse, credential: Credential, passesOn: PassesOn): Passed {
   const headers = new Map<string, string>();
   const { upstreamHeader } = response;
-  if (upstreamHeader !== undefined) headers.set(upstreamHeader.name.toLowerCase(), upstreamHeader.value);
+  if (upstreamHeader !== undefined) {
+    const name = upstreamHeader.name.toLowerCase();
+    if (!passesOn(name)) {
+      throw new Unanswerable("SETUP", `the gateway does not say that it passes on what is to go in ${name}`);
+    }
+    headers.set(name, upstreamHeader.value);
+  }
   const identity: Readonly<Record<IdentityHeader, string>> = {
     "gatehouse-key-id": response.keyId,
     "gatehouse-key-kind": KeyKind[response.keyKind].toLowerCase(),

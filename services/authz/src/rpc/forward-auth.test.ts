@@ -69,7 +69,8 @@ function ask({ query = "", method = "GET", body, headers = { ...CALLED, ...KEY }
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const sent = { "gatehouse-verifier": "verifier", ...headers };
   const url = `http://${server.httpAddress}/forward-auth${query}`;
-  const request = httpRequest(url, { method, headers: sent }, async (response) => {
+  // A connection for each: one that was kept could be closed just when the next request is sent on it.
+  const request = httpRequest(url, { method, headers: sent, agent: false }, async (response) => {
     const text = (await response.toArray()).join("");
     resolve({ status: response.statusCode!, headers: response.headers, text });
   });
@@ -177,6 +178,53 @@ describe("what is called", () => {
   );
 });
 
+test.each(["/weather#", "/weather?a#b", "https://api.example.com/weather#b"])(
+  "a fragment is no part of a call: %s",
+  async (path) => {
+    const headers = { "x-original-method": "GET", "x-original-url": path, ...KEY };
+    for (const query of ["", "?resource=weather.read"]) {
+      const answer = await ask({ query, headers });
+      expect([answer.status, codeOf(answer)]).toEqual([400, "REQUEST_INVALID"]);
+    }
+    expect(asked).toEqual([]);
+  },
+);
+
+test.each(["//weather", "/reports/../admin", "/reports/%2e%2e/admin", "/a%2fb", "/a%5Cb", "/a;b/c", "/./a"])(
+  "a route that says the resource is not taken for another by %s",
+  async (path) => {
+    const headers = { ...CALLED, ...KEY, "x-forwarded-uri": path };
+    const answer = await ask({ query: "?resource=reports.read", headers });
+    expect([answer.status, codeOf(answer)]).toEqual([400, "REQUEST_INVALID"]);
+    expect(asked).toEqual([]);
+  },
+);
+
+describe("the upstream credential", () => {
+  const upstreamHeader = { name: "X-Partner-Key", value: "theirs" };
+
+  test.each(["?upstream=x-partner-key", "?upstream=authorization,X-Partner-Key&codes=nginx", "?upstream=*"])(
+    "is set where the gateway says %s",
+    async (query) => {
+      verify = () => ({ code: DecisionCode.VALID, upstreamHeader });
+      const { status, headers } = await ask({ query });
+      expect([status, headers["x-partner-key"]]).toEqual([200, "theirs"]);
+    },
+  );
+
+  test.each(["", "?upstream=", "?upstream=authorization,x-api-key"])(
+    "keeps a call from passing where the gateway says %j, and would lose it",
+    async (query) => {
+      verify = () => ({ code: DecisionCode.VALID, upstreamHeader });
+      const answer = await ask({ query });
+      expect([answer.status, codeOf(answer)]).toEqual([500, "SETUP"]);
+      expect(answer.headers).not.toHaveProperty("x-partner-key");
+      verify = () => ({ code: DecisionCode.VALID });
+      expect(await status({ query })).toBe(200);
+    },
+  );
+});
+
 describe("the configuration", () => {
   test("is in the query", async () => {
     await ask({ query: "?resource=weather.read&integration=zapier&account=team&codes=nginx" });
@@ -192,7 +240,7 @@ describe("the configuration", () => {
   );
 });
 
-test.each(["resource=weather.read", "units=metric&resource=weather.read", "q=a%20b"])(
+test.each(["resource=weather.read", "units=metric&resource=weather.read", "q=a%20b", "upstream=*"])(
   "the caller's query, %s, is not taken for the configuration",
   async (query) => {
     const headers = { ...CALLED, ...KEY, "x-forwarded-uri": `/orders?${query}` };

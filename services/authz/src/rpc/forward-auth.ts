@@ -1,8 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { keyNamedBy } from "@gatehouse/access";
 import { AuthzService } from "@gatehouse/proto/authz";
 import { type CallOwn, type ExtraEndpoint, peerCertificateOf } from "@gatehouse/service";
-import { answerOf, answerOfError, type GatewayAnswer } from "../gateway/gateway-answer.ts";
+import { answerOf, answerOfError, type GatewayAnswer, type PassesOn } from "../gateway/gateway-answer.ts";
 import { type GatewayRequest, gatewayRoute, verifyRequestOf } from "../gateway/gateway-request.ts";
 import {
   FORWARDED_FOR,
@@ -21,8 +20,9 @@ const PATH = "/forward-auth";
  * there, empty where there is nothing to say: gateways that copy a missing one copy nonsense, or leave the caller's. The
  * method does not matter, a body is not read.
  *
- * The query of the URL is the gateway's configuration: `resource`, `integration`, `account`, and `codes=nginx` for a
- * gateway that knows no other answers than 200, 401 and 403.
+ * The query of the URL is the gateway's configuration: `resource`, `integration`, `account`; `upstream`, the headers in
+ * which it passes an upstream credential on, `*` for any; and `codes=nginx` for a gateway that knows no other answers
+ * than 200, 401 and 403.
  *
  * The call's method and path come in headers, which a client can send as well: the gateway must set both of its pair
  * over what came. A call that has headers of more than one pair is refused, because one of them is then the client's.
@@ -37,7 +37,7 @@ export function forwardAuth(fault: (error: unknown) => void): ExtraEndpoint {
     try {
       decide(gatewayRequest(request, said), request, response, callOwn, (error, answer) => {
         try {
-          send(error === undefined ? answer!() : answerOfError(error, fault));
+          send(error === undefined ? answer!(upstreamIn(said)) : answerOfError(error, fault));
         } catch (thrown) {
           send(answerOfError(thrown, fault));
         }
@@ -54,12 +54,12 @@ function decide(
   request: IncomingMessage,
   response: ServerResponse,
   callOwn: CallOwn,
-  done: (error: unknown, answer?: () => GatewayAnswer) => void,
+  done: (error: unknown, answer?: (passesOn: PassesOn) => GatewayAnswer) => void,
 ): void {
   const { credential, verify } = verifyRequestOf(call);
   const exchange = { request, response, header: headerOfVerifier(request) };
   callOwn(AuthzService.method.verify, verify, exchange, (failure, reply) => {
-    if (failure === undefined) done(undefined, () => answerOf(reply!, credential));
+    if (failure === undefined) done(undefined, (passesOn) => answerOf(reply!, credential, passesOn));
     else done(failure);
   });
 }
@@ -67,10 +67,9 @@ function decide(
 // The gateway's credential is in a header of its own; where it calls from is the other end of the connection, and
 // X-Forwarded-For speaks of the caller.
 function headerOfVerifier(request: IncomingMessage): (name: string) => string | undefined {
-  const certificate = peerCertificateOf(request.socket);
-  // That is the gateway's own. A gateway that has one sets no header, and what is there is then the caller's: it would
-  // be admitted by whom it chose, such as its own organization.
-  if (certificate !== undefined && keyNamedBy(certificate, Date.now()) !== undefined) return () => undefined;
+  // A certificate is the gateway's own, whether or not it is worth something. A gateway that has one sets no header, and
+  // what is there is then the caller's: it would be admitted by whom it chose, such as its own organization.
+  if (peerCertificateOf(request.socket) !== undefined) return () => undefined;
   return (name) => {
     const key = name === "authorization" ? headerOf(request, VERIFIER_HEADER) : undefined;
     return key === undefined ? undefined : `Bearer ${key}`;
@@ -88,14 +87,14 @@ function gatewayRequest(request: IncomingMessage, said: URLSearchParams): Gatewa
     // The gateway puts the address that it sees last.
     clientIp: hops.pop()!,
     forwardedFor: hops.join(","),
-    route: gatewayRoute(said.entries().filter(([name, value]) => name !== CODES || value !== NGINX)),
+    route: gatewayRoute(said.entries().filter((each) => !isOfForwardAuth(each))),
   };
 }
 
 // Caddy puts the caller's query on a URL that has none, and the caller would say what the gateway is to say.
 function refuseCallersQuery(path: string, said: URLSearchParams): void {
   if (said.size === 0) return;
-  const [, query = ""] = /\?([^#]*)/.exec(path) ?? [];
+  const [, query = ""] = /\?(.*)/s.exec(path) ?? [];
   if (new URLSearchParams(query).toString() === said.toString()) {
     throw new Unanswerable(
       "SETUP",
@@ -133,11 +132,22 @@ function calledOf({ headersDistinct }: IncomingMessage): { readonly method: stri
 
 // nginx's ingress controller tells the whole URL.
 function pathOf(called: string): string {
-  return called.startsWith("/") ? called : (/^https?:\/\/[^/?#]*(\/[^#]*)/i.exec(called)?.[1] ?? called);
+  return called.startsWith("/") ? called : (/^https?:\/\/[^/?#]*(\/.*)/is.exec(called)?.[1] ?? called);
 }
 
 const CODES = "codes";
 const NGINX = "nginx";
+const UPSTREAM = "upstream";
+
+function isOfForwardAuth([name, value]: readonly [string, string]): boolean {
+  return name === UPSTREAM || (name === CODES && value === NGINX);
+}
+
+// An answer is no more than advice here: of what it would set, a gateway sets what its configuration names.
+function upstreamIn(said: URLSearchParams): PassesOn {
+  const names = new Set(said.getAll(UPSTREAM).flatMap((value) => value.toLowerCase().split(",")));
+  return (header) => names.has("*") || names.has(header);
+}
 
 const NOBODY = Object.fromEntries(IDENTITY_HEADERS.map((name) => [name, ""]));
 
