@@ -10,7 +10,7 @@ local IDENTITY = {
   "gatehouse-key-id", "gatehouse-key-kind", "gatehouse-account-id", "gatehouse-account-slug",
   "gatehouse-organization-id", "gatehouse-decision-id", "gatehouse-content-sha256",
 }
--- What is for authz and for no backend; where the account has an upstream credential it goes in one of the first two.
+-- What is for authz and for no backend.
 local CONSUMED = {
   "authorization", "x-api-key", "gatehouse-account", "gatehouse-verifier", "gatehouse-status", "gatehouse-problem",
   "gatehouse-key", "gatehouse-algorithm", "gatehouse-timestamp", "gatehouse-nonce", "gatehouse-signature",
@@ -20,6 +20,12 @@ local NOT_ASKED = {
   "connection", "keep-alive", "proxy-connection", "te", "upgrade", "expect", "host", "content-length",
   "transfer-encoding", "x-original-method", "x-original-uri", "x-original-url",
 }
+
+-- What an upstream credential may be set for.
+local function is_credential(name)
+  local is_named = name == "authorization" or name == "apikey" or name:find("%-key$") or name:find("%-token$")
+  return is_named and not name:find("^gatehouse%-")
+end
 
 local function question(txn)
   local headers = {}
@@ -54,17 +60,17 @@ core.register_action("gatehouse", { "http-req" }, function(txn)
   if not said["gatehouse-status"] then return end
   if answer.status ~= 200 then return refuse(txn, answer.status, said, answer.body) end
   local is_bearer = string.lower(txn.f:req_hdr("authorization") or ""):find("^bearer") ~= nil
-  for _, names in ipairs({ IDENTITY, CONSUMED }) do
-    for _, name in ipairs(names) do
-      -- An authorization that was no key is the backend's.
-      local is_backends = name == "authorization" and not is_bearer
-      local value = name ~= "gatehouse-status" and said[name] and said[name][0] or ""
-      if value ~= "" then
-        txn.http:req_set_header(name, value)
-      elseif not is_backends then
-        txn.http:req_del_header(name)
-      end
-    end
+  for _, name in ipairs(CONSUMED) do
+    -- An authorization that was no key is the backend's.
+    if name ~= "authorization" or is_bearer then txn.http:req_del_header(name) end
+  end
+  for _, name in ipairs(IDENTITY) do
+    txn.http:req_del_header(name)
+    local value = said[name] and said[name][0] or ""
+    if value ~= "" then txn.http:req_set_header(name, value) end
+  end
+  for name, values in pairs(said) do
+    if is_credential(name) then txn.http:req_set_header(name, values[0]) end
   end
   txn:set_var("txn.gatehouse", "allowed")
 end)

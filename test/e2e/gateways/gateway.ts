@@ -27,8 +27,13 @@ export interface GatewayProgram {
   readonly command: (config: string, directory: string) => readonly string[];
   /** Whether the example passes one on in `authorization`. */
   readonly passesUpstreamCredential: boolean;
+  /** Whether in any header that there is one for. */
+  readonly passesAnyCredential?: boolean;
+  readonly passesWebsockets: boolean;
   /** The lines that keep a caller from saying who it is. */
   readonly guarding: RegExp;
+  /** The lines that keep its `Connection` and `Upgrade` from the backend, where it takes some. */
+  readonly hops?: RegExp;
 }
 
 export const GATEWAYS: readonly GatewayProgram[] = [
@@ -46,6 +51,7 @@ export const GATEWAYS: readonly GatewayProgram[] = [
       return ["nginx", "-c", config, "-p", directory, "-e", "stderr", "-g", settings];
     },
     passesUpstreamCredential: true,
+    passesWebsockets: false,
     guarding: /^ +proxy_set_header gatehouse-(?!verifier VERIFIER_KEY).*$/gm,
   },
   {
@@ -55,7 +61,9 @@ export const GATEWAYS: readonly GatewayProgram[] = [
     adapt: (config) => `{\n\tadmin off\n}\n${config}`,
     command: (config) => ["caddy", "run", "--adapter", "caddyfile", "--config", config],
     passesUpstreamCredential: false,
+    passesWebsockets: true,
     guarding: /^\t+(request_header|copy_headers) .*$/gm,
+    hops: /^\t+request_header (@\w+ )?-?(Connection|Upgrade).*$/gm,
   },
   {
     name: "haproxy",
@@ -63,7 +71,10 @@ export const GATEWAYS: readonly GatewayProgram[] = [
     files: ["haproxy.cfg", "haproxy.lua"],
     command: (config, directory) => ["haproxy", "-db", "-C", directory, "-f", config],
     passesUpstreamCredential: true,
-    guarding: /^ +txn\.http:req_(set|del)_header.*$/gm,
+    passesAnyCredential: true,
+    passesWebsockets: true,
+    hops: /^ +http-request (del|set)-header (connection|upgrade)\b.*$/gm,
+    guarding: /^.*txn\.http:req_(set|del)_header.*$/gm,
   },
 ];
 

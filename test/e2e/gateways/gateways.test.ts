@@ -1,4 +1,3 @@
-import { request as httpRequest, type IncomingMessage } from "node:http";
 import { contentSha256, signedHeaders } from "@gatehouse/keys";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 import { makeOrganization, type Organization } from "../../system/organization.ts";
@@ -6,6 +5,7 @@ import { until } from "../../system/until.ts";
 import { useSystem } from "../../system/use-system.ts";
 import { EchoBackend } from "./echo-backend.ts";
 import { GATEWAYS, Gateway, type GatewayProgram, isInstalled } from "./gateway.ts";
+import { type Sent, send } from "./send.ts";
 
 /** The gateways of deploy/gateways, as they are there, between a caller and a backend. */
 
@@ -53,39 +53,6 @@ async function makeKey(more: object = {}): Promise<{ id: string; secret: string 
   const { key, secret, freshness } = await done(acme.key.secret, "identity.v1.KeyService/CreateKey", body);
   await caughtUp(freshness);
   return { id: (key as { id: string }).id, secret: secret as string };
-}
-
-interface Answer {
-  readonly status: number;
-  readonly headers: IncomingMessage["headers"];
-  readonly text: string;
-}
-
-interface Sent {
-  readonly method?: string;
-  readonly path?: string;
-  readonly headers?: Readonly<Record<string, string | string[]>>;
-  readonly body?: string;
-}
-
-/** A caller's request, its path as it is given: fetch would tidy it up. */
-function send(
-  gateway: Gateway,
-  { method = "GET", path = "/weather/berlin", headers = {}, body }: Sent,
-): Promise<Answer> {
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-  const { hostname, port } = new URL(gateway.url);
-  const options = { hostname, port, path, method, headers, agent: false, timeout: 15_000 };
-  const request = httpRequest(options, async (response) => {
-    resolve({
-      status: response.statusCode!,
-      headers: response.headers,
-      text: (await response.toArray()).join(""),
-    });
-  });
-  request.once("timeout", () => request.destroy(new Error("no answer"))).once("error", reject);
-  request.end(body);
-  return promise;
 }
 
 describe.each(GATEWAYS)("$name", (program: GatewayProgram) => {
@@ -202,28 +169,43 @@ describe.each(GATEWAYS)("$name", (program: GatewayProgram) => {
     expect(elsewhere.problem).toMatchObject({ status: 401, code: "SIGNATURE_INVALID" });
   });
 
-  const upstream = test.skipIf(missing !== "" || !program.passesUpstreamCredential);
-  upstream("sends the account's upstream credential in the place of the key", async () => {
-    const {
-      account,
-      key: first,
-      secret,
-    } = (await done(acme.key.secret, "identity.v1.AccountService/CreateAccount", {
-      name: `Upstream ${program.name}`,
-      first_key: { scopes: ["weather.**"] },
-    })) as { account: { slug: string }; key: { id: string }; secret: string };
-    const { freshness } = await done(acme.key.secret, "identity.v1.AccountService/SetUpstreamCredential", {
-      account: account.slug,
-      header: "authorization",
-      value: "Bearer of-the-third-party",
+  /** The first key of an account that has an upstream credential. Known to authz once this returns. */
+  async function makeUpstream(header: string, value: string): Promise<{ id: string; secret: string }> {
+    const made = await done(acme.key.secret, "identity.v1.AccountService/CreateAccount", {
+      name: `Upstream ${program.name} ${header}`,
+      first_key: { scopes: ["weather.**", "orders.create"] },
     });
-    await caughtUp(freshness);
+    const { id: account } = made.account as { id: string };
+    const setting = { account, header, value };
+    const set = await done(system().root.secret, "identity.v1.AccountService/SetUpstreamCredential", setting);
+    await caughtUp(set.freshness);
+    return { id: (made.key as { id: string }).id, secret: made.secret as string };
+  }
+
+  const upstream = test.skipIf(missing !== "" || !program.passesUpstreamCredential);
+  upstream("sends the account's upstream credential in the place of the key, however long", async () => {
+    const value = `Bearer ${"of-the-third-party.".repeat(300)}`.slice(0, 4096);
+    const { id, secret } = await makeUpstream("authorization", value);
     for (const headers of [{ authorization: `Bearer ${secret}` }, { "x-api-key": secret }]) {
-      const { status, got } = await sent({ headers });
-      expect([status, got?.headers["gatehouse-key-id"]]).toEqual([200, first.id]);
-      expect(got!.headers.authorization).toBe("Bearer of-the-third-party");
-      expect(got!.headers).not.toHaveProperty("x-api-key");
+      const calls: Sent[] = [
+        { headers },
+        { headers, method: "POST", path: "/orders", body: "x".repeat(100_000) },
+      ];
+      for (const call of calls) {
+        const { status, got } = await sent(call);
+        expect([status, got?.headers["gatehouse-key-id"]]).toEqual([200, id]);
+        expect(got!.headers.authorization).toBe(value);
+        expect(got!.headers).not.toHaveProperty("x-api-key");
+      }
     }
+  });
+
+  having("passes no call without the upstream credential that it should have", async () => {
+    const { secret } = await makeUpstream("x-partner-key", "of-the-partner");
+    const headers = { authorization: `Bearer ${secret}`, "x-partner-key": "of-the-caller" };
+    const { status, problem, got } = await sent({ headers });
+    if (program.passesAnyCredential) expect(got!.headers["x-partner-key"]).toBe("of-the-partner");
+    else expect([status, problem?.code]).toEqual([500, "SETUP"]);
   });
 
   having("refuses a call without a key, with one that is none, and with two", async () => {
