@@ -207,6 +207,10 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
     { body: {}, fields: ["limit"] },
     { body: { limit: long }, fields: ["limit"] },
   ],
+  "metering.v1.LimitService/ResetLimit": [
+    { body: {}, fields: ["limit"] },
+    { body: { limit: long }, fields: ["limit"] },
+  ],
   "metering.v1.LimitService/ListLimits": [
     {
       body: { account: long, page_size: 501, page_token: "?" },

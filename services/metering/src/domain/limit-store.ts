@@ -9,9 +9,10 @@ export interface Actor {
 
 /** What happened to a limit. */
 export interface LimitAudit {
-  readonly action: "limits.set" | "limits.delete";
+  readonly action: "limits.set" | "limits.delete" | "limits.reset";
   readonly limitId: string;
-  readonly before: Limit | undefined;
+  /** Of a reset, with what was in the bucket. */
+  readonly before: (Limit & { readonly used?: number; readonly leased?: number }) | undefined;
   readonly after: Limit | undefined;
 }
 
@@ -54,6 +55,8 @@ export interface QuotaReading {
 /** Every method locks what it reads for writing, the bucket before the limit. */
 export interface LimitTx {
   nowMs(): Promise<number>;
+  /** The limit as it is now. */
+  find(limitId: string): Promise<Limit | undefined>;
   /** The limit with the same identity, if the node has it. */
   same(node: NodeRef, terms: LimitTerms): Promise<Limit | undefined>;
   count(node: NodeRef): Promise<number>;
@@ -65,6 +68,15 @@ export interface LimitTx {
   /** Undefined for a quota, and for a rate whose state was lost. */
   rateState(limitId: string): Promise<RateState | undefined>;
   writeRateState(limitId: string, state: RateState): Promise<void>;
+  /** Forgets every lease of a rate: nothing that is told of them is heard any more. */
+  dropRateLeases(limitId: string): Promise<void>;
+  /**
+   * Ends the bucket of a quota's running window and begins another, which ends when that one would have. Answers
+   * what had been drawn of it; undefined, and nothing is done, where nothing was.
+   */
+  renewQuota(limitId: string): Promise<QuotaReading | undefined>;
+  /** Wakes those who wait for units of the limit, once this has committed. */
+  freed(limitId: string): Promise<void>;
   /** Tells every holder to close its leases of the limit, once this has committed. */
   recall(limitId: string): Promise<void>;
   audit(event: LimitAudit): Promise<void>;

@@ -95,7 +95,8 @@ function bindingNodes(caller: KeyView, node: ReachedNode): string[] {
   return [node.id, ...(parentKeyId === undefined ? [] : [parentKeyId]), ...accounts];
 }
 
-function allowanceOf({ limit, quota: window, rate: state }: BucketReading, nowMs: number): Allowance {
+/** What a bucket has, as its rows say. */
+export function allowanceOf({ limit, quota: window, rate: state }: BucketReading, nowMs: number): Allowance {
   if (isRate(limit)) {
     const now = state && rate.refill(state, limit.allowance, nowMs);
     // A bucket whose state was lost has nothing to give until an acquire opens it anew.

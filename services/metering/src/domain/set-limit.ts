@@ -50,6 +50,25 @@ export async function deleteLimit(
   caller: KeyView,
   limitId: string,
 ): Promise<{ freshness: string }> {
+  const { limit, node } = await limitInReach({ mirror, store }, caller, limitId);
+  const { freshness } = await store.mutate(node.id, actorOf(caller), async (tx) => {
+    // Before the rows go: the recall finds its holders in them.
+    await tx.recall(limit.id);
+    if (!(await tx.remove(limit.id))) throw notFound("limit");
+    await tx.audit({ action: "limits.delete", limitId: limit.id, before: limit, after: undefined });
+  });
+  return { freshness };
+}
+
+/**
+ * A limit that the caller may change, with its node.
+ * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING).
+ */
+export async function limitInReach(
+  { mirror, store }: LimitDependencies,
+  caller: KeyView,
+  limitId: string,
+): Promise<{ limit: Limit; node: ReachedNode }> {
   const required = { field: "limit", description: "is required" };
   const violations = limitId === "" ? [required] : nameViolations("limit", limitId);
   if (violations.length > 0) throw invalid(violations);
@@ -58,13 +77,7 @@ export async function deleteLimit(
   const node = await knownNodeInReach(mirror, caller, limit?.node ?? { kind: "ACCOUNT", id: limitId });
   if (limit === undefined || node === undefined) throw notFound("limit");
   requireCeilingOf(caller, node);
-  const { freshness } = await store.mutate(node.id, actorOf(caller), async (tx) => {
-    // Before the rows go: the recall finds its holders in them.
-    await tx.recall(limit.id);
-    if (!(await tx.remove(limit.id))) throw notFound("limit");
-    await tx.audit({ action: "limits.delete", limitId: limit.id, before: limit, after: undefined });
-  });
-  return { freshness };
+  return { limit, node };
 }
 
 async function checkedTerms(
@@ -128,6 +141,6 @@ function lowers(before: Limit, after: Limit): boolean {
   );
 }
 
-function actorOf({ key }: KeyView): Actor {
+export function actorOf({ key }: KeyView): Actor {
   return { keyId: key.id, accountId: key.accountId };
 }

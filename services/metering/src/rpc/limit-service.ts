@@ -2,6 +2,7 @@ import type { Principal } from "@gatehouse/access";
 import { LimitService } from "@gatehouse/proto/metering";
 import { type Route, route } from "@gatehouse/service";
 import { getAllowance, listLimits } from "../domain/read-limits.ts";
+import { resetLimit } from "../domain/reset-limit.ts";
 import { deleteLimit, type LimitDependencies, setLimit } from "../domain/set-limit.ts";
 import { bucketMessage, limitDraft, limitMessage, nodeName } from "./limit-wire.ts";
 
@@ -16,6 +17,11 @@ export function limitRoute(dependencies: LimitDependencies): Route<Principal> {
 
     deleteLimit(request, { principal }) {
       return deleteLimit(dependencies, principal.view, request.limit);
+    },
+
+    async resetLimit({ limit }, { principal }) {
+      const { allowance, freshness } = await resetLimit(dependencies, principal.view, limit);
+      return { allowance: bucketMessage(allowance), freshness };
     },
 
     async listLimits({ node, pageSize, pageToken }, { principal }) {

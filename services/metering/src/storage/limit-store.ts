@@ -3,9 +3,18 @@ import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import { mintId } from "@gatehouse/keys";
 import type { DataSource, EntityManager } from "typeorm";
 import type { Limit, LimitTerms, NodeRef } from "../domain/limit.ts";
-import type { Actor, BucketReading, LimitAudit, LimitStore, LimitTx } from "../domain/limit-store.ts";
+import type {
+  Actor,
+  BucketReading,
+  LimitAudit,
+  LimitStore,
+  LimitTx,
+  QuotaReading,
+} from "../domain/limit-store.ts";
 import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
 import { changeableOf, identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
+import { notifyFreed } from "./notice.ts";
+import { renewQuotaWindow } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import { recallLeases } from "./recall.ts";
 
@@ -32,12 +41,8 @@ export class PostgresLimitStore implements LimitStore {
     });
   }
 
-  async find(limitId: string): Promise<Limit | undefined> {
-    const rows = await this.#dataSource.query<LimitRow[]>(
-      `SELECT ${limitColumns} FROM node_limit l WHERE l.id = $1`,
-      [limitId],
-    );
-    return rows.map(limitOf)[0];
+  find(limitId: string): Promise<Limit | undefined> {
+    return findLimit(this.#dataSource.manager, limitId);
   }
 
   async list(nodeId: string, afterId: string, count: number): Promise<Limit[]> {
@@ -108,6 +113,10 @@ class PostgresLimitTx implements LimitTx {
     return readNow(this.#manager, this.#offsetMs);
   }
 
+  find(limitId: string): Promise<Limit | undefined> {
+    return findLimit(this.#manager, limitId);
+  }
+
   async same(node: NodeRef, terms: LimitTerms): Promise<Limit | undefined> {
     const rows = await this.#manager.query<LimitRow[]>(
       `SELECT ${limitColumns} FROM node_limit l
@@ -151,7 +160,7 @@ class PostgresLimitTx implements LimitTx {
   async remove(id: string): Promise<boolean> {
     await this.#lockQuota(id);
     await this.#manager.query("DELETE FROM rate_bucket WHERE limit_id = $1", [id]);
-    await this.#manager.query("DELETE FROM rate_lease WHERE limit_id = $1", [id]);
+    await this.dropRateLeases(id);
     const [, count] = await this.#manager.query<[unknown[], number]>("DELETE FROM node_limit WHERE id = $1", [
       id,
     ]);
@@ -168,6 +177,18 @@ class PostgresLimitTx implements LimitTx {
 
   writeRateState(limitId: string, state: RateState): Promise<void> {
     return putRateStates(this.#manager, [{ limitId, state }]);
+  }
+
+  async dropRateLeases(limitId: string): Promise<void> {
+    await this.#manager.query("DELETE FROM rate_lease WHERE limit_id = $1", [limitId]);
+  }
+
+  renewQuota(limitId: string): Promise<QuotaReading | undefined> {
+    return renewQuotaWindow(this.#manager, limitId, () => this.nowMs());
+  }
+
+  freed(limitId: string): Promise<void> {
+    return notifyFreed(this.#manager, [limitId]);
   }
 
   recall(limitId: string): Promise<void> {
@@ -196,6 +217,13 @@ class PostgresLimitTx implements LimitTx {
       limitId,
     ]);
   }
+}
+
+async function findLimit(manager: EntityManager, limitId: string): Promise<Limit | undefined> {
+  const rows = await manager.query<LimitRow[]>(`SELECT ${limitColumns} FROM node_limit l WHERE l.id = $1`, [
+    limitId,
+  ]);
+  return rows.map(limitOf)[0];
 }
 
 async function readNow(manager: EntityManager, offsetMs: ClockOffset): Promise<number> {

@@ -322,6 +322,53 @@ export declare type DeleteLimitResponse = Message<"gatehouse.metering.v1.DeleteL
 export declare const DeleteLimitResponseSchema: GenMessage<DeleteLimitResponse>;
 
 /**
+ * What ResetLimit takes.
+ *
+ * @generated from message gatehouse.metering.v1.ResetLimitRequest
+ */
+export declare type ResetLimitRequest = Message<"gatehouse.metering.v1.ResetLimitRequest"> & {
+  /**
+   * The limit's id. Required.
+   *
+   * @generated from field: string limit = 1;
+   */
+  limit: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ResetLimitRequest.
+ * Use `create(ResetLimitRequestSchema)` to create a new message.
+ */
+export declare const ResetLimitRequestSchema: GenMessage<ResetLimitRequest>;
+
+/**
+ * What ResetLimit answers.
+ *
+ * @generated from message gatehouse.metering.v1.ResetLimitResponse
+ */
+export declare type ResetLimitResponse = Message<"gatehouse.metering.v1.ResetLimitResponse"> & {
+  /**
+   * The limit with its new bucket.
+   *
+   * @generated from field: gatehouse.metering.v1.Allowance allowance = 1;
+   */
+  allowance?: Allowance | undefined;
+
+  /**
+   * The freshness token of the change.
+   *
+   * @generated from field: string freshness = 2;
+   */
+  freshness: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ResetLimitResponse.
+ * Use `create(ResetLimitResponseSchema)` to create a new message.
+ */
+export declare const ResetLimitResponseSchema: GenMessage<ResetLimitResponse>;
+
+/**
  * What ListLimits takes.
  *
  * @generated from message gatehouse.metering.v1.ListLimitsRequest
@@ -624,6 +671,18 @@ export declare const LimitService: GenService<{
     methodKind: "unary";
     input: typeof DeleteLimitRequestSchema;
     output: typeof DeleteLimitResponseSchema;
+  },
+  /**
+   * Begins a limit's bucket anew: a quota is full until its window's regular end, a rate at once. What is lent is
+   * called back; what was used of it, and is still told later, counts for the bucket that was. May be done by whoever
+   * may set the limit.
+   *
+   * @generated from rpc gatehouse.metering.v1.LimitService.ResetLimit
+   */
+  resetLimit: {
+    methodKind: "unary";
+    input: typeof ResetLimitRequestSchema;
+    output: typeof ResetLimitResponseSchema;
   },
   /**
    * Lists the limits on one node, in the order they were made.
