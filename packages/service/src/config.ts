@@ -34,6 +34,17 @@ export function readConfig<S extends ConfigSpec>(env: Environment, spec: S): Con
   return config as ConfigOf<S>;
 }
 
+/** For a `main`: reads a configuration, or tells what is wrong with it, without a stack, and ends the process with 1. */
+export function configOrExit<C>(read: (env: Environment) => C, env: Environment): C {
+  try {
+    return read(env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    console.error(error.message);
+    process.exit(1);
+  }
+}
+
 function readSpec(env: Environment, spec: ConfigSpec, problems: string[]): Record<string, unknown> {
   const entries = Object.entries(spec).map(([key, inner]) => {
     if (!isSetting(inner)) {

@@ -67,7 +67,7 @@ export function httpTransport<P>(options: HttpTransportOptions<P>): HttpTranspor
   const server =
     tls === undefined
       ? createServer(SERVER_OPTIONS, listener)
-      : createTlsServer({ ...SERVER_OPTIONS, handshakeTimeout: HEADERS_MS_MAX, ...optionsOf(tls) }, listener);
+      : createTlsServer({ ...SERVER_OPTIONS, ...optionsOf(tls) }, listener);
   // Bounds how long a slow or silent client may hold a connection.
   server.headersTimeout = HEADERS_MS_MAX;
   server.requestTimeout = REQUEST_MS_MAX;

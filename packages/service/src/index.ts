@@ -12,7 +12,7 @@ export {
   type UnaryOptions,
 } from "./client-grpc.ts";
 export * as config from "./config.ts";
-export { ConfigError, type ConfigOf, type ConfigSpec, readConfig } from "./config.ts";
+export { ConfigError, type ConfigOf, type ConfigSpec, configOrExit, readConfig } from "./config.ts";
 export { sleep, withDeadline } from "./deadline.ts";
 export { connectError, ERROR_DOMAIN, failureFrom, grpcError } from "./error-wire.ts";
 export * from "./failure.ts";
@@ -39,6 +39,7 @@ export { type OpenBusOptions, openBus } from "./open-bus.ts";
 export type { CallOwn, PlainExchange } from "./own-calls.ts";
 export { type PeerCertificate, peerCertificateOf } from "./peer-certificate.ts";
 export type { ReadinessChecks } from "./readiness.ts";
+export { type ServedConfig, type ServeServiceOptions, type Service, serveService } from "./serve-service.ts";
 export { type ServeOptions, type ServingService, serve } from "./server.ts";
 export { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";
 export { Disposables, untilSignal } from "./shutdown.ts";

@@ -25,6 +25,8 @@ export function readServiceConfigs(
   secrets: Secrets,
 ): ServiceConfigs {
   const variables = {
+    // Callers have no other replica to go to meanwhile.
+    GATEHOUSE_DRAIN_DELAY: "0",
     ...environment,
     GATEHOUSE_DATABASE_URL: NOT_YET,
     GATEHOUSE_SERVICE_SECRET: secrets.serviceSecret,

@@ -4,22 +4,17 @@ import { createIdentity } from "@gatehouse/identity";
 import { redact } from "@gatehouse/keys";
 import { createMetering } from "@gatehouse/metering";
 import {
-  type Address,
   type Bus,
   createLog,
   Disposables,
   type Environment,
   type Log,
   type LogLevel,
-  type Metric,
   openBus,
-  openTracing,
   Secret,
-  type ServeOptions,
-  serve,
-  serviceMetrics,
+  type ServeServiceOptions,
+  serveService,
   sleep,
-  type TracingOptions,
 } from "@gatehouse/service";
 import { openDeployment } from "./deployment.ts";
 import { startPostgres } from "./embedded-postgres.ts";
@@ -114,27 +109,33 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     const identityConfig = { ...configs.identity, databaseUrl, rootKey: rootKeySetting };
     // identity asks metering, which follows identity: each starts without the other.
     let meteringAddress: string | undefined;
-    const identity = await createIdentity(identityConfig, log, {
-      bus,
-      meteringAddress: () => meteringAddress,
+    const { service: identity, server: identityServer } = await serveReady({
+      name: "identity",
+      config: identityConfig,
+      create: () => createIdentity(identityConfig, log, { bus, meteringAddress: () => meteringAddress }),
+      ...{ log, opened },
     });
-    opened.add("identity", () => identity.close());
     const { rootKey, rootKeyPath } = await settleRootKey(directory, newRootKey, identity.bootstrapped);
-    const identityServer = await open("identity", identityConfig, identity, log, opened);
 
     signal?.throwIfAborted();
     const identityAddress = identityServer.grpcAddress;
     const meteringConfig = { ...configs.metering, databaseUrl, identityAddress };
-    const metering = await createMetering(meteringConfig, log, { bus });
-    opened.add("metering", () => metering.close());
-    const meteringServer = await open("metering", meteringConfig, metering, log, opened);
+    const { server: meteringServer } = await serveReady({
+      name: "metering",
+      config: meteringConfig,
+      create: () => createMetering(meteringConfig, log, { bus }),
+      ...{ log, opened },
+    });
     meteringAddress = meteringServer.grpcAddress;
 
     signal?.throwIfAborted();
     const authzConfig = { ...configs.authz, identityAddress, meteringAddress };
-    const authz = await createAuthz(authzConfig, log, { bus });
-    opened.add("authz", () => authz.close());
-    const authzServer = await open("authz", authzConfig, authz, log, opened);
+    const { server: authzServer } = await serveReady({
+      name: "authz",
+      config: authzConfig,
+      create: () => createAuthz(authzConfig, log, { bus }),
+      ...{ log, opened },
+    });
     signal?.throwIfAborted();
     return {
       identity: identityServer,
@@ -162,43 +163,18 @@ function variablesOf(ports: StackPorts): Environment {
   );
 }
 
-/** A service as its package makes it. */
-interface Service<P> {
-  readonly routes: ServeOptions<P>["routes"];
-  readonly guard: ServeOptions<P>["guard"];
-  readonly extra?: ServeOptions<P>["extra"];
-  readonly metrics: readonly Metric[];
-  ready(): Promise<void>;
+// One after the other: each relies on those before it.
+async function serveReady<P, S>(options: ServeServiceOptions<P, S>) {
+  const served = await serveService(options);
+  await untilReady(options.name, served.service);
+  served.server.setServing(true);
+  return served;
 }
 
-interface Listening {
-  readonly grpc: Address;
-  readonly http: Address;
-  readonly tracing: Pick<TracingOptions, "endpoint" | "ratio">;
-  /** authz alone has it. */
-  readonly tls?: ServeOptions<unknown>["tls"];
-}
-
-async function open<P>(
-  name: string,
-  { grpc, http, tracing: traced, tls }: Listening,
-  { routes, guard, extra, metrics: own, ready }: Service<P>,
-  log: Log,
-  opened: Disposables,
-): Promise<ServiceAddresses> {
-  const tracing = await openTracing({ service: name, ...traced, log, opened });
-  const metrics = serviceMetrics(name, own);
-  const options = { grpc, http, tls, routes, guard, extra, ready: { [name]: ready }, log, metrics, tracing };
-  const server = opened.use(`${name} server`, await serve(options), 6000);
-  await untilReady(name, ready);
-  server.setServing(true);
-  return server;
-}
-
-async function untilReady(name: string, ready: () => Promise<void>): Promise<void> {
+async function untilReady(name: string, service: { ready(): Promise<void> }): Promise<void> {
   for (const untilMs = Date.now() + READY_MS; ; await sleep(20)) {
     try {
-      return await ready();
+      return await service.ready();
     } catch (cause) {
       if (Date.now() > untilMs)
         throw new Error(`${name} did not become ready within ${READY_MS} ms`, { cause });
