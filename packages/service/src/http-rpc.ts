@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
-import { create, type DescMethod, type Message } from "@bufbuild/protobuf";
+import { create, type DescMethod, type Message, toBinary } from "@bufbuild/protobuf";
 import {
   type ConnectRouter,
   createConnectRouter,
@@ -32,6 +32,10 @@ import type { TransportOptions } from "./transport.ts";
 
 const socketKey = createContextKey<Socket | undefined>(undefined);
 const responseKey = createContextKey<ServerResponse | undefined>(undefined);
+const weighKey = createContextKey<Weigh | undefined>(undefined);
+
+/** Told how many bytes a request turned out to have. */
+type Weigh = (bytes: number) => void;
 
 /** Serves one HTTP request if its path is an RPC's, and says whether it was. Never throws. */
 export type RpcListener = (request: IncomingMessage, response: ServerResponse) => boolean;
@@ -66,11 +70,12 @@ export function rpcListener<P>(options: TransportOptions<P>, stopping: AbortSign
       return false;
     }
     const { handler, room } = called;
-    if (!enter(room, request, response)) {
+    const weigh = enter(room, request, response);
+    if (weigh === undefined) {
       refuse(response);
       return true;
     }
-    serveRpc(handler, request, response).catch(() => {
+    serveRpc(handler, request, response, weigh).catch(() => {
       // The caller hung up, or sent a Host header that makes no URL.
       if (response.headersSent) {
         response.destroy();
@@ -82,24 +87,37 @@ export function rpcListener<P>(options: TransportOptions<P>, stopping: AbortSign
   };
 }
 
-function enter(room: Room, request: IncomingMessage, response: ServerResponse): boolean {
+// Undefined: there is no room.
+function enter(room: Room, request: IncomingMessage, response: ServerResponse): Weigh | undefined {
   const { headers, socket } = request;
-  const isPlain = headers["content-encoding"] === undefined;
-  // A body that does not say how long it is, or is compressed, may be as long as any until it has come.
-  const length = headers["content-length"];
-  let bytes = length === undefined || !isPlain ? REQUEST_BYTES_MAX : Math.min(+length, REQUEST_BYTES_MAX);
-  if (!room.enter(bytes)) return false;
-  const readBefore = socket.bytesRead;
-  if (length === undefined && isPlain) {
-    request.once("end", () => {
-      const came = Math.min(socket.bytesRead - readBefore, REQUEST_BYTES_MAX);
-      room.resize(bytes, came);
-      bytes = came;
-    });
+  // A body that does not say how long it is, or is compressed, may be as long as any until it has been read.
+  const length = isCompressed(request) ? undefined : headers["content-length"];
+  let bytes = length === undefined ? REQUEST_BYTES_MAX : Math.min(+length, REQUEST_BYTES_MAX);
+  if (!room.enter(bytes)) return undefined;
+  const weigh = (found: number) => {
+    const held = Math.min(found, REQUEST_BYTES_MAX);
+    room.resize(bytes, held);
+    bytes = held;
+  };
+  if (length === undefined && !isCompressed(request)) {
+    const readBefore = socket.bytesRead;
+    request.once("end", () => weigh(socket.bytesRead - readBefore));
   }
   // After the last byte of the reply, or when the connection was lost: a reply that nobody reads holds room, too.
   response.once("close", () => room.leave(bytes));
-  return true;
+  return weigh;
+}
+
+function isCompressed({ headers }: IncomingMessage): boolean {
+  return ENCODINGS.some((name) => headers[name] !== undefined && headers[name] !== "identity");
+}
+
+/** Of Connect's unary calls, of its streams, and of gRPC-Web. */
+const ENCODINGS = ["content-encoding", "connect-content-encoding", "grpc-encoding"];
+
+// What a compressed body held is known once it is a message.
+function weighMessage(request: Message, method: DescMethod, { values }: HandlerContext): void {
+  values.get(weighKey)?.(toBinary(method.input, request).length);
 }
 
 // An error of Connect's; gRPC-Web reads UNAVAILABLE from the status. The body is not read, so the connection ends.
@@ -111,10 +129,16 @@ function refuse(response: ServerResponse): void {
 
 const refusal = errorToJson(connectError(noRoom), undefined);
 
-async function serveRpc(handler: UniversalHandler, request: IncomingMessage, response: ServerResponse) {
+async function serveRpc(
+  handler: UniversalHandler,
+  request: IncomingMessage,
+  response: ServerResponse,
+  weigh: Weigh,
+) {
   // Any answer may hold a secret or somebody's usage; none is for a cache.
   response.setHeader("cache-control", "no-store");
   const values = createContextValues().set(socketKey, request.socket).set(responseKey, response);
+  if (isCompressed(request)) values.set(weighKey, weigh);
   const came = universalRequestFromNodeRequest(request, response, undefined, values);
   const { request: recorded, sent } = recordRequest(came, handler.method.input);
   const reply = await handler(recorded);
@@ -160,6 +184,7 @@ function unary<P>(route: Route<P>, method: DescMethod, options: TransportOptions
   return (request: Message, context: HandlerContext): Promise<Message> =>
     new Promise((resolve, reject) => {
       const startedMs = performance.now();
+      weighMessage(request, method, context);
       const call = connectCall(context, options.draining, beginSpan);
       run(request, call, (error, value) => {
         try {
@@ -184,6 +209,7 @@ function serverStream<P>(route: Route<P>, method: DescMethod, options: Transport
   // Connect's interceptors do not see what a streaming generator throws; it is caught here.
   return async function* (request: Message, context: HandlerContext): AsyncGenerator<Message> {
     const startedMs = performance.now();
+    weighMessage(request, method, context);
     const call = connectCall(context, options.draining, beginSpan);
     let code: number = status.CANCELLED; // stands if the caller hangs up and the generator is returned
     try {

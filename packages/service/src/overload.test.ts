@@ -1,7 +1,9 @@
 import { once } from "node:events";
 import { connect as connectHttp2 } from "node:http2";
 import { connect as connectSocket, type Socket } from "node:net";
-import { AuthzService } from "@gatehouse/proto/authz";
+import { gzipSync } from "node:zlib";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { AuthzService, VerifyRequestSchema } from "@gatehouse/proto/authz";
 import { FeedService } from "@gatehouse/proto/identity";
 import { Client, credentials } from "@grpc/grpc-js";
 import { afterEach, describe, expect, it, vi } from "vitest";
@@ -173,6 +175,48 @@ describe("calls in flight", () => {
       expect((await other).status).toBe(200);
     },
   );
+});
+
+describe("compressed requests", () => {
+  const path = "/gatehouse.authz.v1.AuthzService/Verify";
+  const wait = { timeout: 40_000 };
+
+  it("hold the room of what they turned out to be", wait, async () => {
+    const { verify, letGo } = waiting();
+    const { server } = await start({ verify });
+    const body = gzipSync('{"key": "small"}');
+    const headers = { "content-type": "application/json", "content-encoding": "gzip" };
+    const url = `http://${server.httpAddress}${path}`;
+    const calls: Promise<Response>[] = [];
+    // Four times as many as would have room if each held that of the largest.
+    for (let i = 0; i < 64; i++) {
+      calls.push(fetch(url, { method: "POST", headers, body }));
+      await vi.waitFor(() => expect(verify).toHaveBeenCalledTimes(i + 1), patiently);
+    }
+    letGo();
+    for (const answer of await Promise.all(calls)) expect(answer.status).toBe(200);
+  });
+
+  it("hold it by gRPC-Web, too, however few bytes they came in", wait, async () => {
+    const { verify, letGo } = waiting();
+    const { server } = await start({ verify });
+    const key = "k".repeat(4 * 1000 * 1000);
+    const message = gzipSync(toBinary(VerifyRequestSchema, create(VerifyRequestSchema, { key })));
+    const envelope = Buffer.alloc(5);
+    envelope.writeUInt8(1);
+    envelope.writeUInt32BE(message.length, 1);
+    const body = Buffer.concat([envelope, message]);
+    const headers = { "content-type": "application/grpc-web+proto", "grpc-encoding": "gzip" };
+    const ask = () => fetch(`http://${server.httpAddress}${path}`, { method: "POST", headers, body });
+    const calls: Promise<Response>[] = [];
+    for (let i = 0; i < 16; i++) {
+      calls.push(ask());
+      await vi.waitFor(() => expect(verify).toHaveBeenCalledTimes(i + 1), patiently);
+    }
+    expect((await ask()).status).toBe(429);
+    letGo();
+    for (const answer of await Promise.all(calls)) expect(answer.status).toBe(200);
+  });
 });
 
 describe("a service that is not ready", () => {
