@@ -127,8 +127,9 @@ describe("workers", { timeout: 40_000 }, () => {
       const text = await (
         await fetch(`${program.http}/metrics`, { headers: { connection: "close" } })
       ).text();
-      expect(text).toMatch(/gatehouse_rpc_requests_total\{method="[^"]+Verify",code="OK"\} 6\n/);
-      expect(text).toMatch(/gatehouse_rpc_duration_seconds_count\{method="[^"]+AuthzService\/Verify"\} 6\n/);
+      expect(text).toMatch(/gatehouse_rpc_requests_total\{method="[^"]+Verify",code="OK",[^}]+\} 6\n/);
+      expect(text).toMatch(/gatehouse_rpc_duration_seconds_count\{method="[^"]+Verify",[^}]+\} 6\n/);
+      expect(text).toMatch(/process_start_time_seconds\{service="worker-program"\} \d+/);
     }
   });
 

@@ -1,6 +1,7 @@
 import { AuthzService } from "@gatehouse/proto/authz";
 import { route } from "../handlers.ts";
 import { createLog } from "../log.ts";
+import { serviceMetrics } from "../metrics.ts";
 import { serve } from "../server.ts";
 import { inWorkers } from "../workers.ts";
 
@@ -25,6 +26,7 @@ await inWorkers({ count: count!, log, stopMs: 5000, pingMs }, async (worker) => 
     routes,
     guard: () => () => undefined,
     log: worker.log,
+    metrics: serviceMetrics("worker-program", []),
     gatherMetrics,
     maxConnections: Number.isNaN(maxConnections) ? undefined : maxConnections,
     graceMs: 1000,
