@@ -15,6 +15,14 @@ interface HeldLease {
   spentUnsent: number;
 }
 
+export interface AcquireOptions {
+  readonly want?: number;
+  readonly resource?: string;
+  readonly position?: Position;
+  /** Micros by wallet. */
+  readonly costs?: Record<string, number>;
+}
+
 /** A replica of authz in a few lines: asks, spends quota leases, ships batches, answers recalls. */
 export class Holder {
   readonly producer: string;
@@ -39,7 +47,7 @@ export class Holder {
   async acquire(
     nodeIds: readonly string[],
     needs: Record<string, number>,
-    { want, resource = "", position }: { want?: number; resource?: string; position?: Position } = {},
+    { want, resource = "", position, costs = {} }: AcquireOptions = {},
   ): Promise<AcquireResponse> {
     const known = want === undefined ? [] : await this.#limitIds(nodeIds);
     const answer = await this.#metering.leases.acquire(
@@ -52,6 +60,10 @@ export class Holder {
             resource,
             needs: Object.entries(needs).map(([meter, units]) => ({ meter, units: BigInt(units) })),
             wants: known.map((limitId) => ({ limitId, units: BigInt(want!) })),
+            walletNeeds: Object.entries(costs).map(([walletId, micros]) => ({
+              walletId,
+              micros: BigInt(micros),
+            })),
           },
         ],
       },
@@ -61,6 +73,14 @@ export class Holder {
       this.leases.set(id, { limitId, left: Number(units), spentUnsent: 0 });
     }
     return answer;
+  }
+
+  /** Spends micros of what it holds of a wallet, from one lease. */
+  pay(walletId: string, micros: number): void {
+    const lease = [...this.leases.values()].find((l) => l.limitId === walletId && l.left >= micros);
+    if (lease === undefined) throw new Error(`${micros} micros are not in one lease`);
+    lease.left -= micros;
+    lease.spentUnsent += micros;
   }
 
   /** Spends one unit from each limit, or nothing. */

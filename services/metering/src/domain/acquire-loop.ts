@@ -183,7 +183,12 @@ class Acquire {
     this.done = true;
     const limits = new Map(this.#nodeIds.map((id) => [id, round.limits.get(id)!]));
     const { freshness } = round;
-    this.#resolve({ limits, freshness, results: this.#results as AskResult[], leases: this.#leases });
+    const moneyOf = (id: string) => {
+      const money = round.money.get(id);
+      return money === undefined ? [] : [[id, money] as const];
+    };
+    const money = new Map(this.#nodeIds.flatMap(moneyOf));
+    this.#resolve({ limits, money, freshness, results: this.#results as AskResult[], leases: this.#leases });
   }
 
   fail(error: unknown): void {

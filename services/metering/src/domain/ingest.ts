@@ -1,8 +1,9 @@
 import { Failure, failedPrecondition } from "@gatehouse/service/failure";
-import { type BucketDraw, bookSpend, type LeaseAnomaly, type QuotaLease } from "./lease-spend.ts";
+import { type BucketDraw, bookSpend, type HeldLease, type LeaseAnomaly } from "./lease-spend.ts";
 import type { Proof } from "./mirror.ts";
 import type { HeldEstimate } from "./reservation.ts";
 import type { Batch, BatchReservation, LeaseSpend, ProducerEpoch } from "./usage.ts";
+import { isWalletLease } from "./wallet-shelf.ts";
 
 /** What an answered batch leaves behind. */
 export interface Taken {
@@ -40,8 +41,13 @@ export interface IngestTx {
   /** Notes that the epoch has ended, after every acquire of it that is under way; answers its open leases. */
   endEpoch(epoch: ProducerEpoch): Promise<readonly string[]>;
   /** The leases, with their buckets locked. Those that are not there are unknown. */
-  lockLeases(leaseIds: readonly string[]): Promise<readonly QuotaLease[]>;
-  writeLeases(leases: readonly QuotaLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void>;
+  lockLeases(leaseIds: readonly string[]): Promise<readonly HeldLease[]>;
+  writeLeases(leases: readonly HeldLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void>;
+  /** The same for leases of wallets, after those of quotas. */
+  lockWalletLeases(leaseIds: readonly string[]): Promise<readonly HeldLease[]>;
+  writeWalletLeases(leases: readonly HeldLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void>;
+  /** Books what the batch spent, by wallet, in the ledger. Answers how many wallets are as low as can be counted. */
+  postUsage(batch: Batch, spent: ReadonlyMap<string, number>): Promise<number>;
   hold(reservations: readonly ArrivedReservation[]): Promise<void>;
   /** Notes the batch as taken and wakes those who wait for units of these limits. */
   finish(batch: Batch, quarantined: number, freedLimitIds: readonly string[]): Promise<void>;
@@ -80,11 +86,12 @@ export async function ingestBatch(
   const accountIds = new Set(batch.usage.map(({ accountId }) => accountId));
   accountIds.delete("");
   if (await store.hasUnknownAccounts([...accountIds])) await identity.prove().catch(() => {});
-  const { taken, anomalies, full } = await store.transact((tx) => take(tx, batch));
+  const { taken, anomalies, full, unposted } = await store.transact((tx) => take(tx, batch));
   for (const anomaly of anomalies) {
     alarm({ ...anomaly, ...nameOf(batch) }, "a batch speaks of a lease as it is not");
   }
   if (full > 0) alarm({ rows: full, ...nameOf(batch) }, "usage is beyond what can be counted");
+  if (unposted > 0) alarm({ wallets: unposted, ...nameOf(batch) }, "a balance is beyond what can be counted");
   if ("mismatch" in taken) {
     alarm(nameOf(batch), "two batches under one number: usage may be lost or counted twice");
     throw new Failure({
@@ -107,14 +114,15 @@ async function take(tx: IngestTx, batch: Batch) {
       taken: same ? { expectedSequence: expected, quarantined } : { mismatch: true },
       anomalies: [],
       full: 0,
+      unposted: 0,
     };
   }
   const spends = batch.final ? [...batch.leases, ...(await closesOf(tx, batch))] : batch.leases;
-  const { anomalies, freed, leases } = await bookLeases(tx, spends);
+  const { anomalies, freed, leases, unposted } = await bookLeases(tx, batch, spends);
   await tx.hold(batch.reservations.map((reservation) => arrived(reservation, leases)));
   const { quarantined, full } = await tx.bookUsage(batch);
   await tx.finish(batch, quarantined, freed);
-  return { taken: { expectedSequence: expected + 1, quarantined }, anomalies, full };
+  return { taken: { expectedSequence: expected + 1, quarantined }, anomalies, full, unposted };
 }
 
 /** An epoch may hold leases that it never heard of: it died before it read the answer. */
@@ -122,13 +130,37 @@ async function closesOf(tx: IngestTx, epoch: ProducerEpoch): Promise<LeaseSpend[
   return (await tx.endEpoch(epoch)).map((leaseId) => ({ leaseId, spent: 0, closed: true }));
 }
 
-async function bookLeases(tx: IngestTx, spends: readonly LeaseSpend[]) {
+async function bookLeases(tx: IngestTx, batch: Batch, spends: readonly LeaseSpend[]) {
+  const [ofWallets, ofQuotas] = partition(spends, ({ leaseId }) => isWalletLease(leaseId));
+  const quotas = booked(ofQuotas, await locked(ofQuotas, (ids) => tx.lockLeases(ids)));
+  if (quotas.leases.size > 0) await tx.writeLeases([...quotas.leases.values()], quotas.draws);
+  const wallets = booked(ofWallets, await locked(ofWallets, (ids) => tx.lockWalletLeases(ids)));
+  let unposted = 0;
+  if (wallets.leases.size > 0) {
+    await tx.writeWalletLeases([...wallets.leases.values()], wallets.draws);
+    const spent = wallets.draws.entries().map(([walletId, draw]) => [walletId, draw.spent] as const);
+    unposted = await tx.postUsage(batch, new Map(spent));
+  }
+  return {
+    anomalies: [...quotas.anomalies, ...wallets.anomalies],
+    freed: [...quotas.freed, ...wallets.freed],
+    leases: new Map([...quotas.leases, ...wallets.leases]),
+    unposted,
+  };
+}
+
+async function locked(
+  spends: readonly LeaseSpend[],
+  lock: (leaseIds: readonly string[]) => Promise<readonly HeldLease[]>,
+): Promise<readonly HeldLease[]> {
+  return spends.length === 0 ? [] : lock([...new Set(spends.map(({ leaseId }) => leaseId))]);
+}
+
+/** The leases as the spends leave them, and what that changes in their buckets. */
+function booked(spends: readonly LeaseSpend[], rows: readonly HeldLease[]) {
   const anomalies: LeaseAnomaly[] = [];
   const freed = new Set<string>();
-  const leaseIds = [...new Set(spends.map(({ leaseId }) => leaseId))];
-  const rows = leaseIds.length === 0 ? [] : await tx.lockLeases(leaseIds);
   const leases = new Map(rows.map((lease) => [lease.id, lease]));
-  if (spends.length === 0) return { anomalies, freed: [], leases };
   const draws = new Map<string, BucketDraw>();
   for (const spend of spends) {
     const lease = leases.get(spend.leaseId);
@@ -144,14 +176,17 @@ async function bookLeases(tx: IngestTx, spends: readonly LeaseSpend[]) {
     if (booked.returned > 0) freed.add(lease.limitId);
     if (booked.anomaly !== undefined) anomalies.push(booked.anomaly);
   }
-  await tx.writeLeases([...leases.values()], draws);
-  return { anomalies, freed: [...freed], leases };
+  return { anomalies, freed, leases, draws };
+}
+
+function partition<T>(items: readonly T[], isFirst: (item: T) => boolean): [T[], T[]] {
+  return [items.filter(isFirst), items.filter((item) => !isFirst(item))];
 }
 
 // What it took of a lease is in the same batch, so the lease is at hand; one that metering does not know has no bucket.
 function arrived(
   { decisionId, expiresAtMs, draws, ...held }: BatchReservation,
-  leases: ReadonlyMap<string, QuotaLease>,
+  leases: ReadonlyMap<string, HeldLease>,
 ): ArrivedReservation {
   const drawn = draws.flatMap(({ leaseId, units }) => {
     const lease = leases.get(leaseId);

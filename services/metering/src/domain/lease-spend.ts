@@ -1,8 +1,9 @@
 import type { LeaseSpend } from "./usage.ts";
 
-/** A quota lease as its row says. */
-export interface QuotaLease {
+/** A lease of a quota or a wallet as its row says. */
+export interface HeldLease {
   readonly id: string;
+  /** Of a wallet its own id, as `limitId` is. */
   readonly bucketId: string;
   readonly limitId: string;
   readonly units: number;
@@ -25,7 +26,7 @@ export interface BucketDraw {
 }
 
 export interface BookedSpend {
-  readonly lease: QuotaLease;
+  readonly lease: HeldLease;
   /** What changes in the bucket. */
   readonly draw: BucketDraw;
   /** Units that can be lent again. */
@@ -41,9 +42,11 @@ export interface BookedSpend {
  *   word gives back what was not spent after all;
  * - closed: settled.
  *
+ * A wallet's lease is never forfeited, for nobody knows what was spent of it.
+ *
  * A spend beyond what the lease held is booked as spent all the same: the units were used.
  */
-export function bookSpend(lease: QuotaLease, { spent, closed }: LeaseSpend): BookedSpend {
+export function bookSpend(lease: HeldLease, { spent, closed }: LeaseSpend): BookedSpend {
   const left = lease.closed ? 0 : Math.max(0, lease.units - lease.spent);
   const within = Math.min(spent, left);
   const over = spent - within;
@@ -61,7 +64,7 @@ export function bookSpend(lease: QuotaLease, { spent, closed }: LeaseSpend): Boo
   };
 }
 
-function anomalyOf({ id, closed }: QuotaLease, over: number): LeaseAnomaly | undefined {
+function anomalyOf({ id, closed }: HeldLease, over: number): LeaseAnomaly | undefined {
   if (over === 0) return undefined;
   return { leaseId: id, anomaly: closed ? "ALREADY_CLOSED" : "OVERSPENT", units: over };
 }

@@ -1,5 +1,6 @@
 import type { RateState, Window } from "@gatehouse/buckets";
 import type { Limit } from "./limit.ts";
+import type { Micros } from "./money.ts";
 
 /** A call that waits for units. */
 export interface Ask {
@@ -8,7 +9,9 @@ export interface Ask {
   readonly resource: string;
   /** Units by meter; none asks for the limits only. */
   readonly needs: ReadonlyMap<string, number>;
-  /** What the holder would like, by limit. */
+  /** What the call costs in micros, by wallet. */
+  readonly walletNeeds: ReadonlyMap<string, number>;
+  /** What the holder would like, by limit or wallet. */
   readonly wants: ReadonlyMap<string, Want>;
 }
 
@@ -21,7 +24,7 @@ export interface Want {
 
 export interface AskResult {
   readonly outcome: "GRANTED" | "EXHAUSTED" | "NOT_NOW" | Unknown;
-  /** The limit that could not give, and what was left of it. */
+  /** The limit or wallet that could not give, and what was left of it. */
   readonly limitId?: string;
   readonly remaining?: number;
   /** Undefined also where no wait helps: the call needs more than the limit ever has at once. */
@@ -50,9 +53,10 @@ export interface AcquireRequest {
   readonly reports: readonly RateReport[];
 }
 
-/** Units handed to the holder. */
+/** Units handed to the holder; of a wallet, micros. */
 export interface Grant {
   readonly id: string;
+  /** Or the wallet's id. */
   readonly limitId: string;
   readonly units: number;
   readonly ttlMs: number;
@@ -65,6 +69,8 @@ export interface Grant {
 export interface AcquireAnswer {
   /** The limits of every node named in the asks. */
   readonly limits: ReadonlyMap<string, readonly Limit[]>;
+  /** Of those that are accounts with wallets, or that draw on their parent's. */
+  readonly money: ReadonlyMap<string, NodeMoney>;
   /** Where metering's log stood when those were read. */
   readonly freshness: string;
   readonly results: readonly AskResult[];
@@ -85,7 +91,21 @@ export interface RateBucketRow {
   readonly state: RateState;
 }
 
-/** What one holder has in hand of a quota's bucket: units that it may still return. */
+/** Whom calls on an account draw on. */
+export interface NodeMoney {
+  readonly usesParentBalance: boolean;
+  readonly wallets: readonly { readonly id: string; readonly currency: string }[];
+}
+
+/** A wallet's row, locked; amounts in micros. */
+export interface WalletRow {
+  readonly id: string;
+  readonly balance: Micros;
+  readonly creditLimit: Micros;
+  readonly leased: Micros;
+}
+
+/** What one holder has in hand of a quota's bucket or a wallet: units that it may still return. */
 export interface HeldUnits {
   readonly limitId: string;
   readonly holder: string;
@@ -116,7 +136,11 @@ export interface NewLease {
 export interface RoundChanges {
   readonly quotaBuckets: readonly QuotaBucketRow[];
   readonly rateBuckets: readonly RateBucketRow[];
+  /** What is lent of wallets. */
+  readonly wallets: readonly { readonly id: string; readonly leased: number }[];
   readonly newLeases: readonly NewLease[];
+  /** Of wallets, by `limitId`. */
+  readonly newWalletLeases: readonly NewLease[];
   readonly rateLeaseSpends: readonly { readonly id: string; readonly spent: number }[];
   readonly endedRateLeaseIds: readonly string[];
   /** Limits of which units came back: wakes those who wait, here and in the other replicas. */
@@ -125,7 +149,7 @@ export interface RoundChanges {
   readonly recalls: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** A transaction over buckets. Buckets are locked in one order: quotas by id, then rates by limit. */
+/** A transaction over buckets. They are locked in one order: quotas by id, then rates by limit, then wallets by id. */
 export interface LeaseTx {
   /**
    * The database's time, which holders' epochs have ended, and which nodes and meters the mirror does not know.
@@ -142,11 +166,16 @@ export interface LeaseTx {
     unknownMeters: ReadonlySet<string>;
   }>;
   limitsOn(nodeIds: readonly string[]): Promise<readonly Limit[]>;
-  /** The limits with the head of metering's log, of one snapshot, and the time. */
+  /** The limits, and whom accounts draw on, with the head of metering's log, of one snapshot, and the time. */
   limitsAtHead(
     nodeIds: readonly string[],
     limitIds: readonly string[],
-  ): Promise<{ nowMs: number; freshness: string; limits: readonly Limit[] }>;
+  ): Promise<{
+    nowMs: number;
+    freshness: string;
+    limits: readonly Limit[];
+    money: ReadonlyMap<string, NodeMoney>;
+  }>;
   /**
    * Locks the buckets of the windows that `nowMs` is in; one that was not written down yet is now. It begins no
    * earlier than the bucket before it ended, which counts where the limit's zone or anchor has changed.
@@ -166,6 +195,10 @@ export interface LeaseTx {
   forfeitQuotaLeases(bucketIds: readonly string[], beforeMs: number): Promise<ReadonlyMap<string, number>>;
   heldOfQuotas(bucketIds: readonly string[]): Promise<readonly HeldUnits[]>;
   rateLeases(limitIds: readonly string[]): Promise<readonly RateLeaseRow[]>;
+  /** Locks wallets; those that are not there are left out. */
+  lockWallets(walletIds: readonly string[]): Promise<readonly WalletRow[]>;
+  /** Of leases whose deadline is after `afterMs`. */
+  heldOfWallets(walletIds: readonly string[], afterMs: number): Promise<readonly HeldUnits[]>;
   write(changes: RoundChanges): Promise<void>;
 }
 

@@ -2,9 +2,12 @@ import { type Allocation, type Ask as Claim, leaseSize, type Shortfall } from "@
 import type { AskResult, Grant, NewLease, RoundChanges, Unknown } from "./lease.ts";
 import { QuotaShelf } from "./quota-shelf.ts";
 import { RateShelf } from "./rate-shelf.ts";
+import { newWalletLeaseId, WalletShelf } from "./wallet-shelf.ts";
 
-/** The buckets of one round, by limit. */
-export type Shelves = ReadonlyMap<string, QuotaShelf | RateShelf>;
+export type Shelf = QuotaShelf | RateShelf | WalletShelf;
+
+/** The buckets of one round, by limit or wallet. */
+export type Shelves = ReadonlyMap<string, Shelf>;
 
 /** An ask as buckets see it: what may refuse it, and what only warns. */
 export interface AskClaim {
@@ -23,8 +26,8 @@ export interface Share {
   readonly recalled: ReadonlySet<string>;
 }
 
-/** A quota lease is worth its round trip for a minute, and a vanished holder forfeits no more than that. */
-const QUOTA_LIFE_MS = 60_000;
+/** A lease of a quota or a wallet is worth its round trip for a minute, and a vanished holder keeps no more than that. */
+const LIFE_MS = 60_000;
 /** When units that others hold may be back: a recall takes a round trip and a sealed segment. */
 const RETURN_MS = 50;
 
@@ -33,6 +36,7 @@ export class Ledger {
   readonly #shelves: Shelves;
   readonly #nowMs: number;
   readonly #newLeases: NewLease[] = [];
+  readonly #newWalletLeases: NewLease[] = [];
   readonly #recalls = new Map<string, Set<string>>();
 
   constructor(shelves: Shelves, nowMs: number) {
@@ -74,10 +78,13 @@ export class Ledger {
     const shelves = [...this.#shelves.values()];
     const quotas = shelves.filter((shelf) => shelf instanceof QuotaShelf && shelf.touched);
     const rates = shelves.filter((shelf) => shelf instanceof RateShelf);
+    const wallets = shelves.filter((shelf) => shelf instanceof WalletShelf && shelf.touched);
     return {
       quotaBuckets: quotas.map((shelf) => (shelf as QuotaShelf).row),
       rateBuckets: rates.filter(({ touched }) => touched).map(({ limitId, state }) => ({ limitId, state })),
+      wallets: wallets.map(({ limitId, leased }) => ({ id: limitId, leased })),
       newLeases: this.#newLeases,
+      newWalletLeases: this.#newWalletLeases,
       rateLeaseSpends: rates.flatMap(({ spends }) => [...spends].map(([id, spent]) => ({ id, spent }))),
       endedRateLeaseIds: rates.flatMap(({ ended }) => ended),
       recalls: this.#recalls,
@@ -119,19 +126,21 @@ export class Ledger {
 
   #lease(holder: string, limitId: string, units: number): Grant {
     const shelf = this.#shelves.get(limitId)!;
-    const id = crypto.randomUUID();
-    const ttlMs = shelf instanceof RateShelf ? shelf.lifeMs(holder) : quotaLifeMs(shelf, this.#nowMs);
+    const isOfWallet = shelf instanceof WalletShelf;
+    const id = isOfWallet ? newWalletLeaseId() : crypto.randomUUID();
+    const ttlMs = shelf instanceof RateShelf ? shelf.lifeMs(holder) : lifeMs(shelf, this.#nowMs);
     const bucketId = shelf instanceof QuotaShelf ? shelf.bucketId : undefined;
-    this.#newLeases.push({ id, limitId, bucketId, holder, units, deadlineMs: this.#nowMs + ttlMs });
+    const lease = { id, limitId, bucketId, holder, units, deadlineMs: this.#nowMs + ttlMs };
+    (isOfWallet ? this.#newWalletLeases : this.#newLeases).push(lease);
     return { id, limitId, units, ttlMs, windowEndMs: endOf(shelf), remaining: shelf.available };
   }
 }
 
-function endOf(shelf: QuotaShelf | RateShelf): number | undefined {
+function endOf(shelf: Shelf): number | undefined {
   return shelf instanceof QuotaShelf ? shelf.endMs : undefined;
 }
 
 // A window that ended while its row was locked lends nothing that could be spent: the holder asks again.
-function quotaLifeMs(shelf: QuotaShelf, nowMs: number): number {
-  return Math.max(0, Math.min(QUOTA_LIFE_MS, (shelf.endMs ?? Number.POSITIVE_INFINITY) - nowMs));
+function lifeMs(shelf: QuotaShelf | WalletShelf, nowMs: number): number {
+  return Math.max(0, Math.min(LIFE_MS, (endOf(shelf) ?? Number.POSITIVE_INFINITY) - nowMs));
 }

@@ -1,9 +1,10 @@
 import { allocate, rate, windowAt } from "@gatehouse/buckets";
-import type { Ask, LeaseTx, RateReport, Unknown } from "./lease.ts";
-import { type AskClaim, Ledger, type Share, type Shelves } from "./ledger.ts";
+import type { Ask, LeaseTx, NodeMoney, RateReport, Unknown } from "./lease.ts";
+import { type AskClaim, Ledger, type Share, type Shelf, type Shelves } from "./ledger.ts";
 import { capacityOf, countsResource, isQuota, isRate, type Limit } from "./limit.ts";
 import { QuotaShelf } from "./quota-shelf.ts";
 import { MOST_LIFE_MS, RateShelf } from "./rate-shelf.ts";
+import { isWalletId, WalletShelf } from "./wallet-shelf.ts";
 
 /**
  * One round of lending: every ask that waits, in the order they came, in one transaction.
@@ -25,6 +26,7 @@ export interface Applicant {
 export interface Round {
   readonly shares: readonly Share[];
   readonly limits: ReadonlyMap<string, readonly Limit[]>;
+  readonly money: ReadonlyMap<string, NodeMoney>;
   readonly freshness: string;
   /** Holders whose epochs have ended: they were lent nothing. */
   readonly endedHolders: ReadonlySet<string>;
@@ -49,12 +51,12 @@ export async function lend(tx: LeaseTx, all: readonly Applicant[]): Promise<Roun
   };
 
   const before = groupByNode(await tx.limitsOn(nodeIds));
-  const charged = applicants.flatMap(({ asks }) =>
-    asks.flatMap((ask) => (unknownIn(ask) === undefined ? applicable(ask, before) : [])),
-  );
+  const asked = applicants.flatMap(({ asks }) => asks).filter((ask) => unknownIn(ask) === undefined);
+  const charged = unique(asked.flatMap((ask) => applicable(ask, before)));
+  const walletIds = unique(asked.flatMap(walletsOf));
   const reports = applicants.flatMap(({ reports }) => reports);
-  const locked = await lockShelves(tx, [...new Set(charged)], reports, nodeIds, nowMs);
-  const { shelves, limits, freshness } = locked;
+  const locked = await lockShelves(tx, charged, walletIds, reports, nodeIds, nowMs);
+  const { shelves, limits, money, freshness } = locked;
 
   const freed = bookReports(applicants, shelves);
   const claims = applicants.map(({ holder, asks }) =>
@@ -71,12 +73,13 @@ export async function lend(tx: LeaseTx, all: readonly Applicant[]): Promise<Roun
   );
   await tx.write({ ...ledger.changes(), freedLimitIds: freed });
   const limitsByNode = new Map(nodeIds.map((id) => [id, limits.get(id) ?? []]));
-  return { shares, limits: limitsByNode, freshness, endedHolders };
+  return { shares, limits: limitsByNode, money, freshness, endedHolders };
 }
 
 async function lockShelves(
   tx: LeaseTx,
   charged: readonly Limit[],
+  walletIds: readonly string[],
   reports: readonly RateReport[],
   nodeIds: readonly string[],
   nowMs: number,
@@ -89,6 +92,7 @@ async function lockShelves(
   // The leases that were lost with the state can be spent until then.
   const lost = rate.openEmpty({ units: 1, intervalMs: 1, burst: 0 }, nowMs + MOST_LIFE_MS);
   const rateRows = rateIds.length + leaseIds.length === 0 ? [] : await tx.lockRates(rateIds, leaseIds, lost);
+  const walletRows = walletIds.length === 0 ? [] : await tx.lockWallets(walletIds);
 
   const lockedIds = [...quotaRows, ...rateRows].map(({ limitId }) => limitId);
   const now = await tx.limitsAtHead(nodeIds, lockedIds);
@@ -99,11 +103,13 @@ async function lockShelves(
     ? undefined
     : await tx.forfeitQuotaLeases(bucketIds, now.nowMs - FORFEIT_GRACE_MS);
   const held = noBuckets ? [] : await tx.heldOfQuotas(bucketIds);
+  const lent = walletRows.length === 0 ? [] : await tx.heldOfWallets(walletIds, now.nowMs - FORFEIT_GRACE_MS);
   const rateLeases = rateRows.length === 0 ? [] : await tx.rateLeases(rateRows.map(({ limitId }) => limitId));
 
   const heldBy = Map.groupBy(held, ({ limitId }) => limitId);
   const leasesBy = Map.groupBy(rateLeases, ({ limitId }) => limitId);
-  const shelves = new Map<string, QuotaShelf | RateShelf>();
+  const lentOf = Map.groupBy(lent, ({ limitId }) => limitId);
+  const shelves = new Map<string, Shelf>();
   for (const row of quotaRows) {
     const limit = byId.get(row.limitId);
     if (limit === undefined || !isQuota(limit)) continue;
@@ -119,7 +125,9 @@ async function lockShelves(
     const of = leasesBy.get(limitId) ?? [];
     shelves.set(limitId, new RateShelf(limitId, limit.allowance, state, of, now.nowMs));
   }
-  return { shelves, limits: groupByNode(now.limits), freshness: now.freshness, nowMs: now.nowMs };
+  for (const row of walletRows) shelves.set(row.id, new WalletShelf(row, lentOf.get(row.id) ?? []));
+  const { freshness, money } = now;
+  return { shelves, limits: groupByNode(now.limits), money, freshness, nowMs: now.nowMs };
 }
 
 function bookReports(applicants: readonly Applicant[], shelves: Shelves): string[] {
@@ -142,18 +150,23 @@ function claimOf(
   shelves: Shelves,
 ): AskClaim {
   const mine = applicable(ask, limits).filter(({ id }) => shelves.has(id));
-  const needOf = (limit: Limit) => {
-    const { id } = limit;
-    const want = ask.wants.get(id);
-    const need = Math.max((needOn(limit, ask) ?? 0) - (want?.held ?? 0), 0);
-    return { bucket: id, need, want: want?.units ?? boundedProduct(need, DEFAULT_WANT_NEEDS) };
-  };
-  const enforced = mine.filter(({ enforcement }) => enforcement === "ENFORCE").map(needOf);
+  const needOf = (limit: Limit) => needFrom(ask, limit.id, needOn(limit, ask) ?? 0);
+  // After the limits: of several that cannot give, the first is the answer.
+  const wallets = walletsOf(ask)
+    .filter((id) => shelves.has(id))
+    .map((id) => needFrom(ask, id, ask.walletNeeds.get(id) ?? 0));
+  const enforced = [...mine.filter(({ enforcement }) => enforcement === "ENFORCE").map(needOf), ...wallets];
   const warned = mine.filter(({ enforcement }) => enforcement === "WARN").map(needOf);
   const beyond = new Set(
     mine.filter((limit) => (needOn(limit, ask) ?? 0) > capacityOf(limit)).map(({ id }) => id),
   );
   return { enforced: { holder, needs: enforced }, warned, beyond };
+}
+
+function needFrom(ask: Ask, id: string, units: number) {
+  const want = ask.wants.get(id);
+  const need = Math.max(units - (want?.held ?? 0), 0);
+  return { bucket: id, need, want: want?.units ?? boundedProduct(need, DEFAULT_WANT_NEEDS) };
 }
 
 function enforcedBuckets(
@@ -172,8 +185,10 @@ function enforcedBuckets(
     }
   }
   return new Map(
-    [...shelves].flatMap(([id, { available, held }]) =>
-      enforced.has(id) ? [[id, { available, leased: held, holders: asking.get(id)?.size ?? 1 }]] : [],
+    [...shelves].flatMap(([id, shelf]) =>
+      shelf instanceof WalletShelf || enforced.has(id)
+        ? [[id, { available: shelf.available, leased: shelf.held, holders: asking.get(id)?.size ?? 1 }]]
+        : [],
     ),
   );
 }
@@ -191,6 +206,12 @@ function applicable(ask: Ask, limits: ReadonlyMap<string, readonly Limit[]>): Li
   return ask.nodeIds.flatMap((id) => (limits.get(id) ?? []).filter(concerns));
 }
 
+/** The wallets that a call draws on, or that the holder wants more of, as with limits. */
+function walletsOf({ walletNeeds, wants }: Ask): string[] {
+  const wanted = [...wants.keys()].filter(isWalletId);
+  return unique([...walletNeeds.keys(), ...wanted]).filter((id) => wants.get(id)?.units !== 0);
+}
+
 function needOn(limit: Limit, { needs, resource }: Ask): number | undefined {
   const units = needs.get(limit.meter);
   return units !== undefined && countsResource(limit, resource) ? units : undefined;
@@ -204,6 +225,6 @@ function boundedProduct(a: number, b: number): number {
   return Math.min(a * b, Number.MAX_SAFE_INTEGER);
 }
 
-function unique(values: readonly string[]): string[] {
+function unique<T>(values: readonly T[]): T[] {
   return [...new Set(values)];
 }

@@ -10,7 +10,7 @@ import {
   type AcquireRequest as WireRequest,
 } from "@gatehouse/proto/metering";
 import { invalid, type Violation } from "@gatehouse/service/failure";
-import type { AcquireAnswer, AcquireRequest, Ask, RateReport } from "../domain/lease.ts";
+import type { AcquireAnswer, AcquireRequest, Ask, NodeMoney, RateReport } from "../domain/lease.ts";
 import type { MetBucket } from "../domain/read-limits.ts";
 import { isStorable } from "../domain/storable.ts";
 import { bucketMessage, limitMessage } from "./limit-wire.ts";
@@ -48,7 +48,11 @@ export function checkHolder(holder: string): void {
 
 export function acquireResponse(answer: AcquireAnswer): MessageInitShape<typeof AcquireResponseSchema> {
   return {
-    limits: [...answer.limits].map(([nodeId, limits]) => ({ nodeId, limits: limits.map(limitMessage) })),
+    limits: [...answer.limits].map(([nodeId, limits]) => ({
+      nodeId,
+      limits: limits.map(limitMessage),
+      ...moneyMessage(answer.money.get(nodeId)),
+    })),
     freshness: answer.freshness,
     results: answer.results.map(
       ({ outcome, limitId = "", remaining = 0, retryAfterMs, windowEndMs = 0 }) => ({
@@ -88,7 +92,11 @@ export function readBucketsResponse(
   };
 }
 
-function askOf({ nodeIds, resource, needs, wants }: WireAsk): Ask {
+function moneyMessage(money: NodeMoney | undefined) {
+  return money && { wallets: [...money.wallets], usesParentBalance: money.usesParentBalance };
+}
+
+function askOf({ nodeIds, resource, needs, wants, walletNeeds }: WireAsk): Ask {
   const units = new Map<string, number>();
   for (const need of needs) {
     units.set(
@@ -100,6 +108,7 @@ function askOf({ nodeIds, resource, needs, wants }: WireAsk): Ask {
     nodeIds: [...new Set(nodeIds)],
     resource,
     needs: units,
+    walletNeeds: new Map(walletNeeds.map(({ walletId, micros }) => [walletId, Number(micros)])),
     wants: new Map(
       wants.map(({ limitId, units, held }) => [limitId, { units: Number(units), held: Number(held) }]),
     ),
@@ -118,13 +127,24 @@ function reportOf({ leaseId, reported, spends, closed }: WireReport): RateReport
   };
 }
 
-function checkAsk(check: Checks, field: string, { nodeIds, resource, needs, wants }: WireAsk): void {
+function checkAsk(check: Checks, field: string, ask: WireAsk): void {
+  const { nodeIds, resource, needs, wants, walletNeeds } = ask;
   check.nodes(`${field}.`, nodeIds, resource);
   check.count(`${field}.needs`, needs, MAX_NEEDS);
   for (const [i, { meter, units }] of needs.entries()) {
     check.name(`${field}.needs[${i}].meter`, meter);
     check.units(`${field}.needs[${i}].units`, units);
   }
+  check.count(`${field}.wallet_needs`, walletNeeds, MAX_NEEDS);
+  for (const [i, { walletId, micros }] of walletNeeds.entries()) {
+    check.name(`${field}.wallet_needs[${i}].wallet_id`, walletId);
+    check.units(`${field}.wallet_needs[${i}].micros`, micros);
+  }
+  check.that(
+    new Set(walletNeeds.map(({ walletId }) => walletId)).size === walletNeeds.length,
+    `${field}.wallet_needs`,
+    "names a wallet twice",
+  );
   check.count(`${field}.wants`, wants, MAX_WANTS);
   for (const [i, { limitId, units, held }] of wants.entries()) {
     check.name(`${field}.wants[${i}].limit_id`, limitId);

@@ -1,13 +1,16 @@
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
 import type { ArrivedReservation, BookedUsage, IngestStore, IngestTx, TakenBatch } from "../domain/ingest.ts";
-import type { BucketDraw, QuotaLease } from "../domain/lease-spend.ts";
+import type { BucketDraw, HeldLease } from "../domain/lease-spend.ts";
 import { type Batch, holderOf, type ProducerEpoch } from "../domain/usage.ts";
+import { type ClockOffset, nowMsExpression } from "./clock.ts";
 import { holdReservations } from "./held-reservations.ts";
 import { holderGate } from "./holder-gate.ts";
 import { counted } from "./most-counted.ts";
 import { notifyFreed } from "./notice.ts";
+import { postUsage } from "./post-usage.ts";
 import { bookRows } from "./usage-rows.ts";
+import { lockWalletLeases, openWalletLeases, writeWalletLeases } from "./wallet-leases.ts";
 
 /**
  * Digests that are remembered of one epoch. A producer that asks about a batch further back kept it longer than
@@ -18,14 +21,16 @@ const REMEMBERED_BATCHES = 10_000;
 export class PostgresIngestStore implements IngestStore {
   readonly #dataSource: DataSource;
   readonly #log: ChangeLog;
+  readonly #offsetMs: ClockOffset;
 
-  constructor(dataSource: DataSource, log: ChangeLog) {
+  constructor(dataSource: DataSource, log: ChangeLog, offsetMs: ClockOffset = () => 0) {
     this.#dataSource = dataSource;
     this.#log = log;
+    this.#offsetMs = offsetMs;
   }
 
   async transact<T>(work: (tx: IngestTx) => Promise<T>): Promise<T> {
-    const { value } = await this.#log.commit((tx) => work(new PostgresIngestTx(tx)));
+    const { value } = await this.#log.commit((tx) => work(new PostgresIngestTx(tx, this.#offsetMs)));
     return value;
   }
 
@@ -45,10 +50,12 @@ export class PostgresIngestStore implements IngestStore {
 class PostgresIngestTx implements IngestTx {
   readonly #tx: Tx;
   readonly #manager: EntityManager;
+  readonly #offsetMs: ClockOffset;
 
-  constructor(tx: Tx) {
+  constructor(tx: Tx, offsetMs: ClockOffset) {
     this.#tx = tx;
     this.#manager = tx.manager;
+    this.#offsetMs = offsetMs;
   }
 
   async lockEpoch({ producer, epoch }: ProducerEpoch): Promise<number> {
@@ -89,10 +96,26 @@ class PostgresIngestTx implements IngestTx {
       "SELECT id FROM quota_lease WHERE holder = $1 AND NOT closed",
       [holder],
     );
-    return rows.map(({ id }) => id);
+    return [...rows.map(({ id }) => id), ...(await openWalletLeases(this.#manager, holder))];
   }
 
-  async lockLeases(leaseIds: readonly string[]): Promise<QuotaLease[]> {
+  lockWalletLeases(leaseIds: readonly string[]): Promise<HeldLease[]> {
+    return lockWalletLeases(this.#manager, leaseIds);
+  }
+
+  writeWalletLeases(leases: readonly HeldLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void> {
+    return writeWalletLeases(this.#manager, leases, draws);
+  }
+
+  async postUsage({ producer, epoch, sequence }: Batch, spent: ReadonlyMap<string, number>): Promise<number> {
+    const [now] = await this.#manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
+    const entries = [...spent].map(([walletId, amount]) => ({ walletId, amount }));
+    const reference = `batch ${producer}/${epoch}/${sequence}`;
+    const posted = await postUsage(this.#manager, reference, entries, Number(now.now_ms) + this.#offsetMs());
+    return posted.full;
+  }
+
+  async lockLeases(leaseIds: readonly string[]): Promise<HeldLease[]> {
     // Buckets first and in order, as acquires lock them.
     await this.#manager.query(
       `SELECT id FROM quota_bucket WHERE id IN (SELECT bucket_id FROM quota_lease WHERE id = ANY($1))
@@ -125,7 +148,7 @@ class PostgresIngestTx implements IngestTx {
     }));
   }
 
-  async writeLeases(leases: readonly QuotaLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void> {
+  async writeLeases(leases: readonly HeldLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void> {
     await this.#manager.query(
       `UPDATE quota_lease SET spent = s.spent, closed = s.closed
        FROM unnest($1::text[], $2::bigint[], $3::boolean[]) AS s(id, spent, closed) WHERE quota_lease.id = s.id`,

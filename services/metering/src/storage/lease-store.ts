@@ -18,6 +18,14 @@ import { counted } from "./most-counted.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
 import { isOfWindow, openQuotaWindows } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
+import {
+  heldOfWallets,
+  lockWallets,
+  type MoneyRow,
+  moneyByNode,
+  moneyOf,
+  writeLent,
+} from "./wallet-leases.ts";
 
 export class PostgresLeaseStore implements LeaseStore {
   readonly #log: ChangeLog;
@@ -78,18 +86,33 @@ class PostgresLeaseTx implements LeaseTx {
   async limitsAtHead(nodeIds: readonly string[], limitIds: readonly string[]) {
     // One statement, one snapshot: the limits are those of the head's revision.
     const rows = await this.#manager.query<
-      (Partial<LimitRow> & { incarnation: string; revision: string; now_ms: string })[]
+      (Partial<LimitRow> & {
+        incarnation: string;
+        revision: string;
+        now_ms: string;
+        money: MoneyRow | null;
+      })[]
     >(
-      `SELECT h.incarnation, h.revision, ${nowMsExpression} AS now_ms, ${limitColumns}
+      `SELECT h.incarnation, h.revision, ${nowMsExpression} AS now_ms, ${limitColumns},
+         CASE WHEN row_number() OVER (ORDER BY l.id) = 1 THEN ${moneyOf("$1")} END AS money
        FROM feed_head h LEFT JOIN node_limit l ON l.node_id = ANY($1) OR l.id = ANY($2) ORDER BY l.id`,
       [nodeIds, limitIds],
     );
-    const { incarnation, revision, now_ms } = rows[0]!;
+    const { incarnation, revision, now_ms, money } = rows[0]!;
     return {
       nowMs: Number(now_ms) + this.#offsetMs(),
       freshness: encodeFreshness("metering", { incarnation, revision: Number(revision) }),
       limits: rows.filter((row) => row.id !== null).map((row) => limitOf(row as LimitRow)),
+      money: moneyByNode(money),
     };
+  }
+
+  lockWallets(walletIds: readonly string[]) {
+    return lockWallets(this.#manager, walletIds);
+  }
+
+  heldOfWallets(walletIds: readonly string[], afterMs: number) {
+    return heldOfWallets(this.#manager, walletIds, afterMs);
   }
 
   async lockQuotas(
@@ -176,6 +199,7 @@ class PostgresLeaseTx implements LeaseTx {
     await writeQuotaBuckets(this.#manager, changes.quotaBuckets);
     await putRateStates(this.#manager, changes.rateBuckets);
     await this.#insertLeases(changes.newLeases);
+    await writeLent(this.#manager, changes.wallets, changes.newWalletLeases);
     await this.#writeRateLeases(changes);
     await notifyRecalls(this.#manager, changes.recalls);
     await notifyFreed(this.#manager, changes.freedLimitIds);

@@ -50,5 +50,11 @@ export async function sweepLeases(
        LIMIT $3)`,
     [instant(nowMs - CLOSED_KEPT_MS), instant(nowMs - FORFEITED_KEPT_MS), MAX_LEASES],
   );
+  // Those that are open stay: what was spent of them is known to nobody yet.
+  await dataSource.query(
+    `DELETE FROM wallet_lease WHERE id IN (
+       SELECT id FROM wallet_lease WHERE closed AND deadline < $1::timestamptz LIMIT $2)`,
+    [instant(nowMs - CLOSED_KEPT_MS), MAX_LEASES],
+  );
   return lost;
 }
