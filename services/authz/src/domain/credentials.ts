@@ -13,7 +13,7 @@ export interface CredentialsOptions {
   readonly format: KeyFormat;
   readonly cache: IdentityCache;
   readonly identity: IdentityReader;
-  readonly signatures: Pick<Signatures, "faultOf">;
+  readonly signatures: Pick<Signatures, "faultOf" | "checkInVain">;
 }
 
 /**
@@ -45,6 +45,12 @@ export class Credentials {
     return cache.isUnknownKey(keyId) || (signed === undefined && !format.authentic(presented));
   }
 
+  /** What a call of no key is answered, no sooner than one whose signature does not hold. */
+  none({ signed }: VerifyCall, now: Moment): Refusal {
+    if (signed !== undefined) this.#options.signatures.checkInVain(signed, now);
+    return notFound;
+  }
+
   /** Resolves once the key is in the cache, or known not to exist. */
   read(
     keyId: string | undefined,
@@ -60,19 +66,17 @@ export class Credentials {
    * What is wrong with the credential; undefined where it is the key's, and the verifier may see the key. A key that
    * signs is never presented, since it has no hash, and one that is presented never signs.
    */
-  faultOf(
-    entry: KeyEntry,
-    { presented, signed }: VerifyCall,
-    verifier: KeyView,
-    now: Moment,
-  ): Refusal | undefined {
+  faultOf(entry: KeyEntry, call: VerifyCall, verifier: KeyView, now: Moment): Refusal | undefined {
+    const { presented, signed } = call;
     if (signed === undefined) {
       const isTheirs = secretMatches(entry, presented, now.wallMs);
       return isTheirs && isInSubtree(verifier, entry.accounts) ? undefined : notFound;
     }
     const { key, parent } = entry;
     const isGone = key.status === "REVOKED" || parent?.status === "REVOKED";
-    if (key.signing === undefined || isGone || !isInSubtree(verifier, entry.accounts)) return notFound;
+    if (key.signing === undefined || isGone || !isInSubtree(verifier, entry.accounts)) {
+      return this.none(call, now);
+    }
     return this.#options.signatures.faultOf(entry, key.signing, signed, now);
   }
 }

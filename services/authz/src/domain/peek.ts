@@ -7,6 +7,7 @@ import { Verifier, type VerifierOptions } from "./verify.ts";
  */
 export function peekingVerifier(options: VerifierOptions): Verifier {
   const signatures: VerifierOptions["signatures"] = {
+    checkInVain: () => {},
     faultOf: (entry, signing, signed, now) => options.signatures.faultOf(entry, signing, signed, now),
     prepare: () => undefined,
     claim: async () => undefined,

@@ -1,6 +1,7 @@
 import type { SigningNode } from "@gatehouse/access";
 import type { Moment } from "@gatehouse/changefeed";
 import { readSignature, signatureHolds, type VerifyingKey, verifyingKey } from "@gatehouse/keys";
+import { checkInVain } from "./decoy-signature.ts";
 import type { KeyEntry } from "./entry.ts";
 import { organizationOf } from "./find-target.ts";
 import type { NonceSet, NonceUse } from "./nonce-set.ts";
@@ -56,10 +57,11 @@ export class Signatures {
   faultOf(entry: KeyEntry, signing: SigningNode, signed: SignedRequest, now: Moment): Refusal | undefined {
     const { nonces, windowMs } = this.#options;
     if (signed.algorithm !== signing.algorithm) {
+      this.checkInVain(signed, now);
       return invalid(`signed.algorithm: the key signs by another than ${signed.algorithm}`);
     }
     if (signed.disagreement !== undefined) return invalid(signed.disagreement);
-    if (!signed.wasAdmitted && Math.abs(now.wallMs - signed.timestampMs) > windowMs) {
+    if (this.#isOutside(signed, now)) {
       return invalid(outsideOf(windowMs, signed.timestampMs - now.wallMs));
     }
     const fault = this.#signatureFault(entry, signing, signed, now);
@@ -71,6 +73,14 @@ export class Signatures {
         return unsigned;
     }
     return undefined;
+  }
+
+  /**
+   * Takes as long as to find that a signature does not hold, where there is no key that could have made it: the ids of
+   * keys are no secrets, but whoever calls is not to learn by the time which of them sign.
+   */
+  checkInVain(signed: SignedRequest, now: Moment): void {
+    if (signed.disagreement === undefined && !this.#isOutside(signed, now)) checkInVain(signed);
   }
 
   /**
@@ -114,6 +124,10 @@ export class Signatures {
     const { strictReplay } = entry.key.signing!;
     nonces.take(use, now);
     receipt?.whenFailed(() => nonces.giveBack(use, strictReplay));
+  }
+
+  #isOutside({ wasAdmitted, timestampMs }: SignedRequest, now: Moment): boolean {
+    return !wasAdmitted && Math.abs(now.wallMs - timestampMs) > this.#options.windowMs;
   }
 
   #signatureFault(

@@ -60,7 +60,7 @@ export interface VerifierOptions extends FreshnessCheckOptions {
   readonly identity: IdentityReader;
   readonly catalog: CatalogBook;
   readonly activity: Pick<Activity, "used">;
-  readonly signatures: Pick<Signatures, "faultOf" | "prepare" | "claim" | "admitted">;
+  readonly signatures: Pick<Signatures, "faultOf" | "checkInVain" | "prepare" | "claim" | "admitted">;
   readonly upstream: Pick<UpstreamHeaders, "of">;
   readonly pool: LeasePool;
   readonly journal: Journal;
@@ -149,7 +149,9 @@ export class Verifier {
 
   // `keyId` is undefined for what may be an imported key, which says of itself only that.
   #missing(keyId: string | undefined, call: VerifyCall, refusal: Refusal | undefined): Decision | Wait {
-    if (this.#credentials.isNone(keyId, call)) return this.#decisions.make(notFound, call.resource);
+    if (this.#credentials.isNone(keyId, call)) {
+      return this.#decisions.make(this.#credentials.none(call, this.#options.clock.now()), call.resource);
+    }
     if (refusal !== undefined) return this.#decisions.make(refusal, call.resource);
     // The others found out already that it does not answer; the loop goes on trying.
     if (this.#options.identityGate.unreachable) return this.#decisions.make(undecidable, call.resource);
