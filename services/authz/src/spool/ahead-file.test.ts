@@ -1,4 +1,4 @@
-import { appendFileSync, mkdtempSync, readFileSync } from "node:fs";
+import { appendFileSync, mkdtempSync, readFileSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
@@ -49,4 +49,23 @@ test("it is written anew when it has many lines, and holds so many keys", () => 
   expect(AheadFile.open(path, () => nowMs).atStart.size).toBe(50_000);
   nowMs = START + 200_000;
   expect(AheadFile.open(path, () => nowMs).atStart.size).toBe(0);
+});
+
+test("a disk too full to write it anew leaves the old one, which is gone on with once there is room", () => {
+  const path = join(directory, "full");
+  const noRoom = () => symlinkSync("/dev/full", `${path}.tmp`);
+  const before = AheadFile.open(path, () => START);
+  before.raise(key(1), START + 1000);
+  before.close();
+  noRoom();
+  const file = AheadFile.open(path, () => START);
+  expect([...file.atStart]).toEqual([[key(1), START + 1000]]);
+  noRoom();
+  expect(() => file.raise(key(2), START + 2000)).toThrow("ENOSPC");
+  file.raise(key(3), START + 3000);
+  file.close();
+  expect([...AheadFile.open(path, () => START).atStart]).toEqual([
+    [key(1), START + 1000],
+    [key(3), START + 3000],
+  ]);
 });

@@ -1,10 +1,13 @@
 import {
   closeSync,
+  constants,
   existsSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -30,9 +33,17 @@ export class AheadFile {
   private constructor(path: string, nowMs: () => number) {
     this.#path = path;
     this.#nowMs = nowMs;
-    this.#times = existsSync(path) ? read(path) : new Map();
-    this.#file = this.#writeAnew();
-    this.#lines = this.#times.size;
+    const isThere = existsSync(path);
+    this.#times = isThere ? read(path) : new Map();
+    try {
+      this.#file = this.#writeAnew();
+      this.#lines = this.#times.size;
+    } catch (error) {
+      // A disk that is full, for one: what the old file says still holds, and is added to once there is room.
+      if (!isThere) throw error;
+      this.#file = openSync(path, "a");
+      this.#lines = MAX_LINES;
+    }
     this.atStart = new Map(this.#times);
   }
 
@@ -62,20 +73,30 @@ export class AheadFile {
     closeSync(this.#file);
   }
 
-  // Whole before it takes the place of the old one.
+  // Whole, and on disk, before it takes the place of the old one, which stays what it is where that fails.
   #writeAnew(): number {
     const nowMs = this.#nowMs();
     for (const [keyId, ms] of this.#times) if (ms <= nowMs) this.#times.delete(keyId);
     const lines = [...this.#times].map(([keyId, ms]) => lineOf(keyId, ms));
-    writeFileSync(this.#path + TEMPORARY, lines.join(""), { mode: 0o600 });
-    renameSync(this.#path + TEMPORARY, this.#path);
-    return openSync(this.#path, "a");
+    const path = this.#path + TEMPORARY;
+    const file = openSync(path, APPEND_ANEW, 0o600);
+    try {
+      writeFileSync(file, lines.join(""));
+      fsyncSync(file);
+      renameSync(path, this.#path);
+      return file;
+    } catch (error) {
+      closeSync(file);
+      rmSync(path, { force: true }); // a full disk needs the room
+      throw error;
+    }
   }
 }
 
 /** Two megabytes when written anew. More clocks that are ahead at once are one that is behind: this machine's. */
 const MAX_KEYS = 50_000;
 const MAX_LINES = 2 * MAX_KEYS;
+const APPEND_ANEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND;
 const LINE = /^(key_[0-9A-Za-z]{20}) (\d{16})$/;
 
 function lineOf(keyId: string, ms: number): string {
