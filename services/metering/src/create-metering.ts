@@ -53,6 +53,7 @@ import { PostgresReportStore } from "./storage/report-store.ts";
 import { Reports1764500000000 } from "./storage/reports-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
 import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
+import { UsagePartitions1764510000000 } from "./storage/usage-partitions-migration.ts";
 import { PostgresUsageStore } from "./storage/usage-store.ts";
 
 /** What tests and the stack put in the place of what the configuration would give. */
@@ -144,7 +145,7 @@ export async function createMetering(
     const routes = [
       limitRoute(limits),
       leaseRoute({ acquires, recalls, catchUp: catchUpWith(identity), limits: limits.store }),
-      ingestRoute({ store: new PostgresIngestStore(work, changeLog), identity, alarm, onTaken }),
+      ingestRoute({ store: new PostgresIngestStore(work, changeLog, clockOffsetMs), identity, alarm, onTaken }),
       usageRoute(
         { mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() },
         {
@@ -197,6 +198,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       MirrorNodes1764200000000,
       Reservations1764300000000,
       Reports1764500000000,
+      UsagePartitions1764510000000,
       Money1764600000000,
     ],
     poolSize,

@@ -10,6 +10,7 @@ import type { MeteringCounts } from "./metrics.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { forgetReservations } from "./storage/held-reservations.ts";
 import { listenForNotices } from "./storage/notices.ts";
+import { maintainPartitions, usageTables } from "./storage/partitions.ts";
 import { sweepLeases } from "./storage/sweep.ts";
 import { retryQuarantine } from "./storage/usage-rows.ts";
 
@@ -30,13 +31,15 @@ const RETRY = { minMs: 50, maxMs: 1000 };
 const HOUSEKEEPING_MS = 1000;
 /** Often enough that each run forgets few changes. */
 const TRIM_MS = 60_000;
+/** A look at the catalog, mostly; partitions are made days ahead. */
+const PARTITIONS_MS = 60_000;
 
 /** What goes on beside the calls, for ever. */
 export function startLoops(dependencies: LoopDependencies): void {
   const { config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls, counts, dueSettlements } =
     dependencies;
-  const start = (name: string, everyMs: number, run: LoopOptions["run"]) => {
-    const loop = runLoop({ name, everyMs, backoff: RETRY, run, log });
+  const start = (name: string, everyMs: number, run: LoopOptions["run"], backoff = RETRY) => {
+    const loop = runLoop({ name, everyMs, backoff, run, log });
     opened.add(name, () => loop.stop());
   };
   const handlers = {
@@ -57,5 +60,15 @@ export function startLoops(dependencies: LoopDependencies): void {
   });
   start("book settled reservations", HOUSEKEEPING_MS, () => dueSettlements.book());
   start("forget reservations", HOUSEKEEPING_MS, () => forgetReservations(work, clockOffsetMs));
+  start(
+    "maintain partitions",
+    PARTITIONS_MS,
+    async () => {
+      const changed = await maintainPartitions(work, usageTables(config.usage), clockOffsetMs);
+      if (changed.made.length + changed.dropped.length > 0) log.info(changed, "made and dropped partitions");
+    },
+    // Who waits to drop one is waited for by everybody: not again at once.
+    { minMs: 5000, maxMs: PARTITIONS_MS },
+  );
   start("trim the change log", TRIM_MS, () => trimChanges(work.manager));
 }

@@ -1,4 +1,5 @@
 import type { KeyView } from "@gatehouse/access";
+import { invalid } from "@gatehouse/service/failure";
 import { isKnownMeter } from "./known-meter.ts";
 import type { NodeRef } from "./limit.ts";
 import type { Mirror } from "./mirror.ts";
@@ -11,6 +12,7 @@ import {
   type UsageQuery,
   writePageToken,
 } from "./usage-query.ts";
+import { outwards, readsMinutes } from "./usage-span.ts";
 
 /** Whose usage: calls that acted on an account or its subtree, or calls made with a key. */
 export interface UsageScope extends NodeRef {
@@ -26,6 +28,8 @@ export interface UsageRow {
 }
 
 export interface UsageStore {
+  /** From when on usage is kept by minute: what is older is known by quarter of an hour. -Infinity: nothing is. */
+  minutesFromMs(): Promise<number>;
   /** Rows by time, meter and groups, after `query.after`, at most `count`; all of one snapshot. */
   sum(scope: UsageScope, query: UsageQuery, count: number): Promise<readonly UsageRow[]>;
 }
@@ -53,12 +57,23 @@ export async function queryUsage(
   draft: UsageDraft,
 ): Promise<UsagePage> {
   const known = draft.meter === "" || (await isKnownMeter(mirror, draft.meter));
-  const query = readUsageDraft(draft, known, nowMs());
+  const query = await answerable(store, readUsageDraft(draft, known, nowMs()));
   const { kind, id } = await nodeInReach(mirror, caller, draft.node);
   const rows = await store.sum({ kind, id, descendants: draft.descendants }, query, query.pageSize + 1);
   const page = rows.slice(0, query.pageSize);
   const last = rows.length > query.pageSize ? page.at(-1)! : undefined;
   return { rows: page, nextPageToken: last === undefined ? "" : writePageToken(keyOf(last, query)) };
+}
+
+/** Before minutes are kept, times are rounded outwards to the quarter of an hour. Throws Failure INVALID_ARGUMENT. */
+async function answerable(store: UsageStore, query: UsageQuery): Promise<UsageQuery> {
+  if (!readsMinutes(query)) return query;
+  const fromMs = await store.minutesFromMs();
+  if (query.granularity === "MINUTE" && query.startMs < fromMs) {
+    const description = `usage by minute is kept since ${new Date(fromMs).toISOString()}; ask by hour, day or month`;
+    throw invalid([{ field: "start", description }]);
+  }
+  return { ...query, ...outwards(query, fromMs) };
 }
 
 function keyOf({ startMs, meter, groups }: UsageRow, query: UsageQuery): RowKey {

@@ -15,6 +15,7 @@ export interface Span {
 }
 
 const MINUTE_MS = 60_000;
+export const QUARTER_MS = 15 * MINUTE_MS;
 const DAY_MS = 86_400_000;
 /** The years that dates and zones are defined for. */
 const MAX_TIME_MS = Date.UTC(2200, 0, 1);
@@ -50,6 +51,23 @@ export function readSpan(
     violations.push({ field: "end", description: `must be at most ${longestMs / DAY_MS} days after start` });
   }
   return { span, violations };
+}
+
+/** Is it known only by minute: by its granularity, or since it begins or ends within a quarter of an hour? */
+export function readsMinutes({
+  granularity,
+  startMs,
+  endMs,
+}: Span & { readonly granularity: Granularity | undefined }): boolean {
+  return granularity === "MINUTE" || startMs % QUARTER_MS !== 0 || endMs % QUARTER_MS !== 0;
+}
+
+/** The span with ends before `minutesFromMs`, a quarter's beginning, rounded outwards to the quarter. */
+export function outwards({ startMs, endMs }: Span, minutesFromMs: number): Span {
+  return {
+    startMs: startMs < minutesFromMs ? Math.floor(startMs / QUARTER_MS) * QUARTER_MS : startMs,
+    endMs: endMs < minutesFromMs ? Math.ceil(endMs / QUARTER_MS) * QUARTER_MS : endMs,
+  };
 }
 
 function hourOf(ms: number, timeZone: string): number {

@@ -2,6 +2,7 @@ import type { DataSource, EntityManager } from "typeorm";
 import type { BookedUsage } from "../domain/ingest.ts";
 import type { MinuteUsage } from "../domain/usage.ts";
 import { counted, MOST_COUNTED } from "./most-counted.ts";
+import { floorOf } from "./partitions.ts";
 
 /** Rows taken out of quarantine in one transaction. */
 const MAX_RETRIED = 5000;
@@ -11,11 +12,13 @@ const series = "account_id, key_id, meter, resource, outcome";
 /**
  * Adds `booked` (start, the series, units; any number of rows of one series) to the minutes and quarters. Rows
  * go in order, so that two batches cannot wait for each other. `full_rows` counts those that count no further.
+ * What is older than minutes are kept goes into its quarter alone.
  */
 const addBooked = `
   minutes AS (
     INSERT INTO usage_minute AS u (start, ${series}, units)
     SELECT start, ${series}, ${counted("sum(units)")} FROM booked
+    WHERE start >= ${floorOf("usage_minute")}
     GROUP BY start, ${series} ORDER BY account_id, start, key_id, meter, resource, outcome
     ON CONFLICT (account_id, start, key_id, meter, resource, outcome)
       DO UPDATE SET units = ${counted("u.units + excluded.units")} RETURNING u.units),

@@ -4,8 +4,10 @@ import type { DataSource } from "typeorm";
 import type { UsageRow, UsageScope, UsageStore } from "../domain/query-usage.ts";
 import { CHARGED } from "../domain/usage.ts";
 import type { Group, UsageQuery } from "../domain/usage-query.ts";
+import { QUARTER_MS } from "../domain/usage-span.ts";
 import { instant } from "./clock.ts";
 import { counted } from "./most-counted.ts";
+import { floorOf } from "./partitions.ts";
 
 const columns: Readonly<Record<Group, string>> = {
   ACCOUNT: "account_id",
@@ -13,7 +15,6 @@ const columns: Readonly<Record<Group, string>> = {
   RESOURCE: "resource",
   OUTCOME: "outcome",
 };
-const QUARTER_MS = 15 * 60_000;
 const invalidParameterValue = "22023";
 
 export class PostgresUsageStore implements UsageStore {
@@ -21,6 +22,13 @@ export class PostgresUsageStore implements UsageStore {
 
   constructor(dataSource: DataSource) {
     this.#dataSource = dataSource;
+  }
+
+  async minutesFromMs(): Promise<number> {
+    const [row] = await this.#dataSource.query<[{ from_ms: string }]>(
+      `SELECT extract(epoch FROM ${floorOf("usage_minute")}) * 1000 AS from_ms`,
+    );
+    return Number(row.from_ms);
   }
 
   async sum(scope: UsageScope, query: UsageQuery, count: number): Promise<UsageRow[]> {

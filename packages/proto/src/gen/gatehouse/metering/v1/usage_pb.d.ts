@@ -254,7 +254,9 @@ export declare type QueryUsageRequest = Message<"gatehouse.metering.v1.QueryUsag
   timeZone: string;
 
   /**
-   * Inclusive; rounded down to the minute. Default: 24 hours before `end`, rounded down to the hour in the zone.
+   * Inclusive; rounded down to the minute. Default: 24 hours before `end`, rounded down to the hour in the zone. Minutes
+   * are kept for weeks (35 days by default), quarters of an hour for years: by minute, nothing before that can be asked
+   * for; otherwise, times before that are rounded outwards to the quarter of an hour.
    *
    * @generated from field: google.protobuf.Timestamp start = 7;
    */
