@@ -44,6 +44,10 @@ describe("the book of meters", () => {
     const book = bookOf(() => declared);
     const fields = await book.check([call("tokens", "bogus")]).catch((error) => error.violations);
     expect(fields).toEqual([{ field: "requests[2].charges[1].meter", description: "no such meter" }]);
+    const many = await book
+      .check(Array.from({ length: 1000 }, () => call("bogus")))
+      .catch((error) => error.violations);
+    expect(many).toHaveLength(20);
     declared.push("bogus");
     await expect(book.check([call("bogus")])).resolves.toBeUndefined();
   });

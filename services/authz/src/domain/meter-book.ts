@@ -3,6 +3,8 @@ import { invalid, type Violation } from "@gatehouse/service/failure";
 import { FollowedList, type ListedItems } from "./followed-list.ts";
 import type { VerifyCall } from "./verify-call.ts";
 
+/** Of a batch of a thousand calls with sixteen charges each; as many as a person reads. */
+const MAX_NAMED = 20;
 /** Always there. */
 const REQUESTS = "requests";
 
@@ -32,8 +34,8 @@ export class MeterBook {
   }
 
   /**
-   * Throws Failure INVALID_ARGUMENT naming every charge of a meter that nobody declared; rejects where identity
-   * does not answer.
+   * Throws Failure INVALID_ARGUMENT naming every charge of a meter that nobody declared, up to 20; rejects where
+   * identity does not answer.
    */
   async check(calls: readonly VerifyCall[]): Promise<void> {
     if (calls.every((call) => this.knows(call))) return;
@@ -43,7 +45,7 @@ export class MeterBook {
         this.#known.has(meter) ? [] : [{ field: `${at}charges[${i}].meter`, description: "no such meter" }],
       ),
     );
-    if (bad.length > 0) throw invalid(bad);
+    if (bad.length > 0) throw invalid(bad.slice(0, MAX_NAMED));
   }
 
   apply(revision: number, name: string, isDeleted: boolean): void {

@@ -3,10 +3,12 @@ import type { AuthzService, VerifyRequest, VerifyResponse } from "@gatehouse/pro
 import { type Handlers, invalid, type Later } from "@gatehouse/service";
 import type { Decision } from "../domain/decision.ts";
 import type { MeterBook } from "../domain/meter-book.ts";
+import { undecidableFor } from "../domain/refusal.ts";
 import { during } from "../domain/trace.ts";
 import type { Verifier } from "../domain/verify.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
 import type { Caller } from "../domain/waiters.ts";
+import { batchCalls } from "./batch-calls.ts";
 import type { RequestMemory } from "./request-memory.ts";
 import { allSettled, settled } from "./settled.ts";
 import { unlessUnavailable } from "./unless-unavailable.ts";
@@ -26,6 +28,8 @@ export interface AuthzHandlersOptions {
 }
 
 const MAX_BATCH = 1000;
+/** Retries of a call that is refused time and again wait for each other: one more at a time is decided. */
+const MAX_RECALLS = 10;
 
 /**
  * The data plane. A decision that charged is answered only once the journal has it. The principal is undefined
@@ -51,7 +55,7 @@ export function authzHandlers({
     return decision instanceof Promise ? replyTo(decision) : replyLater(decision);
   }
 
-  // What a retry was charged for stands; whether it may be done is decided anew, charging nothing.
+  // What a retry was charged for stands; all else is decided anew, charging nothing.
   async function decideOnce(
     requestId: string,
     call: VerifyCall,
@@ -59,22 +63,19 @@ export function authzHandlers({
     caller: Caller,
   ): Promise<VerifyResponse> {
     // No pause between finding nothing and remembering: two retries of one turn would both find nothing.
-    let first: Decision | undefined;
-    for (;;) {
+    for (let time = 1; time <= MAX_RECALLS; time++) {
       const known = memory.recall(view.key.id, requestId, call);
-      if (known === undefined || first?.code === "VALID") break;
-      first = await known.catch(() => undefined);
+      if (known === undefined) {
+        const decision = recorded(verifier.verify(call, view, caller));
+        memory.remember(view.key.id, requestId, call, decision);
+        return verifyReply(await decision);
+      }
+      const charge = await known;
+      if (charge === undefined) continue;
+      const again = await verifier.verify(asPeek(call), view, caller);
+      return verifyReply(again.code === "VALID" ? { ...again, ...charge } : again);
     }
-    if (first?.code === "VALID") {
-      const needs = call.needs.map(({ meter }) => ({ meter, units: 0 }));
-      const signed = call.signed && { ...call.signed, wasAdmitted: true };
-      const peek = { ...call, needs, signed, reserveTtlMs: undefined };
-      const again = await verifier.verify(peek, view, caller);
-      return verifyReply(again.code === "VALID" ? first : again);
-    }
-    const decision = recorded(verifier.verify(call, view, caller));
-    memory.remember(view.key.id, requestId, call, decision);
-    return verifyReply(await decision);
+    return verifyReply(verifier.undecided(undecidableFor("attempts")));
   }
 
   // Known meters cost nothing; where identity cannot be asked about another, nothing can be decided.
@@ -109,10 +110,11 @@ export function authzHandlers({
       }
       onBatch?.(requests.length);
       // All are read before any is charged: a batch with a bad call charges nothing.
-      const calls = requests.map((request, i) =>
-        verifyCall(request, trustedProxies, `requests[${i}].`, caller.trace),
-      );
-      for (const call of calls) checkVerifierMay(call, principal);
+      const calls = batchCalls(requests, (request, at) => {
+        const call = verifyCall(request, trustedProxies, at, caller.trace);
+        checkVerifierMay(call, principal);
+        return call;
+      });
       const go = async (known: Principal | undefined) =>
         allSettled(calls.map((call, i) => decide(requests[i]!, call, known, caller)));
       return { responses: await withMeters(calls, go, principal) };
@@ -127,6 +129,13 @@ export function authzHandlers({
       return beatReply(await verifier.verify(call, principal.view, caller));
     },
   };
+}
+
+// What was admitted once is, by its age and its nonce.
+function asPeek(call: VerifyCall): VerifyCall {
+  const needs = call.needs.map(({ meter }) => ({ meter, units: 0 }));
+  const signed = call.signed && { ...call.signed, wasAdmitted: true };
+  return { ...call, needs, signed, reserveTtlMs: undefined };
 }
 
 // No promise on the warm path: the replies of a turn leave together, after its one write.

@@ -4,64 +4,109 @@ import type { VerifyCall } from "../domain/verify-call.ts";
 
 /** How long a retry is not charged again. */
 const REMEMBERED_MS = 60_000;
-/** A bound on memory: the oldest go first, and their retries are charged anew. */
+/** A bound on memory: at half a kilobyte each 50 MB. */
 const CAPACITY = 100_000;
+
+/** What stands of a decision that charged. All else its retries find anew, so no key is kept for their sake. */
+export type Charge = Pick<Decision, "decisionId" | "reservedUntilMs" | "binding" | "warnings" | "cost">;
 
 /**
  * What calls that carried a request id were charged for, so that a retry to this replica is charged once. What a
  * retry may do is decided anew, as a peek: a key that was revoked in between is refused.
  *
  * A retry is the same call by the same verifier. Another call under the same id is another call: remembered by
- * its id alone, one key's answer would be given for another's.
+ * its id alone, one key's answer would be given for another's. A call that spends nothing, neither units nor a nonce, is
+ * not remembered: deciding it again is all that a retry would do.
+ *
+ * No verifier is remembered for more calls than there is room left: alone for half of the capacity, n greedy ones leave
+ * 1/(n+1). Beyond that its own oldest go, and their retries are charged anew.
  */
 export class RequestMemory {
-  readonly #charged = new Map<string, Remembered>();
+  /** By verifier, the one first whose latest call is the longest ago; its calls in the order that they came. */
+  readonly #verifiers = new Map<string, Map<string, Remembered>>();
   readonly #nowMs: () => number;
+  readonly #capacity: number;
+  #size = 0;
 
-  constructor(nowMs: () => number) {
+  constructor(nowMs: () => number, capacity = CAPACITY) {
     this.#nowMs = nowMs;
+    this.#capacity = capacity;
   }
 
   /** Calls that are remembered. */
   get size(): number {
-    return this.#charged.size;
+    return this.#size;
   }
 
-  /** The decision of the first such call, if that was charged or is being decided. */
-  recall(verifierKeyId: string, requestId: string, call: VerifyCall): Promise<Decision> | undefined {
-    const remembered = this.#charged.get(nameOf(verifierKeyId, requestId, call));
-    return remembered !== undefined && remembered.untilMs > this.#nowMs() ? remembered.decision : undefined;
+  /** What the first such call was charged, if it was or is being decided; what resolves to undefined was not. */
+  recall(
+    verifierKeyId: string,
+    requestId: string,
+    call: VerifyCall,
+  ): Charge | Promise<Charge | undefined> | undefined {
+    const remembered = this.#verifiers.get(verifierKeyId)?.get(nameOf(requestId, call));
+    return remembered !== undefined && remembered.untilMs > this.#nowMs() ? remembered.charge : undefined;
   }
 
-  /** Remembers a call from now on; it is forgotten if it turns out not to be charged. */
+  /** Remembers a call from now on, if it spends anything; it is forgotten if it turns out not to be charged. */
   remember(verifierKeyId: string, requestId: string, call: VerifyCall, decision: Promise<Decision>): void {
-    const name = nameOf(verifierKeyId, requestId, call);
-    this.#charged.delete(name);
-    this.#charged.set(name, { decision, untilMs: this.#nowMs() + REMEMBERED_MS });
-    const forget = () => this.#charged.delete(name);
-    decision.then(({ code }) => code !== "VALID" && forget(), forget);
-    this.#forgetOld();
+    if (call.signed === undefined && call.needs.every(({ units }) => units === 0)) return;
+    const name = nameOf(requestId, call);
+    const settle = (charge?: Charge) => {
+      if (charge !== undefined) remembered.charge = charge;
+      else if (this.#verifiers.get(verifierKeyId)?.get(name) === remembered)
+        this.#forget(verifierKeyId, name);
+      return charge;
+    };
+    const charge = decision.then(
+      (made) => settle(made.code === "VALID" ? chargeOf(made) : undefined),
+      () => settle(),
+    );
+    const remembered: Remembered = { charge, untilMs: this.#nowMs() + REMEMBERED_MS };
+    const own = this.#verifiers.get(verifierKeyId) ?? new Map<string, Remembered>();
+    // As the latest of the latest.
+    this.#verifiers.delete(verifierKeyId);
+    this.#verifiers.set(verifierKeyId, own);
+    if (!own.delete(name)) this.#size++;
+    own.set(name, remembered);
+    this.#forgetOld(verifierKeyId, own);
   }
 
-  #forgetOld(): void {
+  #forgetOld(verifierKeyId: string, own: Map<string, Remembered>): void {
     const nowMs = this.#nowMs();
-    for (const [name, { untilMs }] of this.#charged) {
-      if (untilMs > nowMs && this.#charged.size <= CAPACITY) return;
-      this.#charged.delete(name);
+    for (const [id, calls] of this.#verifiers) {
+      for (const [name, { untilMs }] of calls) {
+        if (untilMs > nowMs) break;
+        this.#forget(id, name);
+      }
+      if (calls.size > 0) break;
     }
+    for (const [name, { untilMs }] of own) {
+      if (untilMs > nowMs && own.size <= this.#capacity - this.#size) return;
+      this.#forget(verifierKeyId, name);
+    }
+  }
+
+  #forget(verifierKeyId: string, name: string): void {
+    const calls = this.#verifiers.get(verifierKeyId);
+    if (calls?.delete(name) !== true) return;
+    this.#size--;
+    if (calls.size === 0) this.#verifiers.delete(verifierKeyId);
   }
 }
 
 interface Remembered {
-  readonly decision: Promise<Decision>;
+  charge: Charge | Promise<Charge | undefined>;
   readonly untilMs: number;
 }
 
+function chargeOf({ decisionId, reservedUntilMs, binding, warnings, cost }: Decision): Charge {
+  return { decisionId, reservedUntilMs, binding, warnings, cost };
+}
+
 // JSON keeps the parts apart: joined as they are, two calls could make one name. Hashed, no key lies about.
-function nameOf(verifierKeyId: string, requestId: string, call: VerifyCall): string {
+function nameOf(requestId: string, call: VerifyCall): string {
   const { presented, signed, resource, http, address, integration, account, needs, reserveTtlMs } = call;
   const asked = [presented, signed, resource, http?.method, http?.path, address, integration, account];
-  const parts = [...asked, needs, reserveTtlMs];
-  const name = JSON.stringify([verifierKeyId, requestId, ...parts]);
-  return hash("sha256", name, "base64url");
+  return hash("sha256", JSON.stringify([requestId, ...asked, needs, reserveTtlMs]), "base64url");
 }

@@ -81,8 +81,8 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
    * 1 to 100 characters that the verifier makes itself, such as a UUID for each call: never what came with the call, such
    * as its `x-request-id`, by which a caller would have many calls charged once. The same call again, by the same
    * verifier's key to the same replica within a minute, charges nothing and gets the first answer's `decision_id`,
-   * `binding_limit`, `warnings` and `reserved_until`; all else, whether the key may do it among it, is as of now. A
-   * request that says anything else under the same id is another call, decided and charged by itself; only
+   * `cost`, `binding_limit`, `warnings` and `reserved_until`; all else, whether the key may do it among it, is as of now.
+   * A request that says anything else under the same id is another call, decided and charged by itself; only
    * `at_least_as_fresh` may differ. Of a verifier's calls the latest are remembered, 50 000 where nobody else has any.
    *
    * @generated from field: string request_id = 5;
@@ -527,7 +527,8 @@ export declare const UpstreamHeaderSchema: GenMessage<UpstreamHeader>;
  */
 export declare type BatchVerifyRequest = Message<"gatehouse.authz.v1.BatchVerifyRequest"> & {
   /**
-   * 1 to 1000 calls.
+   * 1 to 1000 calls. Where any is not well-formed, none is decided, and INVALID_ARGUMENT names the first 20 fields that
+   * are bad, such as `requests[3].resource`.
    *
    * @generated from field: repeated gatehouse.authz.v1.VerifyRequest requests = 1;
    */
@@ -857,7 +858,7 @@ export declare type ExplainedBucket = Message<"gatehouse.authz.v1.ExplainedBucke
   used: bigint;
 
   /**
-   * Lent to replicas and not spent, as far as metering knows.
+   * Lent to replicas and not spent, as far as metering and the replica that answers know.
    *
    * @generated from field: int64 leased = 8;
    */
