@@ -1,7 +1,7 @@
 import type { Moment } from "@gatehouse/changefeed";
 import type { DecisionCode } from "./decision.ts";
 import type { ExplainedBucket } from "./explanation.ts";
-import type { LeasePool } from "./lease-pool.ts";
+import type { InHand, LeasePool } from "./lease-pool.ts";
 import type { Need } from "./lease-source.ts";
 import type { Limit } from "./limit.ts";
 
@@ -38,8 +38,8 @@ export interface MetBucket extends ExplainedBucket {
 
 /**
  * The buckets that count what the call needs, each as Verify would find it: with what is in hand here, and all that
- * others have not said to have spent. What this replica spent and has not told yet is no longer there; what it gave back
- * and metering has not heard of is not known.
+ * others have not said to have spent. What this replica spent and has not told yet is used; what it gave back and metering
+ * has not heard of is not known.
  */
 export function metBuckets(
   readings: readonly BucketReading[],
@@ -74,7 +74,7 @@ export function scarcest(buckets: readonly MetBucket[]): MetBucket | undefined {
 function metBucket(
   reading: BucketReading,
   units: number,
-  { held, isReturning }: ReturnType<LeasePool["inHand"]>,
+  { held, unspent, isReturning }: InHand,
   now: Moment,
 ): MetBucket {
   const { limit, used, leased, leasedHere, remaining, resetsAtMs } = reading;
@@ -82,7 +82,9 @@ function metBucket(
   const outcome = units === 0 || units <= left ? "PASSED" : isReturning ? "UNKNOWN" : "FAILED";
   const retryAfterMs =
     outcome === "FAILED" ? refillMs(reading, units - held - remaining, units, now) : undefined;
-  return { limit, units, used, leased, remaining, held, resetsAtMs, outcome, left, retryAfterMs };
+  const untold = isReturning ? 0 : Math.max(leasedHere - unspent, 0);
+  const counted = { used: used + untold, leased: leased - untold, remaining, held };
+  return { limit, units, ...counted, resetsAtMs, outcome, left, retryAfterMs };
 }
 
 function refillMs(

@@ -25,7 +25,10 @@ export class TestExplainer extends TestVerifier {
       },
     },
     pool: {
-      inHand: (limitId) => this.inHand.get(limitId) ?? { held: 0, isReturning: false },
+      inHand: (limitId) => {
+        const { held, isReturning } = this.inHand.get(limitId) ?? { held: 0, isReturning: false };
+        return { held, unspent: held, isReturning };
+      },
       tellRates: async () => {},
     },
     identityFreshness: () => "",

@@ -297,6 +297,21 @@ describe("the buckets of an explanation", () => {
     expect(await outcome(26)).toBe("INDETERMINATE");
   });
 
+  it("show as used what this replica has spent, though metering has not heard of it", async () => {
+    const authz = tree();
+    const { presented } = authz.key("acc_org");
+    authz.readings = [reading("acc_org", {}, { used: 60, leased: 30, leasedHere: 20, remaining: 10 })];
+    const shown = async () => (await authz.explain({ presented, ...call(1) })).buckets[0]!;
+    authz.inHand.set("lim_acc_org", { held: 5, isReturning: false });
+    expect(await shown()).toMatchObject({ used: 75, leased: 15, remaining: 10, held: 5 });
+    // What was granted since metering was asked is no negative spend.
+    authz.inHand.set("lim_acc_org", { held: 25, isReturning: false });
+    expect(await shown()).toMatchObject({ used: 60, leased: 30 });
+    // Of what went back, nobody here knows how much of it was booked.
+    authz.inHand.set("lim_acc_org", { held: 5, isReturning: true });
+    expect(await shown()).toMatchObject({ used: 60, leased: 30 });
+  });
+
   it("decide by the first that enforces, and by none that warns", async () => {
     const authz = tree();
     const { id, presented } = authz.key("acc_org");

@@ -38,7 +38,7 @@ export interface ExplainedBucket {
   /** What the call would take. */
   readonly units: number;
   readonly used: number;
-  /** Lent to replicas and not spent, as far as metering knows. */
+  /** Lent to replicas and not spent, as far as metering and this replica know. */
   readonly leased: number;
   readonly remaining: number;
   /** In hand here. */

@@ -47,6 +47,18 @@ export interface Binding {
   readonly remaining: number;
 }
 
+/** Units of a limit in this replica's hands. */
+export interface InHand {
+  /** Units that can be spent. */
+  readonly held: number;
+  /** Units that were lent and not spent, those of leases that are over included. */
+  readonly unspent: number;
+  /** Whether some went back so lately that metering may not have heard. */
+  readonly isReturning: boolean;
+}
+
+const NOTHING_IN_HAND: InHand = { held: 0, unspent: 0, isReturning: false };
+
 export interface LeasePoolOptions {
   readonly book: LimitBook;
   readonly journal: Journal;
@@ -98,11 +110,12 @@ export class LeasePool {
     return this.#options.book.bucket(limitId);
   }
 
-  /** Units in hand of a limit, and whether some went back so lately that metering may not have heard. */
-  inHand(limitId: string, now: Moment): { readonly held: number; readonly isReturning: boolean } {
+  /** What this replica has of a limit. */
+  inHand(limitId: string, now: Moment): InHand {
     const bucket = this.bucket(limitId);
-    if (bucket === undefined) return { held: 0, isReturning: false };
-    return { held: bucket.left(now), isReturning: this.#acquirer.isReturning(bucket) };
+    if (bucket === undefined) return NOTHING_IN_HAND;
+    const unspent = bucket.leases.reduce((sum, { left }) => sum + left, 0);
+    return { held: bucket.left(now), unspent, isReturning: this.#acquirer.isReturning(bucket) };
   }
 
   /** Tells metering what was spent of the rates on these nodes: what it has not heard of does not refill. */
