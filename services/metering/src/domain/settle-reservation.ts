@@ -19,7 +19,7 @@ export type SettlementWish =
 /** What a settled reservation costs. */
 export interface Settled {
   readonly cost: Units;
-  /** Its batch has not come yet: the cost is what the settlement says, and is booked when it does. */
+  /** Its batch has not come yet: the cost, as far as it is known, is booked when it does. */
   readonly isPending: boolean;
 }
 
@@ -49,9 +49,14 @@ export async function settleReservation(
     if (settles(reservation, settlement, nowMs)) await tx.putSettlement(decisionId, settlement);
     return reservation;
   });
-  if (held === undefined) return { cost: wish.kind === "RELEASED" ? new Map() : wish.cost, isPending: true };
+  if (held === undefined) return { cost: costSoFar(settlement), isPending: true };
   const isDone = isBooked || (await due.bookOne(decisionId, expiresAtMs));
   return { cost: finalCost(held.estimate, settlement), isPending: !isDone };
+}
+
+// What is held to an estimate is not known before that is.
+function costSoFar(settlement: Settlement): Units {
+  return settlement.kind === "COMMITTED" && settlement.mayExceed ? settlement.cost : new Map();
 }
 
 /**
