@@ -2,6 +2,8 @@ import { describe, expect, it, vi } from "vitest";
 import { type Deliveries, DeliveryPump } from "./delivery-pump.ts";
 import type { Outcome } from "./post.ts";
 
+const patiently = { timeout: 15_000, interval: 20 };
+
 interface Waiting {
   readonly receiver: string;
   readonly n: number;
@@ -50,7 +52,7 @@ describe("the pump", () => {
       },
     });
     await pump.fill();
-    await vi.waitFor(() => expect(deliveries.settled).toHaveLength(20));
+    await vi.waitFor(() => expect(deliveries.settled).toHaveLength(20), patiently);
     expect(hanging).toBe(4);
     await pump.stop();
     expect(deliveries.settled).toHaveLength(24);
@@ -79,7 +81,7 @@ describe("the pump", () => {
       },
     });
     await pump.fill();
-    await vi.waitFor(() => expect(deliveries.settled).toHaveLength(30));
+    await vi.waitFor(() => expect(deliveries.settled).toHaveLength(30), patiently);
     expect(Math.max(...most.slice(4, 14))).toBe(1);
     expect(Math.max(...most.slice(15))).toBeGreaterThan(1);
     expect(Math.max(...most)).toBe(4);
@@ -97,7 +99,7 @@ describe("the pump", () => {
     };
     const pump = new DeliveryPump<Waiting>(options);
     await pump.fill();
-    await vi.waitFor(() => expect(onError).toHaveBeenCalledTimes(1));
+    await vi.waitFor(() => expect(onError).toHaveBeenCalledTimes(1), patiently);
     expect(settle).toHaveBeenCalledTimes(2);
   });
 });

@@ -96,7 +96,7 @@ describe("calls in flight", () => {
     const { verify, letGo } = waiting();
     const { authz, post } = await start({ verify }, { maxCalls: 2, graceMs: 0 });
     const first = [authz.verify({}, timely), post("{}")] as const;
-    await vi.waitFor(() => expect(verify).toHaveBeenCalledTimes(2));
+    await vi.waitFor(() => expect(verify).toHaveBeenCalledTimes(2), patiently);
     await expect(authz.verify({}, timely)).rejects.toMatchObject(refused);
     const answer = await post("{}");
     expect(answer.status).toBe(429);
@@ -114,7 +114,7 @@ describe("calls in flight", () => {
     const { verify, letGo } = waiting();
     const { authz, feed, server } = await start({ verify }, { maxCalls: 1 });
     const first = authz.verify({}, timely);
-    await vi.waitFor(() => expect(verify).toHaveBeenCalledTimes(1));
+    await vi.waitFor(() => expect(verify).toHaveBeenCalledTimes(1), patiently);
     await feed.getHead({}, timely);
     for (const path of ["/healthz", "/readyz", "/metrics"]) {
       expect((await fetch(`http://${server.httpAddress}${path}`)).status).toBe(200);
@@ -234,16 +234,24 @@ describe("a service that is not ready", () => {
 });
 
 describe("a call that nobody waits for any more", () => {
+  /** Long enough to get as far as the guard on a busy machine. */
+  const DEADLINE_MS = 1000;
+
   it("is not handled where its deadline passed while its principal was looked up", async () => {
     const verify = vi.fn(() => ({}));
     const lookUp = Promise.withResolvers<undefined>();
     const admitted = vi.fn(() => lookUp.promise);
     const { authz, post } = await start({ verify }, { guard: () => admitted });
-    const overGrpc = authz.verify({}, { timeoutMs: 50 });
-    const overHttp = post("{}", { "connect-protocol-version": "1", "connect-timeout-ms": "50" });
-    await expect(overGrpc).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
-    await vi.waitFor(() => expect(admitted).toHaveBeenCalledTimes(2));
-    await new Promise((resolve) => setTimeout(resolve, 60)); // what a deadline is: time that passes
+    const overGrpc = expect(authz.verify({}, { timeoutMs: DEADLINE_MS })).rejects.toMatchObject({
+      code: "DEADLINE_EXCEEDED",
+    });
+    const overHttp = post("{}", {
+      "connect-protocol-version": "1",
+      "connect-timeout-ms": String(DEADLINE_MS),
+    });
+    await vi.waitFor(() => expect(admitted).toHaveBeenCalledTimes(2), patiently);
+    await overGrpc;
+    await new Promise((resolve) => setTimeout(resolve, DEADLINE_MS)); // what a deadline is: time that passes
     lookUp.resolve(undefined);
     expect((await overHttp).status).not.toBe(200);
     expect(verify).not.toHaveBeenCalled();
@@ -258,8 +266,10 @@ describe("a call that nobody waits for any more", () => {
       return {};
     };
     const { authz } = await start({ verify });
-    await expect(authz.verify({}, { timeoutMs: 100 })).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
-    await vi.waitFor(() => expect(seen).toEqual([false, true]));
+    await expect(authz.verify({}, { timeoutMs: DEADLINE_MS })).rejects.toMatchObject({
+      code: "DEADLINE_EXCEEDED",
+    });
+    await vi.waitFor(() => expect(seen).toEqual([false, true]), patiently);
   });
 });
 
@@ -289,7 +299,7 @@ describe("connections", () => {
       );
       expect(await Promise.race([once(next, "data"), once(next, "close")])).toHaveLength(1);
       expect(next.bytesRead).toBeGreaterThan(0);
-    });
+    }, patiently);
   });
 
   it("that send too many headers are answered 431", async () => {

@@ -10,6 +10,8 @@ import { createLog, type Log } from "./log.ts";
 import { type ServingService, serve } from "./server.ts";
 import { Disposables, untilSignal } from "./shutdown.ts";
 
+const patiently = { timeout: 15_000, interval: 20 };
+
 const log = createLog({ name: "test", level: "silent" });
 const open: Guard<undefined> = () => () => undefined;
 
@@ -108,7 +110,7 @@ describe("closing a server", () => {
       headers: { "content-type": "application/json" },
       body: "{}",
     });
-    await vi.waitFor(() => expect(verify).toHaveBeenCalledTimes(2));
+    await vi.waitFor(() => expect(verify).toHaveBeenCalledTimes(2), patiently);
     const closed = server.close();
     resolve({ keyId: "done" });
     expect((await grpcReply).keyId).toBe("done");
@@ -124,7 +126,7 @@ describe("closing a server", () => {
     const cut = expect(client.verify({}, { timeoutMs: 20_000 })).rejects.toMatchObject({
       code: expect.any(String),
     });
-    await vi.waitFor(() => expect(verify).toHaveBeenCalled());
+    await vi.waitFor(() => expect(verify).toHaveBeenCalled(), patiently);
     expect(await elapsedMs(() => server.close())).toBeLessThan(1000);
     expect(await elapsedMs(() => cut)).toBeLessThan(1000);
     client.close();

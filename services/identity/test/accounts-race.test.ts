@@ -2,10 +2,8 @@ import { describe, expect, it } from "vitest";
 import type { AuditEvent } from "../src/domain/events/audit.ts";
 import type { Change, Store } from "../src/domain/store.ts";
 import { DEFAULT_PLAN } from "../src/index.ts";
+import { doneOrWaiting } from "./stage.ts";
 import { reasonOf, type System, startSystem, timely } from "./system.ts";
-
-/** How long a change stays between its writes and its commit, unless the other gets past it sooner. */
-const HELD_MS = 300;
 
 /** Holds the first change of one action of a subaccount between its writes and its commit. */
 class Hold {
@@ -28,7 +26,7 @@ class Hold {
               await change.audit(event);
               if (event.action !== this.#action || event.accountPath.length < 3) return;
               this.written.resolve();
-              await Promise.race([this.#passed.promise, new Promise((wake) => setTimeout(wake, HELD_MS))]);
+              await this.#passed.promise;
             },
           }),
         ),
@@ -71,7 +69,9 @@ async function makeWhileDisabling(wrapStore: (store: Store) => Store): Promise<s
     await hold.written.promise;
     const making = reasonOf(
       master.accounts.createAccount({ name: "late", parent: "child", type: "trader" }, timely),
-    ).finally(() => hold.release());
+    );
+    await doneOrWaiting(system, making);
+    hold.release();
     await disabling;
     return await making;
   } finally {

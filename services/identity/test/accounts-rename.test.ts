@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { AuditEvent } from "../src/domain/events/audit.ts";
 import type { Change, Store } from "../src/domain/store.ts";
+import { doneOrWaiting } from "./stage.ts";
 import { badFieldsOf, reasonOf, type System, startSystem, timely } from "./system.ts";
 
 let system: System;
@@ -15,9 +16,6 @@ async function organization(name: string, of = system) {
   return { ...made, id: made.account!.id, master: of.as(made.secret) };
 }
 
-/** How long a slug stays taken and not committed, unless whoever else wants it gets past it sooner. */
-const TAKING_MS = 300;
-
 /**
  * One account takes a slug, and before it commits somebody else goes for the same one. Answers what came of both.
  * `prepare` may take a mechanism away.
@@ -27,6 +25,7 @@ async function raceForSlug(
   { wrapStore = (store: Store) => store, prepare = async (_: System) => {} } = {},
 ): Promise<[string, string]> {
   const [taking, passed] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let isTaking = false;
   const slow = (store: Store): Store => ({
     ...readsOf(store),
     change: (work) =>
@@ -35,9 +34,10 @@ async function raceForSlug(
           ...change,
           audit: async (event) => {
             await change.audit(event);
-            if (event.action !== "gatehouse.accounts.rename") return;
+            if (event.action !== "gatehouse.accounts.rename" || isTaking) return;
+            isTaking = true;
             taking.resolve();
-            await Promise.race([passed.promise, new Promise((resolve) => setTimeout(resolve, TAKING_MS))]);
+            await passed.promise;
           },
         }),
       ),
@@ -49,7 +49,9 @@ async function raceForSlug(
     await organization("second", racing);
     const first = reasonOf(racing.root.accounts.renameAccount({ account: "first", slug: "wanted" }, timely));
     await taking.promise;
-    const other = second(racing).finally(() => passed.resolve());
+    const other = second(racing);
+    await doneOrWaiting(racing, other);
+    passed.resolve();
     return [await first, await other];
   } finally {
     await racing.stop();

@@ -1,10 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { AuditEvent } from "../src/domain/events/audit.ts";
 import type { Change, Store } from "../src/domain/store.ts";
+import { doneOrWaiting } from "./stage.ts";
 import { type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
-
-/** How long the first call stays between its writes and its commit, unless the second gets past it sooner. */
-const PAUSED_MS = 300;
 
 /**
  * Makes the first call, and the second one while the first has written and not yet committed. Answers how both ended,
@@ -27,7 +25,7 @@ async function race<T>(
             await change.audit(event);
             if (event.action !== paused || !armed) return;
             written.resolve();
-            await Promise.race([over.promise, new Promise((resolve) => setTimeout(resolve, PAUSED_MS))]);
+            await over.promise;
           },
         }),
       ),
@@ -41,9 +39,10 @@ async function race<T>(
     const begun = reasonOf(first(system.root));
     await written.promise;
     armed = false;
-    const ended = await reasonOf(second(system.root));
+    const ended = reasonOf(second(system.root));
+    await doneOrWaiting(system, ended);
     over.resolve();
-    return { outcomes: [await begun, ended], seen: await look(system) };
+    return { outcomes: await Promise.all([begun, ended]), seen: await look(system) };
   } finally {
     await system.stop();
   }

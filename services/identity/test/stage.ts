@@ -104,7 +104,7 @@ export async function openStage(overrides: Parameters<typeof startSystem>[0] = {
 }
 
 /** Some transaction of the database waits for another, or the call is over. */
-async function doneOrWaiting({ sql }: System, call: Promise<unknown>): Promise<void> {
+export async function doneOrWaiting({ sql }: Pick<System, "sql">, call: Promise<unknown>): Promise<void> {
   let done = false;
   const over = call.then(
     () => (done = true),

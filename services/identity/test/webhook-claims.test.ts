@@ -4,6 +4,8 @@ import { DELIVERIES_KEPT_MS } from "../src/domain/events/webhook.ts";
 import { type ClaimedDelivery, DeliveryStore } from "../src/storage/delivery-store.ts";
 import { type System, startSystem, timely } from "./system.ts";
 
+const patiently = { timeout: 15_000, interval: 20 };
+
 /** The system's own loop stands still here; the stores of the test are replicas whose clocks are on. */
 const startMs = Date.now();
 const due = 1000;
@@ -93,7 +95,7 @@ it("the sweep forgets what is old, and what was on its way to a webhook that is 
   await system.root.webhooks.deleteWebhook({ webhook: "gone" }, timely);
   await one.sweep();
   const count = async () => Number((await system.sql.query("SELECT count(*) FROM delivery")).rows[0].count);
-  await vi.waitFor(async () => expect(await count()).toBe(10));
+  await vi.waitFor(async () => expect(await count()).toBe(10), patiently);
   nowMs = startMs + DELIVERIES_KEPT_MS;
   await one.sweep();
   expect(await count()).toBe(10);

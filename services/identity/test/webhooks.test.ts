@@ -8,6 +8,8 @@ import type { Change } from "../src/domain/store.ts";
 import { type Received, type Receiver, startReceiver } from "./receiver.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 
+const patiently = { timeout: 15_000, interval: 20 };
+
 const bus = localBus({ log: createLog({ name: "test", level: "silent" }) });
 const published: { subject: string; type: string }[] = [];
 let system: System;
@@ -162,7 +164,7 @@ describe("events", () => {
   it("are written with the change or not at all, and the bus hears of them after it", async () => {
     const { id, master } = await organization();
     await master.webhooks.createWebhook({ name: "all", url: receiver.url }, timely);
-    await vi.waitFor(() => expect(published.map(({ type }) => type)).toContain("account.created"));
+    await vi.waitFor(() => expect(published.map(({ type }) => type)).toContain("account.created"), patiently);
     published.length = 0;
     failing = true;
     expect(await reasonOf(master.keys.createKey({ name: "never" }, timely))).toBe("BUSY");
@@ -170,8 +172,10 @@ describe("events", () => {
     expect(await deliveriesOf(master, "all")).toEqual([]);
     expect(published).toEqual([]);
     await master.keys.createKey({ name: "now" }, timely);
-    await vi.waitFor(() =>
-      expect(published).toEqual([{ subject: `gatehouse.event.${id}.key.created`, type: "key.created" }]),
+    await vi.waitFor(
+      () =>
+        expect(published).toEqual([{ subject: `gatehouse.event.${id}.key.created`, type: "key.created" }]),
+      patiently,
     );
     expect(typesOf(await receiver.take(1))).toEqual(["key.created"]);
   });
@@ -190,7 +194,7 @@ describe("deliveries", () => {
       const waitMs = Number(delivery!.nextAttemptAt!.seconds) * 1000 - nowMs;
       expect(waitMs).toBeGreaterThan(6000);
       expect(waitMs).toBeLessThan(13_000);
-    });
+    }, patiently);
     receiver.status = 204;
     nowMs += 13_000;
     const [again] = await receiver.take(1);
@@ -199,7 +203,7 @@ describe("deliveries", () => {
       const [delivery] = await deliveriesOf(master, "flaky", DeliveryStatus.DELIVERED);
       expect(delivery).toMatchObject({ attempts: 2, lastError: "", eventType: "key.created" });
       expect(delivery!.nextAttemptAt).toBeUndefined();
-    });
+    }, patiently);
   });
 
   it("are given up where the receiver is gone, are listed then, and go out again when asked for", async () => {
@@ -213,7 +217,7 @@ describe("deliveries", () => {
       const found = await deliveriesOf(master, "gone", DeliveryStatus.DEAD);
       expect(found).toHaveLength(2);
       return found;
-    });
+    }, patiently);
     const [first, rest] = [
       await master.webhooks.listDeliveries({ webhook: "gone", pageSize: 1 }, timely),
       { webhook: "gone", pageSize: 1 },

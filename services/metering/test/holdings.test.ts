@@ -3,6 +3,8 @@ import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-post
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
 
+const patiently = { timeout: 15_000, interval: 20 };
+
 const timely = { timeoutMs: 5000 };
 const identity = new IdentityLog();
 const root = identity.key(identity.root);
@@ -36,7 +38,10 @@ test("without identity there is no answer for an account that is not known", asy
   identity.up = false;
   try {
     const unknown = () => metering.holdings().getHoldings({ accountId: mintId("acc") }, timely);
-    await vi.waitFor(() => expect(unknown()).rejects.toMatchObject({ reason: "SOURCE_UNAVAILABLE" }));
+    await vi.waitFor(
+      () => expect(unknown()).rejects.toMatchObject({ reason: "SOURCE_UNAVAILABLE" }),
+      patiently,
+    );
   } finally {
     identity.up = true;
   }

@@ -6,6 +6,8 @@ import { FakeMetering } from "./testing/fake-metering.ts";
 import { filesAtDeath, openSpool, silent, temporaryDirectory, totalsOf, written } from "./testing/fixture.ts";
 import { placeOfWorker, placesLeft } from "./worker-spool.ts";
 
+const patiently = { timeout: 15_000, interval: 20 };
+
 const PRODUCER = "authz-a";
 
 /** What a worker that died had charged. */
@@ -71,9 +73,9 @@ test("what is left is shipped under its own names, and a place that is still hel
   });
   const unitsOf = (producer: string) =>
     Object.values(totalsOf(meterings.get(producer)?.payloads() ?? []).usage);
-  await vi.waitFor(() => expect(unitsOf("authz-a-3")).toEqual([7]));
+  await vi.waitFor(() => expect(unitsOf("authz-a-3")).toEqual([7]), patiently);
   expect(unitsOf("authz-a")).toEqual([]);
   await holder.stop();
-  await vi.waitFor(() => expect(unitsOf("authz-a")).toEqual([5]), 5000);
+  await vi.waitFor(() => expect(unitsOf("authz-a")).toEqual([5]), patiently);
   await left.stop(5000);
 });
