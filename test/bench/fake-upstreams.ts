@@ -47,6 +47,7 @@ const identity = route(IdentityFeed, {
 const meteringFeed = route(MeteringFeed, {
   getHead: () => ({ head: position }),
   listChanges: () => ({ head: position }),
+  readPriceBook: () => ({ head: position }),
 });
 
 const lease = route(LeaseService, {

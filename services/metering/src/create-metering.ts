@@ -49,12 +49,14 @@ import { MirrorNodes1764200000000 } from "./storage/mirror-nodes-migration.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
 import { Money1764600000000 } from "./storage/money-migration.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
+import { PostgresPriceBook } from "./storage/price-book.ts";
 import { PostgresReportStore } from "./storage/report-store.ts";
 import { Reports1764500000000 } from "./storage/reports-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
 import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
 import { UsagePartitions1764510000000 } from "./storage/usage-partitions-migration.ts";
 import { PostgresUsageStore } from "./storage/usage-store.ts";
+import { PostgresWalletReadings } from "./storage/wallet-readings.ts";
 
 /** What tests and the stack put in the place of what the configuration would give. */
 export interface MeteringOverrides {
@@ -144,8 +146,19 @@ export async function createMetering(
     };
     const routes = [
       limitRoute(limits),
-      leaseRoute({ acquires, recalls, catchUp: catchUpWith(identity), limits: limits.store }),
-      ingestRoute({ store: new PostgresIngestStore(work, changeLog, clockOffsetMs), identity, alarm, onTaken }),
+      leaseRoute({
+        acquires,
+        recalls,
+        catchUp: catchUpWith(identity),
+        limits: limits.store,
+        wallets: new PostgresWalletReadings(work),
+      }),
+      ingestRoute({
+        store: new PostgresIngestStore(work, changeLog, clockOffsetMs),
+        identity,
+        alarm,
+        onTaken,
+      }),
       usageRoute(
         { mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() },
         {
@@ -159,7 +172,7 @@ export async function createMetering(
           keptMs: config.usage.minutesKeptMs,
         },
       ),
-      feedRoute(quickLog),
+      feedRoute(quickLog, new PostgresPriceBook(quickLog)),
       holdingRoute({ mirror, keepers: [new OpenReservations(work, clockOffsetMs)] }),
     ];
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });

@@ -191,6 +191,55 @@ test("a call is lent of its limits and of its wallet, or of none", async () => {
   expect(granted.leases).toHaveLength(2);
 });
 
+test("what a holder has of wallets is told apart, and who draws on the parent's", async () => {
+  const usd = await wallet(100, { creditLimit: 20 });
+  const child = identity.account({ ...identity.root, id: account, parentId: identity.root.id }, "child").id;
+  await metering.follower.prove();
+  await metering.query("INSERT INTO account_balance_source VALUES ($1, true)", [child]);
+  const [one, other] = [await holder("one"), await holder("other")];
+  const path = [child, account, identity.root.id];
+  const { limits } = await one.acquire(path, {}, { costs: { [usd]: 10 } });
+  await other.acquire(path, {}, { costs: { [usd]: 5 } });
+  expect(limits.map((node) => [node.nodeId, node.usesParentBalance, node.wallets.length])).toEqual([
+    [child, true, 0],
+    [account, false, 1],
+    [identity.root.id, false, 0],
+  ]);
+  const { money } = await metering.leases.readBuckets({ nodeIds: path, holder: one.name }, { timeoutMs });
+  expect(money.map(({ accountId, usesParentBalance }) => [accountId, usesParentBalance])).toEqual([
+    [child, true],
+    [account, false],
+    [identity.root.id, false],
+  ]);
+  const [reading] = money[1]!.wallets;
+  expect(reading).toMatchObject({ id: usd, currency: "USD", balance: 100n, creditLimit: 20n });
+  expect(reading!.leasedToHolder).toBeGreaterThan(9n);
+  expect(reading!.leased).toBeGreaterThan(reading!.leasedToHolder);
+});
+
+test("the price book has what is in force or will be, with the position that it is true at", async () => {
+  const price = (id: string, effectiveAt: string, plan = "") =>
+    metering.query(
+      `INSERT INTO price (id, meter, resource, plan, account_type, currency, micros, per_units, effective_at)
+       VALUES ($1, 'tokens', '', $3, '', 'USD', 150000, 1000000, now() + $2::interval)`,
+      [id, effectiveAt, plan],
+    );
+  await price("prc_1", "-3 days");
+  await price("prc_2", "-2 days");
+  await price("prc_3", "-1 second");
+  await price("prc_4", "1 day");
+  await price("prc_5", "-9 days", "free");
+  const { prices, head } = await metering.feed.readPriceBook({}, { timeoutMs });
+  expect(prices.map(({ id }) => id)).toEqual(["prc_2", "prc_3", "prc_4", "prc_5"]);
+  expect(prices[0]).toMatchObject({
+    meter: "tokens",
+    currency: "USD",
+    micros: 150_000n,
+    perUnits: 1_000_000n,
+  });
+  expect(head).toEqual((await metering.feed.getHead({}, { timeoutMs })).head);
+});
+
 test("an ask names a wallet once, and amounts that can be counted", async () => {
   const ask = {
     nodeIds,

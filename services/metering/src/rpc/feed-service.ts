@@ -2,14 +2,31 @@ import type { Principal } from "@gatehouse/access";
 import { type ChangeLog, changesAfter } from "@gatehouse/changefeed";
 import { FeedService } from "@gatehouse/proto/metering";
 import { invalid, type Route, route, type Violation } from "@gatehouse/service";
+import type { PriceBookStore } from "../domain/price-book.ts";
 
 const MAX_CHANGES = 1000;
 
-/** metering's change log. It carries which nodes' limits changed; the limits themselves travel with Acquire. */
-export function feedRoute(log: ChangeLog): Route<Principal> {
+/**
+ * metering's change log. It carries which nodes' limits or wallets changed, which themselves travel with Acquire, and
+ * that prices did, which are few and read whole.
+ */
+export function feedRoute(log: ChangeLog, prices: PriceBookStore): Route<Principal> {
   return route<typeof FeedService, Principal>(FeedService, {
     async getHead() {
       return { head: positionMessage(await log.head()) };
+    },
+
+    async readPriceBook() {
+      const book = await prices.readBook();
+      return {
+        prices: book.prices.map(({ micros, perUnits, effectiveAtMs, ...price }) => ({
+          ...price,
+          micros: BigInt(micros),
+          perUnits: BigInt(perUnits),
+          effectiveAtMs: BigInt(effectiveAtMs),
+        })),
+        head: positionMessage(book.position),
+      };
     },
 
     listChanges({ after, limit }) {

@@ -6,6 +6,7 @@ import type { CatchUp } from "../domain/catch-up.ts";
 import type { LimitStore } from "../domain/limit-store.ts";
 import { readBuckets } from "../domain/read-limits.ts";
 import type { Recalls } from "../domain/recalls.ts";
+import type { WalletReadings } from "../domain/wallet-readings.ts";
 import {
   acquireRequest,
   acquireResponse,
@@ -19,9 +20,11 @@ export interface LeaseDependencies {
   readonly recalls: Recalls;
   readonly catchUp: CatchUp;
   readonly limits: LimitStore;
+  readonly wallets: WalletReadings;
 }
 
-export function leaseRoute({ acquires, recalls, catchUp, limits }: LeaseDependencies): Route<Principal> {
+export function leaseRoute(dependencies: LeaseDependencies): Route<Principal> {
+  const { acquires, recalls, catchUp, limits, wallets } = dependencies;
   return route<typeof LeaseService, Principal>(LeaseService, {
     async acquire(request) {
       const asked = acquireRequest(request);
@@ -32,7 +35,11 @@ export function leaseRoute({ acquires, recalls, catchUp, limits }: LeaseDependen
     async readBuckets(request) {
       const asked = readBucketsRequest(request);
       await catchUp(request.identityFreshness);
-      return readBucketsResponse(await readBuckets(limits, asked));
+      const [buckets, money] = await Promise.all([
+        readBuckets(limits, asked),
+        wallets.readMoney(asked.nodeIds, asked.holder),
+      ]);
+      return readBucketsResponse(buckets, money);
     },
 
     async *watchRecalls({ holder }, { signal, draining }) {

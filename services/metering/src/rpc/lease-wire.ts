@@ -13,6 +13,7 @@ import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { AcquireAnswer, AcquireRequest, Ask, NodeMoney, RateReport } from "../domain/lease.ts";
 import type { MetBucket } from "../domain/read-limits.ts";
 import { isStorable } from "../domain/storable.ts";
+import type { AccountMoney } from "../domain/wallet-readings.ts";
 import { bucketMessage, limitMessage } from "./limit-wire.ts";
 
 /** Of one request; what one turn of a replica's event loop gathers stays below. */
@@ -55,10 +56,11 @@ export function acquireResponse(answer: AcquireAnswer): MessageInitShape<typeof 
     })),
     freshness: answer.freshness,
     results: answer.results.map(
-      ({ outcome, limitId = "", remaining = 0, retryAfterMs, windowEndMs = 0 }) => ({
+      ({ outcome, limitId = "", remaining = 0, leased = 0, retryAfterMs, windowEndMs = 0 }) => ({
         outcome: WireOutcome[outcome],
         limitId,
         remaining: BigInt(remaining),
+        leased: BigInt(leased),
         ...(retryAfterMs !== undefined && { retryAfter: durationFromMs(Math.ceil(retryAfterMs)) }),
         windowEnd: BigInt(windowEndMs),
       }),
@@ -85,10 +87,22 @@ export function readBucketsRequest({ nodeIds, resource, holder }: ReadBucketsReq
 
 export function readBucketsResponse(
   buckets: readonly MetBucket[],
+  money: readonly AccountMoney[],
 ): MessageInitShape<typeof ReadBucketsResponseSchema> {
   return {
     buckets: buckets.map(bucketMessage),
     leasedToHolder: buckets.map(({ leasedToHolder }) => BigInt(leasedToHolder)),
+    money: money.map(({ wallets, ...account }) => ({
+      ...account,
+      wallets: wallets.map(({ id, currency, ...amounts }) => ({
+        id,
+        currency,
+        balance: BigInt(amounts.balance),
+        creditLimit: BigInt(amounts.creditLimit),
+        leased: BigInt(amounts.leased),
+        leasedToHolder: BigInt(amounts.leasedToHolder),
+      })),
+    })),
   };
 }
 

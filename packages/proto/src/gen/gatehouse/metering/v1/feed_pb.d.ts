@@ -40,7 +40,7 @@ export declare type Position = Message<"gatehouse.metering.v1.Position"> & {
 export declare const PositionSchema: GenMessage<Position>;
 
 /**
- * A node whose limits changed.
+ * A node whose limits, wallets or source of balance changed.
  *
  * @generated from message gatehouse.metering.v1.Change
  */
@@ -53,7 +53,7 @@ export declare type Change = Message<"gatehouse.metering.v1.Change"> & {
   revision: bigint;
 
   /**
-   * The account or key.
+   * The account or key; `@prices` where a price was set.
    *
    * @generated from field: string node_id = 2;
    */
@@ -156,6 +156,123 @@ export declare type ListChangesResponse = Message<"gatehouse.metering.v1.ListCha
 export declare const ListChangesResponseSchema: GenMessage<ListChangesResponse>;
 
 /**
+ * What ReadPriceBook takes: nothing.
+ *
+ * @generated from message gatehouse.metering.v1.ReadPriceBookRequest
+ */
+export declare type ReadPriceBookRequest = Message<"gatehouse.metering.v1.ReadPriceBookRequest"> & {
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReadPriceBookRequest.
+ * Use `create(ReadPriceBookRequestSchema)` to create a new message.
+ */
+export declare const ReadPriceBookRequestSchema: GenMessage<ReadPriceBookRequest>;
+
+/**
+ * A price, as it was set.
+ *
+ * @generated from message gatehouse.metering.v1.BookedPrice
+ */
+export declare type BookedPrice = Message<"gatehouse.metering.v1.BookedPrice"> & {
+  /**
+   * `prc_…`
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * The meter.
+   *
+   * @generated from field: string meter = 2;
+   */
+  meter: string;
+
+  /**
+   * A resource pattern; empty for every call.
+   *
+   * @generated from field: string resource = 3;
+   */
+  resource: string;
+
+  /**
+   * The organization's plan; empty for any.
+   *
+   * @generated from field: string plan = 4;
+   */
+  plan: string;
+
+  /**
+   * The account's own type; empty for any.
+   *
+   * @generated from field: string account_type = 5;
+   */
+  accountType: string;
+
+  /**
+   * The currency or unit.
+   *
+   * @generated from field: string currency = 6;
+   */
+  currency: string;
+
+  /**
+   * Millionths of the currency for `per_units` units; 0 makes them free.
+   *
+   * @generated from field: int64 micros = 7;
+   */
+  micros: bigint;
+
+  /**
+   * At least 1.
+   *
+   * @generated from field: int64 per_units = 8;
+   */
+  perUnits: bigint;
+
+  /**
+   * From when it is in force, in Unix milliseconds.
+   *
+   * @generated from field: int64 effective_at_ms = 9;
+   */
+  effectiveAtMs: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.BookedPrice.
+ * Use `create(BookedPriceSchema)` to create a new message.
+ */
+export declare const BookedPriceSchema: GenMessage<BookedPrice>;
+
+/**
+ * What ReadPriceBook answers.
+ *
+ * @generated from message gatehouse.metering.v1.ReadPriceBookResponse
+ */
+export declare type ReadPriceBookResponse = Message<"gatehouse.metering.v1.ReadPriceBookResponse"> & {
+  /**
+   * The prices, without those of which a later one of the same terms has been in force for an hour.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.BookedPrice prices = 1;
+   */
+  prices: BookedPrice[];
+
+  /**
+   * Where the log stood when they were read.
+   *
+   * @generated from field: gatehouse.metering.v1.Position head = 2;
+   */
+  head?: Position | undefined;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReadPriceBookResponse.
+ * Use `create(ReadPriceBookResponseSchema)` to create a new message.
+ */
+export declare const ReadPriceBookResponseSchema: GenMessage<ReadPriceBookResponse>;
+
+/**
  * The change log of metering, for its followers.
  *
  * @generated from service gatehouse.metering.v1.FeedService
@@ -170,6 +287,16 @@ export declare const FeedService: GenService<{
     methodKind: "unary";
     input: typeof GetHeadRequestSchema;
     output: typeof GetHeadResponseSchema;
+  },
+  /**
+   * Reads every price that is in force now or will be.
+   *
+   * @generated from rpc gatehouse.metering.v1.FeedService.ReadPriceBook
+   */
+  readPriceBook: {
+    methodKind: "unary";
+    input: typeof ReadPriceBookRequestSchema;
+    output: typeof ReadPriceBookResponseSchema;
   },
   /**
    * Lists what changed after a position, in commit order.
