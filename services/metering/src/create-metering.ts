@@ -50,6 +50,7 @@ import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
 import { Money1764600000000 } from "./storage/money-migration.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
 import { PostgresPriceBook } from "./storage/price-book.ts";
+import { Quarantine1764520000000 } from "./storage/quarantine-migration.ts";
 import { PostgresReportStore } from "./storage/report-store.ts";
 import { Reports1764500000000 } from "./storage/reports-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
@@ -212,6 +213,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       Reservations1764300000000,
       Reports1764500000000,
       UsagePartitions1764510000000,
+      Quarantine1764520000000,
       Money1764600000000,
     ],
     poolSize,

@@ -4,10 +4,18 @@ import type { DataSource } from "typeorm";
 import type { AcquireLoop } from "./domain/acquire-loop.ts";
 import type { Recalls } from "./domain/recalls.ts";
 
+/** Usage that is put aside, in all replicas' database. */
+export interface QuarantineSize {
+  readonly rows: number;
+  readonly oldestAgeSeconds: number;
+}
+
 /** What metering did since the start, counted where it happens. */
 export class MeteringCounts {
   readonly ingest = { batches: 0, rows: 0, quarantined: 0 };
-  /** Rows that left quarantine, since their accounts are known by now. */
+  /** As last counted. */
+  quarantine: QuarantineSize = { rows: 0, oldestAgeSeconds: 0 };
+  /** Rows that left quarantine, since their accounts and meters are known by now. */
   booked = 0;
   /** What an operator must hear of; the log says what it is. */
   alarms = 0;
@@ -32,8 +40,20 @@ export function meteringMetrics({ counts, follower, acquires, recalls, pools }: 
     counter("gatehouse_ingest_rows_total", "Rows of usage in them.", () => ingest.rows),
     counter(
       "gatehouse_ingest_quarantined_rows_total",
-      "Rows put aside, since their accounts were not known.",
+      "Rows put aside, since their accounts or meters were not known.",
       () => ingest.quarantined,
+    ),
+    gauge(
+      "gatehouse_usage_quarantined_rows",
+      "Rows of usage that wait for their accounts or meters.",
+      "max",
+      () => counts.quarantine.rows,
+    ),
+    gauge(
+      "gatehouse_usage_quarantine_oldest_age_seconds",
+      "How long the oldest of them has waited.",
+      "max",
+      () => counts.quarantine.oldestAgeSeconds,
     ),
     counter("gatehouse_quarantine_booked_rows_total", "Rows that left quarantine.", () => counts.booked),
     counter(

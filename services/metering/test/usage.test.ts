@@ -15,6 +15,7 @@ let root: TestKey;
 
 beforeAll(async () => {
   root = identity.key(identity.root);
+  identity.meter("tokens");
   postgres = await startTestPostgres();
   metering = await startMetering(postgres.url, identity);
 });

@@ -36,7 +36,7 @@ export interface IngestTx {
   /** Locks the epoch's row, made if missing; answers the sequence number that is next. */
   lockEpoch(epoch: ProducerEpoch): Promise<number>;
   taken(batch: Batch): Promise<TakenBatch>;
-  /** Books the rows whose accounts are known, puts the others aside. */
+  /** Books the rows whose accounts and meters are known, puts the others aside. */
   bookUsage(batch: Batch): Promise<BookedUsage>;
   /** Notes that the epoch has ended, after every acquire of it that is under way; answers its open leases. */
   endEpoch(epoch: ProducerEpoch): Promise<readonly string[]>;
@@ -56,7 +56,7 @@ export interface IngestTx {
 export interface IngestStore {
   /** Runs `work` in a transaction; it may run more than once. */
   transact<T>(work: (tx: IngestTx) => Promise<T>): Promise<T>;
-  hasUnknownAccounts(accountIds: readonly string[]): Promise<boolean>;
+  hasUnknown(accountIds: readonly string[], meters: readonly string[]): Promise<boolean>;
   register(epoch: ProducerEpoch): Promise<number>;
 }
 
@@ -82,10 +82,11 @@ export async function ingestBatch(
   { store, identity, alarm, onTaken }: IngestDependencies,
   batch: Batch,
 ): Promise<Taken> {
-  // An account made a moment ago is seldom unknown for longer than this; what still is, waits in quarantine.
+  // An account or a meter made a moment ago is seldom unknown for longer than this; what still is, waits in quarantine.
   const accountIds = new Set(batch.usage.map(({ accountId }) => accountId));
   accountIds.delete("");
-  if (await store.hasUnknownAccounts([...accountIds])) await identity.prove().catch(() => {});
+  const meters = new Set(batch.usage.map(({ meter }) => meter));
+  if (await store.hasUnknown([...accountIds], [...meters])) await identity.prove().catch(() => {});
   const { taken, anomalies, full, unposted } = await store.transact((tx) => take(tx, batch));
   for (const anomaly of anomalies) {
     alarm({ ...anomaly, ...nameOf(batch) }, "a batch speaks of a lease as it is not");

@@ -2,6 +2,7 @@ import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
 import type { ArrivedReservation, BookedUsage, IngestStore, IngestTx, TakenBatch } from "../domain/ingest.ts";
 import type { BucketDraw, HeldLease } from "../domain/lease-spend.ts";
+import { REQUESTS } from "../domain/limit.ts";
 import { type Batch, holderOf, type ProducerEpoch } from "../domain/usage.ts";
 import { type ClockOffset, nowMsExpression } from "./clock.ts";
 import { holdReservations } from "./held-reservations.ts";
@@ -34,10 +35,13 @@ export class PostgresIngestStore implements IngestStore {
     return value;
   }
 
-  async hasUnknownAccounts(accountIds: readonly string[]): Promise<boolean> {
+  async hasUnknown(accountIds: readonly string[], meters: readonly string[]): Promise<boolean> {
     const rows = await this.#dataSource.query<unknown[]>(
-      `SELECT FROM unnest($1::text[]) AS u(id) WHERE NOT EXISTS (SELECT FROM account a WHERE a.id = u.id) LIMIT 1`,
-      [accountIds],
+      `(SELECT FROM unnest($1::text[]) AS u(id) WHERE NOT EXISTS (SELECT FROM account a WHERE a.id = u.id) LIMIT 1)
+       UNION ALL
+       (SELECT FROM unnest($2::text[]) AS u(name)
+        WHERE name <> '${REQUESTS}' AND NOT EXISTS (SELECT FROM meter m WHERE m.name = u.name) LIMIT 1)`,
+      [accountIds, meters],
     );
     return rows.length > 0;
   }

@@ -1,20 +1,18 @@
-import type { DataSource, EntityManager } from "typeorm";
+import type { EntityManager } from "typeorm";
 import type { BookedUsage } from "../domain/ingest.ts";
+import { REQUESTS } from "../domain/limit.ts";
 import type { MinuteUsage } from "../domain/usage.ts";
 import { counted, MOST_COUNTED } from "./most-counted.ts";
 import { floorOf } from "./partitions.ts";
 
-/** Rows taken out of quarantine in one transaction. */
-const MAX_RETRIED = 5000;
-
-const series = "account_id, key_id, meter, resource, outcome";
+export const series = "account_id, key_id, meter, resource, outcome";
 
 /**
  * Adds `booked` (start, the series, units; any number of rows of one series) to the minutes and quarters. Rows
  * go in order, so that two batches cannot wait for each other. `full_rows` counts those that count no further.
  * What is older than minutes are kept goes into its quarter alone.
  */
-const addBooked = `
+export const addBooked = `
   minutes AS (
     INSERT INTO usage_minute AS u (start, ${series}, units)
     SELECT start, ${series}, ${counted("sum(units)")} FROM booked
@@ -31,15 +29,20 @@ const addBooked = `
   filled AS (SELECT units FROM minutes UNION ALL SELECT units FROM quarters),
   full_rows AS (SELECT count(*) AS count FROM filled WHERE units = ${MOST_COUNTED})`;
 
+/** SQL: is there an account, or none named, and a meter? */
+export const isKnownSeries = `(account_id = '' OR EXISTS (SELECT FROM account a WHERE a.id = account_id))
+  AND (meter = '${REQUESTS}' OR EXISTS (SELECT FROM meter m WHERE m.name = meter))`;
+
 /**
- * Books usage of known accounts and puts the rest into quarantine. One statement: were the accounts looked up twice, a row could fall between the two looks.
+ * Books usage of known accounts and meters, and puts the rest into quarantine. One statement: were they looked up twice, a
+ * row could fall between the two looks.
  */
 export async function bookRows(manager: EntityManager, usage: readonly MinuteUsage[]): Promise<BookedUsage> {
   if (usage.length === 0) return { quarantined: 0, full: 0 };
   const [row] = await manager.query<[{ quarantined: string; full: string }]>(
     `WITH given AS MATERIALIZED (
        SELECT to_timestamp(minute * 60.0) AS start, ${series}, units,
-         account_id = '' OR EXISTS (SELECT FROM account a WHERE a.id = account_id) AS known
+         ${isKnownSeries} AS known
        FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
          AS r(minute, ${series}, units)),
      booked AS (SELECT * FROM given WHERE known),
@@ -59,21 +62,4 @@ export async function bookRows(manager: EntityManager, usage: readonly MinuteUsa
     ],
   );
   return { quarantined: Number(row.quarantined), full: Number(row.full) };
-}
-
-/** Books what waits in quarantine and whose account is known by now; answers how many rows that were. */
-export async function retryQuarantine(dataSource: DataSource): Promise<number> {
-  const [row] = await dataSource.query<[{ booked: string }]>(
-    `WITH due AS (
-       SELECT q.id FROM usage_quarantine q
-       WHERE EXISTS (SELECT FROM account a WHERE a.id = q.account_id)
-       ORDER BY q.id LIMIT $1 FOR UPDATE SKIP LOCKED),
-     booked AS (
-       DELETE FROM usage_quarantine q USING due WHERE q.id = due.id
-       RETURNING q.start, q.account_id, q.key_id, q.meter, q.resource, q.outcome, q.units),
-     ${addBooked}
-     SELECT count(*) AS booked FROM booked`,
-    [MAX_RETRIED],
-  );
-  return Number(row.booked);
 }
