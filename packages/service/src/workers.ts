@@ -4,6 +4,7 @@ import type { Registry } from "prom-client";
 import type { Log } from "./log.ts";
 import { type Loop, runLoop } from "./loop.ts";
 import { untilSignal } from "./shutdown.ts";
+import { closeUndelivered } from "./undelivered-connections.ts";
 import { gatherBetweenWorkers, gatherFromAll } from "./worker-metrics.ts";
 
 /**
@@ -11,9 +12,8 @@ import { gatherBetweenWorkers, gatherFromAll } from "./worker-metrics.ts";
  * dealt to the workers in turn (node:cluster), and a connection stays with its worker.
  *
  * The primary does nothing but fork, start again what dies or stands still, pass on when it is time to end, and carry
- * metrics. It holds
- * no connection and no state, so that no call can bring it down. If it dies all the same, its workers finish what they
- * have and end: nobody else would start them again.
+ * metrics. It holds no connection that a worker has taken and no state, so that no call can bring it down. If it dies all
+ * the same, its workers finish what they have and end: nobody else would start them again.
  */
 
 /** What {@link inWorkers} takes. */
@@ -115,6 +115,7 @@ async function runWorker(number: number, stopping: AbortSignal, options: Workers
   cluster.setupPrimary({ args: [...process.argv.slice(2), `${NUMBER}${number}`] });
   const startedMs = performance.now();
   const worker = cluster.fork();
+  closeUndelivered(worker.process);
   let kill: NodeJS.Timeout | undefined;
   const stop = () => {
     worker.send(STOP, () => {}); // one that is gone has heard enough
