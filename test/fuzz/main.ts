@@ -1,4 +1,3 @@
-/** npm run fuzz -- [--minutes n] [--target name] [--seed n] [--input n] */
 import { parseArgs } from "node:util";
 import { howToRepeat, tryInput, tryInputs } from "./run.ts";
 import { targets } from "./targets.ts";
@@ -10,8 +9,18 @@ const { values } = parseArgs({
     target: { type: "string" },
     seed: { type: "string", default: String(Date.now() % 2 ** 31) },
     input: { type: "string" },
+    help: { type: "boolean", short: "h" },
   },
 });
+if (values.help) {
+  console.log(`npm run fuzz -- [--minutes n] [--target name] [--seed n] [--input n]
+
+--minutes  how long, over all targets; default 1
+--target   one of ${Object.keys(targets).join(", ")}; default all
+--seed     makes the same inputs again; default another each time
+--input    tries one input of that seed, and shows whatever it throws`);
+  process.exit(0);
+}
 const seed = Number(values.seed);
 const names = values.target === undefined ? Object.keys(targets) : [values.target];
 if (names.some((name) => targets[name] === undefined)) {
