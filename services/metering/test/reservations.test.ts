@@ -289,7 +289,7 @@ describe("what a reservation cost", () => {
     replica.stop();
     await expect.poll(() => buckets(team.id), { timeout: 5000 }).toEqual([[150, -50]]);
     const refused = await replica.acquire([team.id], { tokens: 1 });
-    expect(refused.results[0]).toMatchObject({ outcome: Outcome.EXHAUSTED, remaining: -50n });
+    expect(refused.results[0]).toMatchObject({ outcome: Outcome.EXHAUSTED, remaining: -50n, leased: 0n });
     pass(HOUR_MS);
     const refilled = await replica.acquire([team.id], { tokens: 1 });
     expect(refilled.results[0]!.outcome).toBe(Outcome.GRANTED);

@@ -263,7 +263,9 @@ export class Acquirer {
     if (bucket !== undefined) {
       bucket.remaining = result.remaining;
       bucket.windowEndMs = result.windowEndMs ?? bucket.windowEndMs;
-      if (result.outcome === "EXHAUSTED" && this.isReturning(bucket)) {
+      // Of what was drawn on far beyond its end, as by a commit, no more than that comes back: it is used up for sure.
+      const isEnoughLent = result.remaining + result.leased >= unitsOf(ask, bucket);
+      if (result.outcome === "EXHAUSTED" && isEnoughLent && this.isReturning(bucket)) {
         this.#options.ship();
         settle({ ...result, outcome: "NOT_NOW", retryAfterMs: RETURNED_RETRY_MS, held });
         return;
@@ -278,19 +280,23 @@ export class Acquirer {
     return this.#options.clock.now().monotonicMs - bucket.returnedAtMs < RETURNING_MS;
   }
 
-  #remember(bucket: LocalBucket, result: Exhausted, { needs }: PendingAsk, held: number): void {
+  #remember(bucket: LocalBucket, result: Exhausted, ask: PendingAsk, held: number): void {
     const { clock, counts } = this.#options;
     const nowMs = clock.now().monotonicMs;
     counts.refusalsRemembered++;
     const { retryAfterMs = Number.POSITIVE_INFINITY, remaining } = result;
     bucket.refusal = {
-      units: needs.find(({ meter }) => meter === bucket.limit.meter)?.units ?? 1,
+      units: unitsOf(ask, bucket),
       held,
       untilMs: nowMs + Math.min(REFUSAL_MS, retryAfterMs),
       remaining: remaining + held,
       retryAtMs: Number.isFinite(retryAfterMs) ? nowMs + retryAfterMs : undefined,
     };
   }
+}
+
+function unitsOf({ needs }: PendingAsk, { limit }: LocalBucket): number {
+  return needs.find(({ meter }) => meter === limit.meter)?.units ?? 1;
 }
 
 // A request is a part of one trace, the first that there is; the others say which.

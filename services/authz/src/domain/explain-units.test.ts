@@ -106,16 +106,19 @@ class TinyMetering implements LeaseSource {
       if (want?.units === 0) return [];
       return [{ limit, need: Math.max(units - (want?.held ?? 0), 0) }];
     });
-    const shortage = { remaining: 0, windowEndMs: undefined, retryAfterMs: undefined };
+    const shortageOf = ({ id: limitId }: Limit) => {
+      const leased = this.leased(limitId);
+      return { limitId, remaining: 0, leased, windowEndMs: undefined, retryAfterMs: undefined };
+    };
     for (const { limit, need } of wanted) {
       const elsewhere = this.leased(limit.id, "elsewhere");
       if (limit.enforcement === "ENFORCE" && need > this.available(limit.id) + elsewhere)
-        return { outcome: "EXHAUSTED", limitId: limit.id, ...shortage };
+        return { outcome: "EXHAUSTED", ...shortageOf(limit) };
     }
     const lacking = wanted.find(
       ({ limit, need }) => limit.enforcement === "ENFORCE" && need > this.available(limit.id),
     );
-    if (lacking !== undefined) return { outcome: "NOT_NOW", limitId: lacking.limit.id, ...shortage };
+    if (lacking !== undefined) return { outcome: "NOT_NOW", ...shortageOf(lacking.limit) };
     for (const { limit, need } of wanted) {
       // A little more than is needed, so that some is in hand.
       const units = Math.max(need, Math.min(need + 2, this.available(limit.id)));

@@ -23,19 +23,15 @@ const granted: AcquireReply = {
     { id: "lease_1", limitId: "lim_1", units: 20, ttlMs: 60_000, windowEndMs: undefined, remaining: 20 },
   ],
 };
-const exhausted: AcquireReply = {
-  ...granted,
-  results: [
-    {
-      outcome: "EXHAUSTED",
-      limitId: "lim_1",
-      remaining: 20,
-      retryAfterMs: 86_400_000,
-      windowEndMs: undefined,
-    },
-  ],
-  leases: [],
-};
+const shortage = {
+  outcome: "EXHAUSTED",
+  limitId: "lim_1",
+  remaining: 20,
+  leased: 20,
+  retryAfterMs: 86_400_000,
+  windowEndMs: undefined,
+} as const;
+const exhausted: AcquireReply = { ...granted, results: [shortage], leases: [] };
 
 /** A pool that holds 20 units of a quota; metering answers what `replies` says after that. */
 async function poolOf(replies: (AcquireReply | Promise<AcquireReply>)[]) {
@@ -75,6 +71,14 @@ describe("a lease pool", () => {
     pool.sweep(0);
     expect((await pool.acquire(ask)).outcome).toBe("NOT_NOW");
     expect([bucket.refusal, shipped()]).toEqual([undefined, 1]);
+  });
+
+  it("takes for used up what was drawn on by more than all that is lent, whatever it gave back", async () => {
+    const overdrawn = { ...exhausted, results: [{ ...shortage, remaining: -500 }] };
+    const { pool, bucket, ask } = await poolOf([overdrawn]);
+    pool.sweep(0);
+    expect((await pool.acquire(ask)).outcome).toBe("EXHAUSTED");
+    expect(bucket.refusal).toMatchObject({ units: 25, held: 0, remaining: -500 });
   });
 
   it("remembers a refusal of a bucket of which it gave nothing back", async () => {

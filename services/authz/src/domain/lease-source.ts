@@ -46,6 +46,8 @@ export interface Shortage {
   /** Unix milliseconds; undefined where no window ends. */
   readonly windowEndMs: number | undefined;
   readonly remaining: number;
+  /** Lent, to this replica too: as much may still come back. */
+  readonly leased: number;
   readonly retryAfterMs: number | undefined;
 }
 

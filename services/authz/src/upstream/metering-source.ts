@@ -207,6 +207,7 @@ function resultOf(result: AcquireResponse["results"][number]): AskResult {
     limitId,
     windowEndMs: result.windowEnd === 0n ? undefined : Number(result.windowEnd),
     remaining: Number(result.remaining),
+    leased: Number(result.leased),
     retryAfterMs: result.retryAfter && durationMs(result.retryAfter),
   };
   switch (result.outcome) {

@@ -27,6 +27,8 @@ export interface AskResult {
   /** The limit or wallet that could not give, and what was left of it. */
   readonly limitId?: string;
   readonly remaining?: number;
+  /** Units of it that are lent, to the asking holder too. */
+  readonly leased?: number;
   /** Undefined also where no wait helps: the call needs more than the limit ever has at once. */
   readonly retryAfterMs?: number | undefined;
   /** Of a quota that ends. */

@@ -109,7 +109,8 @@ export class Ledger {
     const { need } = claim.enforced.needs.find(({ bucket }) => bucket === limitId)!;
     const refillMs = claim.beyond.has(limitId) ? undefined : shelf.retryAfterMs(need);
     const retryAfterMs = outcome === "EXHAUSTED" ? refillMs : Math.min(refillMs ?? RETURN_MS, RETURN_MS);
-    return { outcome, limitId, remaining: shelf.available, retryAfterMs, windowEndMs: endOf(shelf) };
+    const { available: remaining, leased } = shelf;
+    return { outcome, limitId, remaining, leased, retryAfterMs, windowEndMs: endOf(shelf) };
   }
 
   // Once for each request: it asks again soon enough if that was not heard.

@@ -367,6 +367,13 @@ export declare type AskResult = Message<"gatehouse.metering.v1.AskResult"> & {
    * @generated from field: int64 window_end = 5;
    */
   windowEnd: bigint;
+
+  /**
+   * What of it is lent, to the asking holder too: with `remaining` what there may be at most once leases come back.
+   *
+   * @generated from field: int64 leased = 6;
+   */
+  leased: bigint;
 };
 
 /**
