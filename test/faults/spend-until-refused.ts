@@ -19,7 +19,7 @@ export interface SpendOptions {
 
 /** Where an answer does not say when to come back. */
 const RETRY_MS = 50;
-const WITHIN_MS = 25_000;
+const WITHIN_MS = 60_000;
 
 /**
  * Every spender calls until it is told QUOTA_EXCEEDED. INDETERMINATE is tried again when the answer says so, a

@@ -3,6 +3,7 @@ import { type Failure, grpcClient } from "@gatehouse/service";
 import { reasonIn } from "../system/json-call.ts";
 import type { System } from "../system/system.ts";
 import { allMethods, nameOf, processOf } from "../system/transports.ts";
+import { until } from "../system/until.ts";
 
 /** What became of a call. */
 export interface Outcome {
@@ -29,12 +30,30 @@ export const WORDS: Readonly<Record<string, string>> = {
   TYPE_NOT_ENABLED: "type",
 };
 
+/** What decides nothing and says to try again, as a busy machine makes services say. */
+const UNDECIDED: ReadonlySet<string> = new Set(["SOURCE_UNAVAILABLE", "BUSY", "DECISION_CODE_INDETERMINATE"]);
 /** A stream that neither answers nor ends, but was not refused, is let go after this. */
-const STREAM_MS = 2000;
+const STREAM_MS = 5000;
 const CALL_MS = 20_000;
 
-/** One call with a credential, as `authorization: Bearer`, or with none. `name` is `identity.v1.KeyService/GetKey`. */
+/**
+ * One call with a credential, as `authorization: Bearer`, or with none, made again until it is decided. `name` is
+ * `identity.v1.KeyService/GetKey`.
+ */
 export async function call(
+  system: System,
+  secret: string | undefined,
+  name: string,
+  body: object,
+): Promise<Outcome> {
+  return until(`${name} is decided`, async () => {
+    const outcome = await callOnce(system, secret, name, body);
+    if (UNDECIDED.has(outcome.word)) throw new Error(`${outcome.word}: ${outcome.text}`);
+    return outcome;
+  });
+}
+
+async function callOnce(
   system: System,
   secret: string | undefined,
   name: string,

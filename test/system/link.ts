@@ -3,16 +3,18 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 
 /**
  * The network between two processes: a TCP proxy that can be cut (connections are reset and refused), hung
- * (accepted, and nothing is carried: what a lost peer looks like) or slowed. What was in flight when a link was
- * hung arrives when it is mended, in order.
+ * (accepted, and nothing is carried: what a lost peer looks like), hung one way (replies are not carried) or slowed.
+ * What was in flight when a link was hung arrives when it is mended, in order.
  */
 export class Link {
   readonly #server: Server;
   readonly #target: () => number | undefined;
   readonly #ends = new Set<Socket>();
+  /** Of these, the ones that were dialled. */
+  readonly #farEnds = new WeakSet<Socket>();
   /** Connections accepted while the link hangs: dialled on when it is mended. */
   #undialled: Socket[] = [];
-  #state: "open" | "cut" | "hung" = "open";
+  #state: "open" | "cut" | "hung" | "hung one way" = "open";
   #delayMs = 0;
 
   private constructor(target: () => number | undefined) {
@@ -41,6 +43,12 @@ export class Link {
   hang(): void {
     this.#state = "hung";
     for (const end of this.#ends) end.pause();
+  }
+
+  /** What the near end says arrives, and it is not answered. */
+  hangReplies(): void {
+    this.#state = "hung one way";
+    for (const end of this.#ends) if (this.#farEnds.has(end)) end.pause();
   }
 
   mend(): void {
@@ -78,9 +86,11 @@ export class Link {
       return;
     }
     const far = connect({ port, host: "127.0.0.1" });
+    this.#farEnds.add(far);
     this.#own(far);
     this.#carry(near, far);
     this.#carry(far, near);
+    if (this.#state === "hung one way") far.pause();
   }
 
   #own(end: Socket): void {
