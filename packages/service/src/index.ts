@@ -39,6 +39,7 @@ export { type OpenBusOptions, openBus } from "./open-bus.ts";
 export type { CallOwn, PlainExchange } from "./own-calls.ts";
 export { type PeerCertificate, peerCertificateOf } from "./peer-certificate.ts";
 export type { ReadinessChecks } from "./readiness.ts";
+export { seldom } from "./seldom.ts";
 export { type ServedConfig, type ServeServiceOptions, type Service, serveService } from "./serve-service.ts";
 export { type ServeOptions, type ServingService, serve } from "./server.ts";
 export { type Environment, optional, Secret, type Setting, setting } from "./setting.ts";

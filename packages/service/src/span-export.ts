@@ -9,6 +9,7 @@ import {
   type SpanProcessor,
 } from "@opentelemetry/sdk-trace";
 import type { Log } from "./log.ts";
+import { seldom } from "./seldom.ts";
 import type { TraceCounts } from "./tracing.ts";
 
 /** About a kilobyte each: what waits for an endpoint that is slow or away stays below some megabytes. */
@@ -69,8 +70,7 @@ class WatchedExporter implements SpanExporter {
   waiting = 0;
   readonly #inner: OTLPTraceExporter;
   readonly #counts: TraceCounts;
-  readonly #log: Pick<Log, "warn">;
-  #warnedAtMs = Number.NEGATIVE_INFINITY;
+  readonly #warn: (latest: { readonly spans: number; readonly reason: string | undefined }) => void;
 
   constructor(endpoint: URL, counts: TraceCounts, log: Pick<Log, "warn">) {
     // Everything is said here, so that nothing is left for the exporter to look up in OTEL_ variables; the one thing
@@ -86,7 +86,12 @@ class WatchedExporter implements SpanExporter {
         protocol === "https:" ? new HttpsAgent({ keepAlive: true }) : new HttpAgent({ keepAlive: true }),
     });
     this.#counts = counts;
-    this.#log = log;
+    this.#warn = seldom(
+      (latest, times) =>
+        log.warn({ ...latest, times }, "the endpoint of traces does not take them; they are lost"),
+      () => performance.now(),
+      WARN_EVERY_MS,
+    );
   }
 
   export(spans: ReadableSpan[], done: (result: ExportResult) => void): void {
@@ -104,12 +109,6 @@ class WatchedExporter implements SpanExporter {
 
   #lost(spans: number, error: Error | undefined): void {
     this.#counts.failed += spans;
-    const nowMs = performance.now();
-    if (nowMs - this.#warnedAtMs < WARN_EVERY_MS) return;
-    this.#warnedAtMs = nowMs;
-    this.#log.warn(
-      { spans, reason: error?.message },
-      "the endpoint of traces does not take them; they are lost",
-    );
+    this.#warn({ spans, reason: error?.message });
   }
 }

@@ -8,7 +8,7 @@ import type { AcquireReply, Ask, AskResult, GrantedLease, LeaseSource, Need, Wan
 import type { LimitBook } from "./limit-book.ts";
 import type { LocalBucket, LocalLease } from "./local-bucket.ts";
 import type { RateReports } from "./rate-reports.ts";
-import { during, type Trace } from "./trace.ts";
+import { carrierOf, during, type Trace } from "./trace.ts";
 
 /**
  * Gets units from metering: everything that was asked for in one event-loop turn travels in one request, in its
@@ -158,7 +158,11 @@ export class Acquirer {
     try {
       counts.acquires++;
       const request = { identityFreshness: identityFreshness(), asks, reports: reports.wire };
-      const reply = await source.acquire(request, carrierOf(batch));
+      const carrier = batch.reduce<Trace | undefined>(
+        (first, { trace }) => carrierOf(first, trace),
+        undefined,
+      );
+      const reply = await source.acquire(request, carrier);
       counts.isUnreachable = false;
       reports.delivered();
       this.#take(reply, sentAt);
@@ -297,17 +301,6 @@ export class Acquirer {
 
 function unitsOf({ needs }: PendingAsk, { limit }: LocalBucket): number {
   return needs.find(({ meter }) => meter === limit.meter)?.units ?? 1;
-}
-
-// A request is a part of one trace, the first that there is; the others say which.
-function carrierOf(batch: readonly Waiter[]): Trace | undefined {
-  let carrier: Trace | undefined;
-  for (const { trace } of batch) {
-    if (trace === undefined) continue;
-    if (carrier === undefined) carrier = trace;
-    else trace.link(carrier);
-  }
-  return carrier;
 }
 
 function wanted(bucket: LocalBucket, units: number, now: Moment): number {

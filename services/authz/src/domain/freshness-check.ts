@@ -1,4 +1,4 @@
-import type { FreshnessGate, Proven } from "./freshness-gate.ts";
+import { type FreshnessGate, hasReached, type Proven } from "./freshness-gate.ts";
 import type { IdentityReader } from "./identity-reader.ts";
 import { type Refusal, undecidable, undecidableFor, unmetered } from "./refusal.ts";
 import { during } from "./trace.ts";
@@ -34,8 +34,7 @@ export class FreshnessCheck {
     if (needs.length > 0 && meteringProof.ageMs() > limitsStalenessMaxMs) return unmetered;
     for (const token of atLeastAsFresh) {
       const proof = token.source === "identity" ? identityProof : meteringProof;
-      const { position } = proof;
-      if (position?.incarnation === token.incarnation && position.revision >= token.revision) continue;
+      if (hasReached(proof, token)) continue;
       if (isUndecided(refusal)) return refusal;
       return (trace) =>
         during(trace, "catch up", () => identity.catchUp(proof, token)).then((reached) =>

@@ -10,6 +10,11 @@ export interface Proven {
   readonly isOutOfReach: boolean;
 }
 
+/** Has it come as far as a token says, and in the same history? */
+export function hasReached({ position }: Proven, token: Position): boolean {
+  return position?.incarnation === token.incarnation && position.revision >= token.revision;
+}
+
 export interface FreshnessBounds {
   /** State older than this is proven anew before it answers. */
   readonly boundMs: number;

@@ -1,4 +1,4 @@
-import type { Trace } from "./trace.ts";
+import { carrierOf, type Trace } from "./trace.ts";
 
 /**
  * Reads by name that are asked for in one event-loop turn and travel in one request. It settles within its own
@@ -27,10 +27,7 @@ export class GatheredRead<R> {
       this.#gathering = gathering;
     }
     this.#gathering.names.push(name);
-    if (trace !== undefined) {
-      if (this.#gathering.trace === undefined) this.#gathering.trace = trace;
-      else trace.link(this.#gathering.trace);
-    }
+    this.#gathering.trace = carrierOf(this.#gathering.trace, trace);
     return this.#gathering.answer;
   }
 }

@@ -1,7 +1,7 @@
 import type { MissBudget } from "@gatehouse/access";
 import type { Freshness, Position } from "@gatehouse/changefeed";
 import { failedPrecondition, overloaded } from "@gatehouse/service/failure";
-import type { Proven } from "./freshness-gate.ts";
+import { hasReached, type Proven } from "./freshness-gate.ts";
 import { GatheredRead } from "./gathered-read.ts";
 import type { IdentityCache } from "./identity-cache.ts";
 import type { ResolvedHashes, ResolvedKeys, ResolvedTarget } from "./resolved.ts";
@@ -111,13 +111,13 @@ export class IdentityReader {
    * or ahead of a head read after it was shown.
    */
   async catchUp(proof: Proven, token: Freshness): Promise<boolean> {
-    if (hasReached(proof.position, token)) return true;
+    if (hasReached(proof, token)) return true;
     try {
       await proof.prove();
     } catch {
       return false;
     }
-    if (hasReached(proof.position, token)) return true;
+    if (hasReached(proof, token)) return true;
     throw failedPrecondition(
       "FRESHNESS_UNREACHABLE",
       `at_least_as_fresh: ${token.source} is not there; the token is ahead of it, or of a history that was replaced`,
@@ -139,10 +139,6 @@ export class IdentityReader {
     if (last?.incarnation !== position.incarnation || last.revision < position.revision)
       this.#readAt = position;
   }
-}
-
-function hasReached(position: Position | undefined, token: Freshness): boolean {
-  return position?.incarnation === token.incarnation && position.revision >= token.revision;
 }
 
 /** Keys or hashes in one request, as the proto bounds it. */

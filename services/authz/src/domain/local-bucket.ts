@@ -32,7 +32,8 @@ export interface Spend {
   readonly units: number;
 }
 
-export interface Refusal {
+/** What metering refused, remembered for a while. */
+export interface RememberedRefusal {
   /** Refuses calls that ask this many units or more, while no more than `held` are in hand. */
   readonly units: number;
   readonly held: number;
@@ -64,7 +65,7 @@ export class LocalBucket {
   readonly matcher: Grant | undefined;
   /** Oldest first. */
   leases: LocalLease[] = [];
-  refusal: Refusal | undefined;
+  refusal: RememberedRefusal | undefined;
   /** A background refill is on its way. */
   refilling = false;
   /** Units of the latest grant, and what the bucket had left after it. */

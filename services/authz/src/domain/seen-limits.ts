@@ -1,6 +1,7 @@
 import type { KeyView } from "@gatehouse/access";
 import type { Decision } from "./decision.ts";
 import type { LeasePool } from "./lease-pool.ts";
+import { seesAccount } from "./sight.ts";
 
 /**
  * A decision as a verifier may be told it: without the limits on accounts above the verifier's own, whose numbers are
@@ -25,10 +26,7 @@ function shown(verifier: KeyView, decision: Decision, pool: Limits): Decision {
 }
 
 function sees(verifier: KeyView, { entry, target }: Decision, nodeId: string | undefined): boolean {
+  if (nodeId === undefined) return false;
   if (nodeId === entry?.key.id || nodeId === entry?.parent?.id) return true;
-  for (const { id } of target ?? []) {
-    if (id === nodeId) return true;
-    if (id === verifier.key.accountId) return false;
-  }
-  return false;
+  return target !== undefined && seesAccount(verifier, target, nodeId);
 }

@@ -1,6 +1,12 @@
 import { isInSubtree, type KeyNode, type KeyView } from "@gatehouse/access";
 import type { AccountEntry } from "./entry.ts";
 
+/** Whether an account is on a chain, and the verifier's own or below it. */
+export function seesAccount(verifier: KeyView, chain: readonly AccountEntry[], accountId: string): boolean {
+  const at = chain.findIndex(({ id }) => id === accountId);
+  return at >= 0 && isInSubtree(verifier, at === 0 ? chain : chain.slice(at));
+}
+
 /**
  * What a verifier may be told of, of a key that it sees: the key and its parent key, and the accounts from the
  * verifier's own downwards. That something above it decided is told, which account that is, is not.
@@ -15,7 +21,7 @@ export class Sight {
     keys: readonly (KeyNode | undefined)[],
     chains: readonly (readonly AccountEntry[])[],
   ) {
-    const seen = chains.flatMap((chain) => chain.filter((_, i) => isInSubtree(verifier, chain.slice(i))));
+    const seen = chains.flatMap((chain) => chain.filter(({ id }) => seesAccount(verifier, chain, id)));
     this.#accounts = new Map(seen.map((account) => [account.id, account]));
     this.#keys = new Map(keys.flatMap((key) => (key === undefined ? [] : [[key.id, key]])));
   }

@@ -25,6 +25,16 @@ export function during<T>(
   return trace === undefined ? work(undefined) : recorded(trace.begin(name), work);
 }
 
+/**
+ * What several calls ask for in one request is a part of the first one's trace; the others' say so. Answers whose it is,
+ * once `next` has come along.
+ */
+export function carrierOf(first: Trace | undefined, next: Trace | undefined): Trace | undefined {
+  if (first === undefined || next === undefined) return first ?? next;
+  next.link(first);
+  return first;
+}
+
 async function recorded<T>(part: Trace, work: (part: Trace) => Promise<T>): Promise<T> {
   try {
     const result = await work(part);

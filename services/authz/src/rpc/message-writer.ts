@@ -1,4 +1,4 @@
-import { writeVarint } from "../spool/varint.ts";
+import { writeVarint } from "../varint.ts";
 
 /**
  * Writes protobuf messages into one buffer that is used again and again: byte for byte what `toBinary` makes, at a

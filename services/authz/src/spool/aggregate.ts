@@ -1,3 +1,4 @@
+import { Reader, varintBytes, writeVarint } from "../varint.ts";
 import {
   CHARGE,
   CLOSED,
@@ -13,7 +14,6 @@ import {
   RESERVED,
   SPEND,
 } from "./record.ts";
-import { Reader, varintBytes, writeVarint } from "./varint.ts";
 
 /**
  * What a segment's frames add up to. Fed with payloads only, whether they were written a moment ago or are read back

@@ -1,6 +1,6 @@
 import type { ReservationRecord } from "../domain/journal.ts";
+import { varintBytes, writeVarint } from "../varint.ts";
 import { type LeaseRef, textFields } from "./series.ts";
-import { varintBytes, writeVarint } from "./varint.ts";
 
 /**
  * The fields of the protobuf message that a reservation ends in (Reservation): like a series' names, these bytes are

@@ -1,5 +1,5 @@
 import type { PriceName } from "../domain/journal.ts";
-import { varintBytes, writeVarint } from "./varint.ts";
+import { varintBytes, writeVarint } from "../varint.ts";
 
 /**
  * What a spool counts by. A handle is made once and kept by the caller with its cached key or lease; the spool notes

@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
+import { seldom } from "@gatehouse/service";
 import type { PriceName, ReservationRecord } from "../domain/journal.ts";
-import { seldom } from "../seldom.ts";
 import type { Backlog } from "./backlog.ts";
 import {
   DENIED_BYTES,

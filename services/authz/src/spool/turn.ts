@@ -1,3 +1,4 @@
+import { MAX_VARINT_BYTES, writeVarint } from "../varint.ts";
 import { FRAME_HEADER_BYTES, stampFrame } from "./frame.ts";
 import {
   CHARGE,
@@ -14,7 +15,6 @@ import {
   SPEND,
 } from "./record.ts";
 import type { LeaseRef, Series } from "./series.ts";
-import { MAX_VARINT_BYTES, writeVarint } from "./varint.ts";
 
 /** What a batch spends on an entry besides its names: message header, minute, units, cost, flag. */
 const ENTRY_BYTES = 48;
