@@ -33,6 +33,7 @@ export const otherRequests: Requests = {
   }),
   [`${LIMITS}/ListLimits`]: ({ subaccount }) => ({ account: subaccount }),
   [`${LIMITS}/GetAllowance`]: ({ subaccount }) => ({ account: subaccount }),
+  [`${USAGE}/ExportUsage`]: ({ subaccount }) => ({ account: subaccount, descendants: true }),
   [`${USAGE}/ReportUsage`]: ({ subaccount, fresh }) => ({
     source: "backend",
     events: [

@@ -1,9 +1,10 @@
-import type { KeyView } from "@gatehouse/access";
-import { invalid } from "@gatehouse/service/failure";
+import type { KeyView, Principal } from "@gatehouse/access";
+import { invalid, notFound } from "@gatehouse/service/failure";
 import { isKnownMeter } from "./known-meter.ts";
 import type { NodeRef } from "./limit.ts";
 import type { Mirror } from "./mirror.ts";
-import { nodeInReach } from "./node-in-reach.ts";
+import { knownNodeInReach, nodeInReach } from "./node-in-reach.ts";
+import { stillPermitted } from "./still-permitted.ts";
 import {
   type Group,
   type RowKey,
@@ -12,7 +13,7 @@ import {
   type UsageQuery,
   writePageToken,
 } from "./usage-query.ts";
-import { outwards, readsMinutes } from "./usage-span.ts";
+import { outwards, readsMinutes, slicesOf } from "./usage-span.ts";
 
 /** Whose usage: calls that acted on an account or its subtree, or calls made with a key. */
 export interface UsageScope extends NodeRef {
@@ -32,6 +33,11 @@ export interface UsageStore {
   minutesFromMs(): Promise<number>;
   /** Rows by time, meter and groups, after `query.after`, at most `count`; all of one snapshot. */
   sum(scope: UsageScope, query: UsageQuery, count: number): Promise<readonly UsageRow[]>;
+  /**
+   * The rows of one query after another, as they are taken; all of one snapshot. Throws Failure UNAVAILABLE where they are
+   * not, and RESOURCE_EXHAUSTED.
+   */
+  stream(scope: UsageScope, queries: Iterable<UsageQuery>): AsyncIterable<readonly UsageRow[]>;
 }
 
 export interface UsageDependencies {
@@ -52,17 +58,54 @@ export interface UsagePage {
  * Throws Failure INVALID_ARGUMENT, NOT_FOUND.
  */
 export async function queryUsage(
-  { mirror, store, nowMs }: UsageDependencies,
+  dependencies: UsageDependencies,
   caller: KeyView,
   draft: UsageDraft,
 ): Promise<UsagePage> {
-  const known = draft.meter === "" || (await isKnownMeter(mirror, draft.meter));
-  const query = await answerable(store, readUsageDraft(draft, known, nowMs()));
-  const { kind, id } = await nodeInReach(mirror, caller, draft.node);
-  const rows = await store.sum({ kind, id, descendants: draft.descendants }, query, query.pageSize + 1);
+  const { scope, query } = await asked(dependencies, caller, draft);
+  const rows = await dependencies.store.sum(scope, query, query.pageSize + 1);
   const page = rows.slice(0, query.pageSize);
   const last = rows.length > query.pageSize ? page.at(-1)! : undefined;
   return { rows: page, nextPageToken: last === undefined ? "" : writePageToken(keyOf(last, query)) };
+}
+
+/**
+ * All the rows that pages of the query would have, without a page token. Long times are summed a month or a day after
+ * the other: so there are rows at once, and no statement takes long. A reader may take hours, so that it may still read
+ * is looked at again and again. Throws Failure INVALID_ARGUMENT, NOT_FOUND, UNAVAILABLE, RESOURCE_EXHAUSTED, and as any
+ * call of a key.
+ */
+export async function* exportUsage(
+  dependencies: UsageDependencies,
+  principal: Principal,
+  draft: Omit<UsageDraft, "pageSize" | "pageToken">,
+): AsyncGenerator<readonly UsageRow[]> {
+  const { mirror, store, nowMs } = dependencies;
+  const { scope, query } = await asked(dependencies, principal.view, {
+    ...draft,
+    pageSize: 0,
+    pageToken: "",
+  });
+  const queries = slicesOf(query).map((span) => ({ ...query, ...span }));
+  let checkedMs = performance.now();
+  for await (const rows of store.stream(scope, queries)) {
+    if (performance.now() - checkedMs >= RECHECK_MS) {
+      const caller = await stillPermitted(mirror, principal, "gatehouse.usage.read", nowMs());
+      if ((await knownNodeInReach(mirror, caller, scope)) === undefined) throw notFound("account");
+      checkedMs = performance.now();
+    }
+    yield rows;
+  }
+}
+
+/** As old as what the mirror says may be. */
+const RECHECK_MS = 1000;
+
+async function asked({ mirror, store, nowMs }: UsageDependencies, caller: KeyView, draft: UsageDraft) {
+  const known = draft.meter === "" || (await isKnownMeter(mirror, draft.meter));
+  const query = await answerable(store, readUsageDraft(draft, known, nowMs()));
+  const { kind, id } = await nodeInReach(mirror, caller, draft.node);
+  return { scope: { kind, id, descendants: draft.descendants }, query };
 }
 
 /** Before minutes are kept, times are rounded outwards to the quarter of an hour. Throws Failure INVALID_ARGUMENT. */

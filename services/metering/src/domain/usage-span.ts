@@ -70,6 +70,28 @@ export function outwards({ startMs, endMs }: Span, minutesFromMs: number): Span 
   };
 }
 
+/** How much of the time is summed at once; rows of one are never in two of these. */
+const SLICES = { MINUTE: "DAY", HOUR: "DAY", DAY: "MONTH", MONTH: "MONTH" } as const;
+
+/** A span in pieces that end where rows do, in order. */
+export function* slicesOf({
+  granularity,
+  timeZone,
+  startMs,
+  endMs,
+}: Span & { readonly granularity: Granularity | undefined; readonly timeZone: string }): Generator<Span> {
+  if (granularity === undefined) {
+    yield { startMs, endMs };
+    return;
+  }
+  for (let atMs = startMs; atMs < endMs; ) {
+    const window = windowAt({ window: SLICES[granularity], timeZone }, atMs);
+    const nextMs = Math.min(window.endMs, endMs);
+    yield { startMs: atMs, endMs: nextMs };
+    atMs = nextMs;
+  }
+}
+
 function hourOf(ms: number, timeZone: string): number {
   return Math.max(0, windowAt({ window: "HOUR", timeZone }, Math.max(0, ms)).startMs);
 }

@@ -7,13 +7,14 @@ import {
   GroupBy as WireGroupBy,
 } from "@gatehouse/proto/metering";
 import { type Route, route } from "@gatehouse/service";
-import { queryUsage, type UsageDependencies, type UsageRow } from "../domain/query-usage.ts";
+import { exportUsage, queryUsage, type UsageDependencies, type UsageRow } from "../domain/query-usage.ts";
 import { type ReportDependencies, reportUsage } from "../domain/report-usage.ts";
 import { type ReservationDependencies, settleReservation } from "../domain/settle-reservation.ts";
 import type { UsageDraft } from "../domain/usage-query.ts";
 import { nodeName } from "./limit-wire.ts";
 import { draftsOf, reportMessage } from "./report-wire.ts";
 import { chargesOf, commitOf, releaseOf } from "./reservation-wire.ts";
+import { csvHeader, csvWriter } from "./usage-csv.ts";
 
 const granularities = ["MINUTE", "HOUR", "DAY", "MONTH"] as const;
 const groups = ["ACCOUNT", "KEY", "METER", "RESOURCE", "OUTCOME"] as const;
@@ -29,8 +30,21 @@ export function usageRoute(
     },
 
     async queryUsage(request, { principal }) {
-      const { rows, nextPageToken } = await queryUsage(dependencies, principal.view, draftOf(request));
+      const { pageSize, pageToken } = request;
+      const draft = { ...filterOf(request), pageSize, pageToken };
+      const { rows, nextPageToken } = await queryUsage(dependencies, principal.view, draft);
       return { rows: rows.map(rowMessage), nextPageToken };
+    },
+
+    async *exportUsage(request, { principal, signal }) {
+      const write = csvWriter(request.timeZone);
+      let head = csvHeader;
+      for await (const rows of exportUsage(dependencies, principal, filterOf(request))) {
+        yield { csv: head + write(rows) };
+        head = "";
+        if (signal.aborted) return;
+      }
+      if (head !== "") yield { csv: head };
     },
 
     async commitReservation(request, { principal }) {
@@ -47,8 +61,10 @@ export function usageRoute(
   });
 }
 
-function draftOf(request: QueryUsageRequest): UsageDraft {
-  const { descendants, timeZone, meter, pageSize, pageToken, start, end } = request;
+function filterOf(
+  request: Omit<QueryUsageRequest, "$typeName" | "pageSize" | "pageToken">,
+): Omit<UsageDraft, "pageSize" | "pageToken"> {
+  const { descendants, timeZone, meter, start, end } = request;
   return {
     node: nodeName(request.node),
     descendants,
@@ -61,8 +77,6 @@ function draftOf(request: QueryUsageRequest): UsageDraft {
     startMs: start && timestampMs(start),
     endMs: end && timestampMs(end),
     meter,
-    pageSize,
-    pageToken,
   };
 }
 

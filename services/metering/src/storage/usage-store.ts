@@ -1,5 +1,5 @@
 import { sqlState } from "@gatehouse/changefeed";
-import { invalid } from "@gatehouse/service/failure";
+import { invalid, overloaded, unavailable } from "@gatehouse/service/failure";
 import type { DataSource } from "typeorm";
 import type { UsageRow, UsageScope, UsageStore } from "../domain/query-usage.ts";
 import { CHARGED } from "../domain/usage.ts";
@@ -15,13 +15,24 @@ const columns: Readonly<Record<Group, string>> = {
   RESOURCE: "resource",
   OUTCOME: "outcome",
 };
+/** Each keeps a connection and a snapshot, and there are other things to do. */
+const MAX_STREAMS = 4;
+/** What is held in memory of an export: some hundreds of kilobytes. */
+const STREAM_ROWS = 1000;
+/** A snapshot that nobody reads keeps the database from cleaning up. */
+const STREAM_IDLE_MS = 30_000;
 const invalidParameterValue = "22023";
+
+type SumRow = Record<string, string>;
 
 export class PostgresUsageStore implements UsageStore {
   readonly #dataSource: DataSource;
+  readonly #streamIdleMs: number;
+  #streams = 0;
 
-  constructor(dataSource: DataSource) {
+  constructor(dataSource: DataSource, streamIdleMs = STREAM_IDLE_MS) {
     this.#dataSource = dataSource;
+    this.#streamIdleMs = streamIdleMs;
   }
 
   async minutesFromMs(): Promise<number> {
@@ -33,18 +44,50 @@ export class PostgresUsageStore implements UsageStore {
 
   async sum(scope: UsageScope, query: UsageQuery, count: number): Promise<UsageRow[]> {
     const { text, parameters } = statement(scope, query, count);
+    const rows = await zoned(this.#dataSource.query<SumRow[]>(text, parameters));
+    return rows.map((row) => rowOf(row, query));
+  }
+
+  async *stream(scope: UsageScope, queries: Iterable<UsageQuery>): AsyncGenerator<UsageRow[]> {
+    if (this.#streams === MAX_STREAMS) throw overloaded("too many exports are under way");
+    this.#streams++;
+    const runner = this.#dataSource.createQueryRunner();
     try {
-      const rows = await this.#dataSource.query<Record<string, string>[]>(text, parameters);
-      return rows.map((row) => rowOf(row, query));
+      await runner.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+      await runner.query(`SET LOCAL idle_in_transaction_session_timeout = ${this.#streamIdleMs}`);
+      for (const query of queries) {
+        const { text, parameters } = statement(scope, query);
+        await zoned(runner.query(`DECLARE usage NO SCROLL CURSOR FOR ${text}`, parameters));
+        for (;;) {
+          const rows = (await zoned(runner.query(`FETCH ${STREAM_ROWS} FROM usage`))) as SumRow[];
+          if (rows.length > 0) yield rows.map((row) => rowOf(row, query));
+          if (rows.length < STREAM_ROWS) break;
+        }
+        await runner.query("CLOSE usage");
+      }
     } catch (error) {
-      // Zones come and go with the tz database, and Postgres has its own.
-      if (sqlState(error) !== invalidParameterValue) throw error;
-      throw invalid([{ field: "time_zone", description: "not known to the database" }], error);
+      if (runner.isReleased) throw unavailable("the export was not read for too long", error);
+      throw error;
+    } finally {
+      this.#streams--;
+      // Nothing was written; a connection that cannot roll back is lost, and the pool sees that by itself.
+      if (!runner.isReleased) await runner.query("ROLLBACK").catch(() => {});
+      await runner.release();
     }
   }
 }
 
-function rowOf(row: Record<string, string>, { groups }: UsageQuery): UsageRow {
+async function zoned<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    // Zones come and go with the tz database, and Postgres has its own.
+    if (sqlState(error) !== invalidParameterValue) throw error;
+    throw invalid([{ field: "time_zone", description: "not known to the database" }], error);
+  }
+}
+
+function rowOf(row: SumRow, { groups }: UsageQuery): UsageRow {
   return {
     startMs: Number(row.start_ms),
     meter: row.meter!,
@@ -53,7 +96,7 @@ function rowOf(row: Record<string, string>, { groups }: UsageQuery): UsageRow {
   };
 }
 
-function statement(scope: UsageScope, query: UsageQuery, count: number) {
+function statement(scope: UsageScope, query: UsageQuery, count?: number) {
   const parameters: unknown[] = [];
   const bind = (value: unknown, type: string) => `$${parameters.push(value)}::${type}`;
   const instantOf = (ms: number) => bind(instant(ms), "timestamptz");
@@ -82,7 +125,8 @@ function statement(scope: UsageScope, query: UsageQuery, count: number) {
     SELECT (extract(epoch FROM start) * 1000)::bigint AS start_ms, ${grouped}, units
     FROM (SELECT ${span} AS start, ${grouped}, ${counted("sum(units)")} AS units
           FROM (${sources.join(" UNION ALL ")}) AS u GROUP BY 1, ${grouped}) AS g
-    ${beyond} ORDER BY ${keys.join(", ")} LIMIT ${bind(count, "int")}`;
+    ${beyond} ORDER BY ${keys.join(", ")}
+    ${count === undefined ? "" : `LIMIT ${bind(count, "int")}`}`;
   return { text, parameters };
 }
 

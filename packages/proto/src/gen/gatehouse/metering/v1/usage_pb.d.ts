@@ -403,6 +403,112 @@ export declare type QueryUsageResponse = Message<"gatehouse.metering.v1.QueryUsa
 export declare const QueryUsageResponseSchema: GenMessage<QueryUsageResponse>;
 
 /**
+ * What ExportUsage takes: what QueryUsage does, but for pages.
+ *
+ * @generated from message gatehouse.metering.v1.ExportUsageRequest
+ */
+export declare type ExportUsageRequest = Message<"gatehouse.metering.v1.ExportUsageRequest"> & {
+  /**
+   * The node. Default: the caller's own account.
+   *
+   * @generated from oneof gatehouse.metering.v1.ExportUsageRequest.node
+   */
+  node: {
+    /**
+     * Id or slug of an account: usage of calls that acted on it.
+     *
+     * @generated from field: string account = 1;
+     */
+    value: string;
+    case: "account";
+  } | {
+    /**
+     * Id of a key: usage of calls made with it.
+     *
+     * @generated from field: string key = 2;
+     */
+    value: string;
+    case: "key";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * For an account: its whole subtree.
+   *
+   * @generated from field: bool descendants = 3;
+   */
+  descendants: boolean;
+
+  /**
+   * What rows are told apart by, besides time and meter.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.GroupBy group_by = 4;
+   */
+  groupBy: GroupBy[];
+
+  /**
+   * Default: one row for the whole time.
+   *
+   * @generated from field: gatehouse.metering.v1.Granularity granularity = 5;
+   */
+  granularity: Granularity;
+
+  /**
+   * An IANA zone, in which hours, days and months are aligned, and times are written. Default UTC.
+   *
+   * @generated from field: string time_zone = 6;
+   */
+  timeZone: string;
+
+  /**
+   * As in QueryUsage.
+   *
+   * @generated from field: google.protobuf.Timestamp start = 7;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * As in QueryUsage.
+   *
+   * @generated from field: google.protobuf.Timestamp end = 8;
+   */
+  end?: Timestamp | undefined;
+
+  /**
+   * Only this meter, which must exist.
+   *
+   * @generated from field: string meter = 9;
+   */
+  meter: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ExportUsageRequest.
+ * Use `create(ExportUsageRequestSchema)` to create a new message.
+ */
+export declare const ExportUsageRequestSchema: GenMessage<ExportUsageRequest>;
+
+/**
+ * A piece of the file.
+ *
+ * @generated from message gatehouse.metering.v1.ExportUsageResponse
+ */
+export declare type ExportUsageResponse = Message<"gatehouse.metering.v1.ExportUsageResponse"> & {
+  /**
+   * Whole lines, each with its CR LF. The first names the columns: start, account_id, key_id, meter, resource, outcome,
+   * units; more may follow. What rows are not told apart by is empty. Times are RFC 3339 with the zone's offset.
+   *
+   * @generated from field: string csv = 1;
+   */
+  csv: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ExportUsageResponse.
+ * Use `create(ExportUsageResponseSchema)` to create a new message.
+ */
+export declare const ExportUsageResponseSchema: GenMessage<ExportUsageResponse>;
+
+/**
  * Units of one meter.
  *
  * @generated from message gatehouse.metering.v1.ReservedCharge
@@ -655,6 +761,18 @@ export declare const UsageService: GenService<{
     methodKind: "unary";
     input: typeof QueryUsageRequestSchema;
     output: typeof QueryUsageResponseSchema;
+  },
+  /**
+   * All the rows that QueryUsage would page through, as CSV by RFC 4180, of any size and of one moment. Rows are read as
+   * fast as they are taken: a client that takes nothing for 30 seconds is UNAVAILABLE and begins again.
+   * RESOURCE_EXHAUSTED where a replica has as many exports under way as it takes.
+   *
+   * @generated from rpc gatehouse.metering.v1.UsageService.ExportUsage
+   */
+  exportUsage: {
+    methodKind: "server_streaming";
+    input: typeof ExportUsageRequestSchema;
+    output: typeof ExportUsageResponseSchema;
   },
   /**
    * Books what a reserved call really cost, instead of the estimate, once. For the key that verified it, at any replica,
