@@ -10,7 +10,7 @@ await using opened = new Disposables(log);
 const { parts }: Weakening = weakenings[process.env.WEAKENED as WeakeningName];
 if (parts === undefined) throw new Error("what is weakened is not a part of authz");
 const clock = { now: () => ({ monotonicMs: performance.now(), wallMs: Date.now() }) };
-const authz = await createAuthz(config, log, { parts: parts(clock) });
+const authz = await createAuthz(config, log, {}, { parts: parts(clock) });
 opened.add("authz", authz.close);
 const { routes, guard, ready } = authz;
 const server = opened.use("server", await serve({ grpc, http, routes, guard, ready: { feeds: ready }, log }));

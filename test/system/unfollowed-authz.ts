@@ -6,7 +6,7 @@ const config = readAuthzConfig(process.env);
 const { grpc, http, logLevel } = config;
 const log = createLog({ name: "authz", level: logLevel });
 await using opened = new Disposables(log);
-const authz = await createAuthz(config, log, { following: false });
+const authz = await createAuthz(config, log, {}, { following: false });
 opened.add("authz", authz.close);
 const { routes, guard, ready } = authz;
 const server = opened.use("server", await serve({ grpc, http, routes, guard, ready: { feeds: ready }, log }));
