@@ -1,5 +1,5 @@
 import { AuthzService } from "@gatehouse/proto/authz";
-import { AccountService, KeyService, MeterService } from "@gatehouse/proto/identity";
+import { AccountService, KeyService, MeterService, PlanService } from "@gatehouse/proto/identity";
 import { LimitService, UsageService } from "@gatehouse/proto/metering";
 import { type GrpcClient, grpcClient } from "@gatehouse/service";
 
@@ -19,6 +19,7 @@ export interface Caller {
   readonly accounts: GrpcClient<typeof AccountService>;
   readonly keys: GrpcClient<typeof KeyService>;
   readonly meters: GrpcClient<typeof MeterService>;
+  readonly plans: GrpcClient<typeof PlanService>;
   readonly limits: GrpcClient<typeof LimitService>;
   readonly usage: GrpcClient<typeof UsageService>;
   /** By replica. */
@@ -32,6 +33,7 @@ export function callerOf(secret: string, addresses: GrpcAddresses): Caller {
     accounts: grpcClient(AccountService, addresses.identity, { headers }),
     keys: grpcClient(KeyService, addresses.identity, { headers }),
     meters: grpcClient(MeterService, addresses.identity, { headers }),
+    plans: grpcClient(PlanService, addresses.identity, { headers }),
     limits: grpcClient(LimitService, addresses.metering, { headers }),
     usage: grpcClient(UsageService, addresses.metering, { headers }),
   };

@@ -9,6 +9,13 @@ export {
   type Shortfall,
   type Wait,
 } from "./allocate.ts";
+export {
+  type AllowanceFault,
+  type AskedAllowance,
+  allowanceFaults,
+  type QuotaAllowance,
+  type RateAllowance,
+} from "./allowance.ts";
 export { type IdleSpan, MAX_IDLE_SPANS } from "./idle.ts";
 export { leaseLife } from "./lease-life.ts";
 export { leaseSize, lowWater, wantFor } from "./lease-size.ts";

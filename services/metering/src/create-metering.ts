@@ -48,6 +48,8 @@ import { PostgresLimitStore } from "./storage/limit-store.ts";
 import { MirrorNodes1764200000000 } from "./storage/mirror-nodes-migration.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
 import { Money1764600000000 } from "./storage/money-migration.ts";
+import { PlanLimits } from "./storage/plan-limits.ts";
+import { Plans1764400000000 } from "./storage/plans-migration.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
 import { PostgresPriceBook } from "./storage/price-book.ts";
 import { Quarantine1764520000000 } from "./storage/quarantine-migration.ts";
@@ -131,6 +133,7 @@ export async function createMetering(
       recalls,
       counts,
       dueSettlements,
+      plans: new PlanLimits(changeLog, clockOffsetMs),
     });
     const following = follow({ follower, source: "identity", bus, log, onBell: () => identity.doubt() });
     opened.add("follower", () => following.stop());
@@ -211,6 +214,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       EndedHolders1764100000000,
       MirrorNodes1764200000000,
       Reservations1764300000000,
+      Plans1764400000000,
       Reports1764500000000,
       UsagePartitions1764510000000,
       Quarantine1764520000000,

@@ -1,7 +1,10 @@
 import { accountNode, keyNode } from "@gatehouse/access/wire";
 import { type FeedSource, positionOf } from "@gatehouse/changefeed";
-import { type Change, FeedService } from "@gatehouse/proto/identity";
+import { type Change, FeedService, type PlanState } from "@gatehouse/proto/identity";
 import { type GrpcClient, grpcClient } from "@gatehouse/service";
+import type { LimitTerms } from "./domain/limit.ts";
+import { readDraft } from "./domain/limit-draft.ts";
+import { limitDraft } from "./rpc/limit-wire.ts";
 import type { MirrorChange, MirrorEntity, MirrorSnapshot } from "./storage/mirror-replica.ts";
 
 /** Longer and the mirror is older than the control plane believes it; a loop asks again. */
@@ -46,9 +49,16 @@ function entityOf({ entity, deleted }: Change): MirrorEntity | undefined {
       return { kind: "ACCOUNT", account: accountNode(entity.value) };
     case "key":
       return { kind: "KEY", key: keyNode(entity.value) };
+    case "plan":
+      return { kind: "PLAN", name: entity.value.name, limits: deleted ? undefined : limitsOf(entity.value) };
     case "meter":
       return { kind: "METER", name: entity.value.name, isDeleted: deleted };
     default:
       return undefined;
   }
+}
+
+// identity has checked them; one that this version cannot keep is passed over.
+function limitsOf({ defaultLimits }: PlanState): LimitTerms[] {
+  return defaultLimits.flatMap((limit) => readDraft(limitDraft(limit)).terms ?? []);
 }

@@ -11,6 +11,7 @@ import type { ClockOffset } from "./storage/clock.ts";
 import { forgetReservations } from "./storage/held-reservations.ts";
 import { listenForNotices } from "./storage/notices.ts";
 import { maintainPartitions, usageTables } from "./storage/partitions.ts";
+import type { PlanLimits } from "./storage/plan-limits.ts";
 import { measureQuarantine, retryQuarantine } from "./storage/quarantine.ts";
 import { sweepLeases } from "./storage/sweep.ts";
 
@@ -25,10 +26,13 @@ export interface LoopDependencies {
   readonly recalls: Recalls;
   readonly counts: MeteringCounts;
   readonly dueSettlements: DueSettlements;
+  readonly plans: PlanLimits;
 }
 
 const RETRY = { minMs: 50, maxMs: 1000 };
 const HOUSEKEEPING_MS = 1000;
+/** As often as followers ask: a plan's limits are everywhere about as soon as the plan is. */
+const PLANS_MS = 250;
 /** Often enough that each run forgets few changes. */
 const TRIM_MS = 60_000;
 /** As often as metrics are scraped; a million rows are counted in a tenth of a second. */
@@ -64,6 +68,9 @@ export function startLoops(dependencies: LoopDependencies): void {
     counts.quarantine = await measureQuarantine(work);
   });
   start("book settled reservations", HOUSEKEEPING_MS, () => dueSettlements.book());
+  start("apply plans", PLANS_MS, async (signal) => {
+    while (!signal.aborted && (await dependencies.plans.applySome()) > 0);
+  });
   start("forget reservations", HOUSEKEEPING_MS, () => forgetReservations(work, clockOffsetMs));
   start(
     "maintain partitions",

@@ -12,6 +12,7 @@ import {
 } from "@gatehouse/proto/metering";
 import { createLog, grpcClient, localBus, Secret, serve, unavailable } from "@gatehouse/service";
 import pg from "pg";
+import type { LimitTerms } from "../src/domain/limit.ts";
 import {
   createMetering,
   type IdentityFeed,
@@ -128,6 +129,11 @@ export class IdentityLog implements IdentityFeed {
   /** A key as it is from now on. */
   put(key: KeyNode): void {
     this.#say({ kind: "KEY", key });
+  }
+
+  /** A plan as it is from now on; without limits it is gone. */
+  plan(name: string, limits?: readonly LimitTerms[]): void {
+    this.#say({ kind: "PLAN", name, limits });
   }
 
   meter(name: string): void {

@@ -1,5 +1,5 @@
 import type { AccountNode, KeyNode } from "@gatehouse/access";
-import type { Endpoint } from "./definitions/definition.ts";
+import type { DefaultLimit, Endpoint } from "./definitions/definition.ts";
 import type { AccountName } from "./store.ts";
 
 /** A position in the change log. */
@@ -14,8 +14,9 @@ export type Entity =
   | { readonly kind: "key"; readonly key: KeyNode }
   | { readonly kind: "meter"; readonly meter: { readonly name: string } }
   | { readonly kind: "api"; readonly name: string; readonly endpoints: readonly Endpoint[] }
+  | { readonly kind: "plan"; readonly name: string; readonly defaultLimits: readonly DefaultLimit[] }
   /** What has nothing but a name any more. */
-  | { readonly kind: "gone"; readonly of: "meter" | "api"; readonly name: string };
+  | { readonly kind: "gone"; readonly of: "meter" | "api" | "plan"; readonly name: string };
 
 export interface FeedChange {
   readonly revision: number;

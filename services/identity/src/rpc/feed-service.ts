@@ -10,6 +10,7 @@ import { Fields } from "../domain/fields.ts";
 import { type ActivityStore, recordActivity } from "../domain/keys/activity.ts";
 import { claimNonce, type NonceStore } from "../domain/keys/nonces.ts";
 import { unixMs } from "./convert-in.ts";
+import { defaultLimitMessage } from "./default-limit-message.ts";
 
 /** Names, ids or changes in one answer: with what hangs on them, as much as one message should hold. */
 const MAX_BATCH = 1000;
@@ -160,6 +161,11 @@ function entityMessage(entity: Entity): NonNullable<MessageInitShape<typeof Chan
       return { case: "meter", value: { name: entity.meter.name } };
     case "api":
       return { case: "api", value: apiState(entity) };
+    case "plan":
+      return {
+        case: "plan",
+        value: { name: entity.name, defaultLimits: entity.defaultLimits.map(defaultLimitMessage) },
+      };
     case "gone":
       return { case: entity.of, value: { name: entity.name } };
   }

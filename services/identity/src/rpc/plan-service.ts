@@ -1,11 +1,18 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Principal } from "@gatehouse/access";
-import { type CreatePlanRequest, PlanFeature, type PlanSchema, PlanService } from "@gatehouse/proto/identity";
+import {
+  type CreatePlanRequest,
+  type DefaultLimit,
+  PlanFeature,
+  type PlanSchema,
+  PlanService,
+} from "@gatehouse/proto/identity";
 import { type Route, route } from "@gatehouse/service";
 import type { Definition, Plan } from "../domain/definitions/definition.ts";
 import { DEFAULT_PLAN } from "../domain/definitions/plan.ts";
 import { PLANS } from "../domain/definitions/plans.ts";
 import type { Domain } from "../domain/domain.ts";
+import { defaultLimitMessage, defaultLimitOf } from "./default-limit-message.ts";
 import { definitionRpcs, timesOf } from "./definition-rpcs.ts";
 
 export function planService(domain: Domain): Route<Principal> {
@@ -38,6 +45,7 @@ interface WirePlan {
   readonly keysPerAccount?: bigint | undefined;
   readonly subKeysPerAccount?: bigint | undefined;
   readonly features: readonly PlanFeature[];
+  readonly defaultLimits: readonly DefaultLimit[];
 }
 
 function bodyOf(plan: WirePlan): Plan {
@@ -49,6 +57,7 @@ function bodyOf(plan: WirePlan): Plan {
     subKeysPerAccount: Number(plan.subKeysPerAccount ?? 0),
     // Whether each is one is the domain's to say.
     features: plan.features.map((feature) => PlanFeature[feature] ?? "UNKNOWN") as Plan["features"],
+    defaultLimits: plan.defaultLimits.map(defaultLimitOf),
   };
 }
 
@@ -63,6 +72,7 @@ function messageOf(plan: Definition<"plan">): MessageInitShape<typeof PlanSchema
     keysPerAccount: BigInt(body.keysPerAccount),
     subKeysPerAccount: BigInt(body.subKeysPerAccount),
     features: body.features.map((feature) => PlanFeature[feature]),
+    defaultLimits: body.defaultLimits.map(defaultLimitMessage),
     ...timesOf(plan),
   };
 }

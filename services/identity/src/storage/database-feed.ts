@@ -134,12 +134,16 @@ async function readEntities(
     const { name, body } = definitionOf(row, "api");
     entities.set(entityName("api", name), { kind: "api", name, endpoints: body.endpoints });
   }
+  for (const row of await manager.findBy(definitionRows, { kind: "plan", name: idsOf("plan") })) {
+    const { name, body } = definitionOf(row, "plan");
+    entities.set(entityName("plan", name), { kind: "plan", name, defaultLimits: body.defaultLimits });
+  }
   return entities;
 }
 
 // Accounts and keys stay for good; of these there may be none any more.
 function gone(kind: string, name: string): Entity {
-  if (kind !== "meter" && kind !== "api")
+  if (kind !== "meter" && kind !== "api" && kind !== "plan")
     throw new Error(`the ${kind} ${name} is on the log and nowhere else`);
   return { kind: "gone", of: kind, name };
 }

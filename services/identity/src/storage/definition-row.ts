@@ -25,13 +25,18 @@ export const definitionRows = new EntitySchema<DefinitionRow>({
   },
 });
 
+/** What bodies have by now, for those that were written before. */
+const ADDED: { readonly [K in DefinitionKind]?: Partial<DefinitionBodies[K]> } = {
+  plan: { defaultLimits: [] },
+};
+
 export function definitionOf<K extends DefinitionKind>(row: DefinitionRow, kind: K): Definition<K> {
   return {
     kind,
     accountId: row.account_id,
     name: row.name,
     id: row.id,
-    body: row.body as DefinitionBodies[K],
+    body: { ...ADDED[kind], ...row.body } as DefinitionBodies[K],
     createdAt: row.created_at,
     updatedAt: row.updated_at,
   };

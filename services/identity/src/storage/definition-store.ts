@@ -51,7 +51,7 @@ export class DefinitionWriter extends DefinitionReader implements DefinitionWrit
   }
 
   async #tell(kind: DefinitionKind, accountId: string, name: string): Promise<void> {
-    if (kind === "api" || kind === "meter") this.#tx.changed(kind, name);
+    if (kind === "api" || kind === "meter" || kind === "plan") this.#tx.changed(kind, name);
     if (!decidesCalls(kind)) return;
     this.#tx.changed("account", accountId);
     await this.manager.query(

@@ -53,6 +53,11 @@ async function* pages(manager: EntityManager): AsyncGenerator<Entity[]> {
     const { name, body } = definitionOf(row, "api");
     yield [{ kind: "api", name, endpoints: body.endpoints }];
   }
+  // Before the organizations that have them.
+  for (const row of await manager.findBy(definitionRows, { kind: "plan" })) {
+    const { name, body } = definitionOf(row, "plan");
+    yield [{ kind: "plan", name, defaultLimits: body.defaultLimits }];
+  }
   for (let depth = 1, more = true; more; depth++) {
     more = false;
     for await (const page of accountsAt(manager, depth)) {

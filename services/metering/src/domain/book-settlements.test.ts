@@ -20,6 +20,7 @@ function quota(id: string, meter: string, nodeId: string): Limit {
   return {
     id,
     node: { kind: "ACCOUNT", id: nodeId },
+    source: "OWN",
     meter,
     resource: "",
     allowance,

@@ -59,10 +59,13 @@ export interface LimitTx {
   find(limitId: string): Promise<Limit | undefined>;
   /** The limit with the same identity, if the node has it. */
   same(node: NodeRef, terms: LimitTerms): Promise<Limit | undefined>;
-  count(node: NodeRef): Promise<number>;
+  /** How many are set on the node itself. */
+  countOwn(node: NodeRef): Promise<number>;
+  /** What the plan gives the node; none for what is no organization. */
+  planTerms(node: NodeRef): Promise<readonly LimitTerms[]>;
   insert(id: string, node: NodeRef, terms: LimitTerms): Promise<Limit>;
   /** Undefined if it is gone. */
-  update(id: string, terms: LimitTerms): Promise<Limit | undefined>;
+  update(id: string, source: Limit["source"], terms: LimitTerms): Promise<Limit | undefined>;
   /** Answers whether there was one. */
   remove(id: string): Promise<boolean>;
   /** Undefined for a quota, and for a rate whose state was lost. */

@@ -1,4 +1,4 @@
-import type { RateSpec, WindowKind } from "@gatehouse/buckets";
+import type { QuotaAllowance, RateAllowance } from "@gatehouse/buckets";
 import { compileGrant, type Grant } from "@gatehouse/scopes";
 
 export type Enforcement = "ENFORCE" | "WARN";
@@ -9,17 +9,7 @@ export interface NodeRef {
   readonly id: string;
 }
 
-export interface RateAllowance extends RateSpec {
-  readonly kind: "RATE";
-}
-
-export interface QuotaAllowance {
-  readonly kind: "QUOTA";
-  readonly units: number;
-  readonly window: WindowKind;
-  readonly timeZone: string;
-  readonly anchorMs: number | undefined;
-}
+export type { QuotaAllowance, RateAllowance };
 
 /** What a limit says, apart from where it is. Units are safe integers. */
 export interface LimitTerms {
@@ -34,6 +24,8 @@ export interface LimitTerms {
 export interface Limit extends LimitTerms {
   readonly id: string;
   readonly node: NodeRef;
+  /** Set on the node, or a default of the organization's plan. */
+  readonly source: "OWN" | "PLAN";
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
 }
@@ -49,6 +41,23 @@ export function isQuota(limit: Limit): limit is QuotaLimit {
   return limit.allowance.kind === "QUOTA";
 }
 
+/** What makes a limit the same limit on its node. */
+export function identityOf({ meter, resource, allowance }: LimitTerms): string {
+  const refill = allowance.kind === "RATE" ? allowance.intervalMs : allowance.window;
+  return JSON.stringify([meter, resource, allowance.kind, refill]);
+}
+
+/** Whether less is allowed than before: what is lent already was lent for more. */
+export function lowers(before: LimitTerms, after: LimitTerms): boolean {
+  if (before.enforcement === "WARN" && after.enforcement === "ENFORCE") return true;
+  if (after.allowance.units < before.allowance.units) return true;
+  return (
+    before.allowance.kind === "RATE" &&
+    after.allowance.kind === "RATE" &&
+    after.allowance.burst < before.allowance.burst
+  );
+}
+
 /** The most units that a limit ever has at once. */
 export function capacityOf({ allowance }: LimitTerms): number {
   return allowance.kind === "RATE" ? allowance.burst : allowance.units;
@@ -57,7 +66,7 @@ export function capacityOf({ allowance }: LimitTerms): number {
 /** The meter that exists without being declared. */
 export const REQUESTS = "requests";
 
-/** Limits on one node: a call is charged to every one of them. */
+/** Limits set on one node, beside those of its plan: a call is charged to every one of them. */
 export const MAX_LIMITS_PER_NODE = 50;
 
 /** Patterns are few and asked about at every acquire; past this many the cache starts over. */

@@ -1,9 +1,9 @@
 import type { KeyView } from "@gatehouse/access";
 import { rate } from "@gatehouse/buckets";
 import { isId, mintId } from "@gatehouse/keys";
-import { Failure, invalid, notFound, type Violation } from "@gatehouse/service/failure";
+import { Failure, failedPrecondition, invalid, notFound, type Violation } from "@gatehouse/service/failure";
 import { isKnownMeter } from "./known-meter.ts";
-import { type Limit, type LimitTerms, MAX_LIMITS_PER_NODE, REQUESTS } from "./limit.ts";
+import { identityOf, type Limit, type LimitTerms, lowers, MAX_LIMITS_PER_NODE, REQUESTS } from "./limit.ts";
 import { type LimitDraft, readDraft } from "./limit-draft.ts";
 import type { Actor, LimitStore, LimitTx } from "./limit-store.ts";
 import type { Mirror } from "./mirror.ts";
@@ -44,18 +44,25 @@ export async function setLimit(
   return { limit, freshness };
 }
 
-/** Takes a limit away. Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING). */
+/**
+ * Takes a limit away; where the organization's plan has the same, the plan's is in its place.
+ * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING), FAILED_PRECONDITION (IN_USE) for one
+ * that comes from the plan.
+ */
 export async function deleteLimit(
   { mirror, store }: LimitDependencies,
   caller: KeyView,
   limitId: string,
 ): Promise<{ freshness: string }> {
-  const { limit, node } = await limitInReach({ mirror, store }, caller, limitId);
+  const { node } = await limitInReach({ mirror, store }, caller, limitId);
   const { freshness } = await store.mutate(node.id, actorOf(caller), async (tx) => {
-    // Before the rows go: the recall finds its holders in them.
-    await tx.recall(limit.id);
-    if (!(await tx.remove(limit.id))) throw notFound("limit");
-    await tx.audit({ action: "limits.delete", limitId: limit.id, before: limit, after: undefined });
+    const limit = await tx.find(limitId);
+    if (limit === undefined) throw notFound("limit");
+    if (limit.source === "PLAN") {
+      throw failedPrecondition("IN_USE", "the limit comes from the organization's plan");
+    }
+    const after = await takeAway(tx, node, limit);
+    await tx.audit({ action: "limits.delete", limitId, before: limit, after });
   });
   return { freshness };
 }
@@ -97,19 +104,23 @@ async function checkedTerms(
 
 async function put(tx: LimitTx, node: ReachedNode, terms: LimitTerms): Promise<Limit> {
   const before = await tx.same(node, terms);
-  const after = before === undefined ? await create(tx, node, terms) : await change(tx, before, terms);
+  if (before?.source !== "OWN") await requireRoom(tx, node);
+  const after = before === undefined ? await create(tx, node, terms) : await change(tx, before, "OWN", terms);
   await tx.audit({ action: "limits.set", limitId: after.id, before, after });
   return after;
 }
 
-async function create(tx: LimitTx, node: ReachedNode, terms: LimitTerms): Promise<Limit> {
-  if ((await tx.count(node)) >= MAX_LIMITS_PER_NODE) {
+async function requireRoom(tx: LimitTx, node: ReachedNode): Promise<void> {
+  if ((await tx.countOwn(node)) >= MAX_LIMITS_PER_NODE) {
     throw new Failure({
       code: "RESOURCE_EXHAUSTED",
       reason: "PLAN_LIMIT",
       message: `a node has at most ${MAX_LIMITS_PER_NODE} limits`,
     });
   }
+}
+
+async function create(tx: LimitTx, node: ReachedNode, terms: LimitTerms): Promise<Limit> {
   const limit = await tx.insert(mintId("lim"), node, terms);
   // A new rate starts full; a missing row would pass for a lost one, which starts empty.
   if (terms.allowance.kind === "RATE") {
@@ -118,27 +129,31 @@ async function create(tx: LimitTx, node: ReachedNode, terms: LimitTerms): Promis
   return limit;
 }
 
-async function change(tx: LimitTx, before: Limit, terms: LimitTerms): Promise<Limit> {
+async function takeAway(tx: LimitTx, node: ReachedNode, limit: Limit): Promise<Limit | undefined> {
+  const ofPlan = (await tx.planTerms(node)).find((terms) => identityOf(terms) === identityOf(limit));
+  if (ofPlan !== undefined) return change(tx, limit, "PLAN", ofPlan);
+  // Before the rows go: the recall finds its holders in them.
+  await tx.recall(limit.id);
+  await tx.remove(limit.id);
+  return undefined;
+}
+
+async function change(
+  tx: LimitTx,
+  before: Limit,
+  source: Limit["source"],
+  terms: LimitTerms,
+): Promise<Limit> {
   const state = await tx.rateState(before.id);
   if (state !== undefined && before.allowance.kind === "RATE" && terms.allowance.kind === "RATE") {
     const resized = rate.resize(state, before.allowance, terms.allowance, await tx.nowMs());
     await tx.writeRateState(before.id, resized);
   }
-  const after = await tx.update(before.id, terms);
+  const after = await tx.update(before.id, source, terms);
   if (after === undefined) throw notFound("limit");
   // What is lent already was lent under the old terms; called back, it is lent anew under these.
   if (lowers(before, after)) await tx.recall(before.id);
   return after;
-}
-
-function lowers(before: Limit, after: Limit): boolean {
-  if (before.enforcement === "WARN" && after.enforcement === "ENFORCE") return true;
-  if (after.allowance.units < before.allowance.units) return true;
-  return (
-    before.allowance.kind === "RATE" &&
-    after.allowance.kind === "RATE" &&
-    after.allowance.burst < before.allowance.burst
-  );
 }
 
 export function actorOf({ key }: KeyView): Actor {

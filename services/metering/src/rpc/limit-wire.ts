@@ -3,6 +3,7 @@ import { durationFromMs, durationMs, timestampFromMs, timestampMs } from "@bufbu
 import {
   type AllowanceSchema,
   type LimitSchema,
+  LimitSource,
   type SetLimitRequest,
   Enforcement as WireEnforcement,
   Window as WireWindow,
@@ -39,7 +40,13 @@ export function nodeName(node: WireNode): NodeName | undefined {
   }
 }
 
-export function limitDraft({ meter, resource, allowance, enforcement }: SetLimitRequest): LimitDraft {
+/** What a request, or a plan, says of a limit. */
+export function limitDraft({
+  meter,
+  resource,
+  allowance,
+  enforcement,
+}: Pick<SetLimitRequest, "meter" | "resource" | "allowance" | "enforcement">): LimitDraft {
   const common = { meter, resource, enforcement: enforcementOf(enforcement) };
   switch (allowance.case) {
     case "rate": {
@@ -64,6 +71,7 @@ export function limitMessage(limit: Limit): MessageInitShape<typeof LimitSchema>
     resource: limit.resource,
     allowance: allowanceMessage(limit.allowance),
     enforcement: WireEnforcement[limit.enforcement],
+    source: LimitSource[limit.source],
     createdAt: timestampFromMs(limit.createdAtMs),
     updatedAt: timestampFromMs(limit.updatedAtMs),
   };

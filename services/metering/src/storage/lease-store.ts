@@ -16,6 +16,7 @@ import { holderGate } from "./holder-gate.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { counted } from "./most-counted.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
+import { outdatedAmong, PlanLimits, PlansOutdated } from "./plan-limits.ts";
 import { isOfWindow, openQuotaWindows } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import {
@@ -30,14 +31,18 @@ import {
 export class PostgresLeaseStore implements LeaseStore {
   readonly #log: ChangeLog;
   readonly #offsetMs: ClockOffset;
+  readonly #plans: PlanLimits;
 
   constructor(log: ChangeLog, offsetMs: ClockOffset = () => 0) {
     this.#log = log;
     this.#offsetMs = offsetMs;
+    this.#plans = new PlanLimits(log, offsetMs);
   }
 
   async transact<T>(work: (tx: LeaseTx) => Promise<T>): Promise<T> {
-    const { value } = await this.#log.commit((tx) => work(new PostgresLeaseTx(tx, this.#offsetMs)));
+    const { value } = await this.#plans.withPlans(() =>
+      this.#log.commit((tx) => work(new PostgresLeaseTx(tx, this.#offsetMs))),
+    );
     return value;
   }
 }
@@ -56,7 +61,15 @@ class PostgresLeaseTx implements LeaseTx {
   async survey(holders: readonly string[], nodeIds: readonly string[], meters: readonly string[]) {
     await this.#tx.gate({ reliedOn: holders.map(holderGate) });
     const [row] = await this.#manager.query<
-      [{ now_ms: string; ended_holders: string[]; unknown_nodes: string[]; unknown_meters: string[] }]
+      [
+        {
+          now_ms: string;
+          ended_holders: string[];
+          unknown_nodes: string[];
+          unknown_meters: string[];
+          outdated: string[];
+        },
+      ]
     >(
       `SELECT ${nowMsExpression} AS now_ms,
          ARRAY(SELECT id FROM unnest($1::text[]) AS n(id)
@@ -64,9 +77,11 @@ class PostgresLeaseTx implements LeaseTx {
                  AND NOT EXISTS (SELECT FROM key k WHERE k.id = n.id)) AS unknown_nodes,
          ARRAY(SELECT name FROM unnest($2::text[]) AS n(name)
                WHERE name <> '${REQUESTS}' AND NOT EXISTS (SELECT FROM meter m WHERE m.name = n.name)) AS unknown_meters,
+         ${outdatedAmong("$1")} AS outdated,
          ARRAY(SELECT holder FROM ended_holder WHERE holder = ANY($3)) AS ended_holders`,
       [nodeIds, meters, holders],
     );
+    if (row.outdated.length > 0) throw new PlansOutdated(row.outdated);
     return {
       nowMs: Number(row.now_ms) + this.#offsetMs(),
       endedHolders: new Set(row.ended_holders),

@@ -16,17 +16,19 @@ export interface LimitRow {
   readonly time_zone: string | null;
   readonly anchor_ms: string | null;
   readonly enforcement: Enforcement;
+  readonly source: Limit["source"];
   readonly created_at: Date;
   readonly updated_at: Date;
 }
 
 export const limitColumns = `l.id, l.node_kind, l.node_id, l.meter, l.resource, l.kind, l.units, l.interval_ms,
-  l.burst, l.window_kind, l.time_zone, l.anchor_ms, l.enforcement, l.created_at, l.updated_at`;
+  l.burst, l.window_kind, l.time_zone, l.anchor_ms, l.enforcement, l.source, l.created_at, l.updated_at`;
 
 export function limitOf(row: LimitRow): Limit {
   return {
     id: row.id,
     node: { kind: row.node_kind, id: row.node_id },
+    source: row.source,
     meter: row.meter,
     resource: row.resource,
     allowance: allowanceOf(row),

@@ -11,9 +11,10 @@ import type {
   LimitTx,
   QuotaReading,
 } from "../domain/limit-store.ts";
-import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
+import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 import { changeableOf, identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { notifyFreed } from "./notice.ts";
+import { outdatedAmong, PlanLimits, planTermsOf } from "./plan-limits.ts";
 import { renewQuotaWindow } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import { recallLeases } from "./recall.ts";
@@ -22,18 +23,21 @@ export class PostgresLimitStore implements LimitStore {
   readonly #dataSource: DataSource;
   readonly #log: ChangeLog;
   readonly #offsetMs: ClockOffset;
+  readonly #plans: PlanLimits;
 
   constructor(dataSource: DataSource, log: ChangeLog, offsetMs: ClockOffset = () => 0) {
     this.#dataSource = dataSource;
     this.#log = log;
     this.#offsetMs = offsetMs;
+    this.#plans = new PlanLimits(log, offsetMs);
   }
 
-  mutate<T>(
+  async mutate<T>(
     nodeId: string,
     actor: Actor,
     work: (tx: LimitTx) => Promise<T>,
   ): Promise<{ value: T; freshness: string }> {
+    await this.#bringUpToDate([nodeId]);
     return this.#log.commit(async (tx) => {
       await tx.gate({ changed: [nodeId] });
       tx.changed("limits", nodeId);
@@ -46,6 +50,7 @@ export class PostgresLimitStore implements LimitStore {
   }
 
   async list(nodeId: string, afterId: string, count: number): Promise<Limit[]> {
+    await this.#bringUpToDate([nodeId]);
     const rows = await this.#dataSource.query<LimitRow[]>(
       `SELECT ${limitColumns} FROM node_limit l WHERE l.node_id = $1 AND l.id > $2 ORDER BY l.id LIMIT $3`,
       [nodeId, afterId, count],
@@ -57,7 +62,8 @@ export class PostgresLimitStore implements LimitStore {
     nodeIds: readonly string[],
     holder = "",
   ): Promise<{ nowMs: number; buckets: BucketReading[] }> {
-    const nowMs = await readNow(this.#dataSource.manager, this.#offsetMs);
+    await this.#bringUpToDate(nodeIds);
+    const nowMs = await readNowMs(this.#dataSource.manager, this.#offsetMs);
     const rows = await this.#dataSource.query<ReadingRow[]>(
       `SELECT ${limitColumns}, q.spent AS quota_spent, q.leased AS quota_leased, q.window_end,
          CASE WHEN r.limit_id IS NOT NULL THEN to_jsonb(r) END AS rate,
@@ -73,6 +79,14 @@ export class PostgresLimitStore implements LimitStore {
       [nodeIds, instant(nowMs), holder],
     );
     return { nowMs, buckets: rows.map(readingOf) };
+  }
+
+  async #bringUpToDate(nodeIds: readonly string[]): Promise<void> {
+    const [row] = await this.#dataSource.query<[{ outdated: string[] }]>(
+      `SELECT ${outdatedAmong("$1")} AS outdated`,
+      [nodeIds],
+    );
+    await this.#plans.applyTo(row.outdated);
   }
 }
 
@@ -110,7 +124,7 @@ class PostgresLimitTx implements LimitTx {
   }
 
   nowMs(): Promise<number> {
-    return readNow(this.#manager, this.#offsetMs);
+    return readNowMs(this.#manager, this.#offsetMs);
   }
 
   find(limitId: string): Promise<Limit | undefined> {
@@ -129,9 +143,9 @@ class PostgresLimitTx implements LimitTx {
     return limit;
   }
 
-  async count(node: NodeRef): Promise<number> {
+  async countOwn(node: NodeRef): Promise<number> {
     const [row] = await this.#manager.query<[{ count: string }]>(
-      "SELECT count(*) FROM node_limit WHERE node_id = $1",
+      "SELECT count(*) FROM node_limit WHERE node_id = $1 AND source = 'OWN'",
       [node.id],
     );
     return Number(row.count);
@@ -147,12 +161,16 @@ class PostgresLimitTx implements LimitTx {
     return limitOf(row);
   }
 
-  async update(id: string, terms: LimitTerms): Promise<Limit | undefined> {
+  planTerms(node: NodeRef): Promise<readonly LimitTerms[]> {
+    return planTermsOf(this.#manager, node.id);
+  }
+
+  async update(id: string, source: Limit["source"], terms: LimitTerms): Promise<Limit | undefined> {
     const [rows] = await this.#manager.query<[LimitRow[], number]>(
       `UPDATE node_limit AS l SET units = $2, burst = $3, time_zone = $4, anchor_ms = $5, enforcement = $6,
-         updated_at = now()
+         source = $7, updated_at = now()
        WHERE l.id = $1 RETURNING ${limitColumns}`,
-      [id, ...changeableOf(terms)],
+      [id, ...changeableOf(terms), source],
     );
     return rows.map(limitOf)[0];
   }
@@ -224,9 +242,4 @@ async function findLimit(manager: EntityManager, limitId: string): Promise<Limit
     limitId,
   ]);
   return rows.map(limitOf)[0];
-}
-
-async function readNow(manager: EntityManager, offsetMs: ClockOffset): Promise<number> {
-  const [row] = await manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
-  return Number(row.now_ms) + offsetMs();
 }

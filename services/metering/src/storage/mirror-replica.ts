@@ -1,13 +1,17 @@
 import type { AccountNode, KeyNode } from "@gatehouse/access";
 import type { ChangeLog, Position, Replica } from "@gatehouse/changefeed";
 import type { EntityManager } from "typeorm";
+import type { LimitTerms } from "../domain/limit.ts";
+import { putOrganizationPlans, putPlans } from "./mirror-plans.ts";
 import { accountRow, keyRow } from "./mirror-row.ts";
 
 /** A thing of identity's, as the feed carries it. */
 export type MirrorEntity =
   | { readonly kind: "ACCOUNT"; readonly account: AccountNode }
   | { readonly kind: "KEY"; readonly key: KeyNode }
-  | { readonly kind: "METER"; readonly name: string; readonly isDeleted: boolean };
+  | { readonly kind: "METER"; readonly name: string; readonly isDeleted: boolean }
+  /** No limits: the plan is gone. */
+  | { readonly kind: "PLAN"; readonly name: string; readonly limits: readonly LimitTerms[] | undefined };
 
 /** A change of identity's; `entity` is undefined for kinds that metering does not know. */
 export interface MirrorChange {
@@ -80,11 +84,15 @@ export class MirrorReplica implements Replica<MirrorChange> {
     await manager.query("DELETE FROM key");
     await manager.query("DELETE FROM account");
     await manager.query("DELETE FROM meter");
+    const plans: string[] = [];
     let position: Position | undefined;
     for await (const page of this.#snapshot()) {
       position = page.position;
       await putEntities(manager, page.entities);
+      plans.push(...page.entities.flatMap((entity) => (entity.kind === "PLAN" ? entity.name : [])));
     }
+    // Not before: a plan that stays as it was leaves its organizations as they are.
+    await manager.query("DELETE FROM plan WHERE name <> ALL($1)", [plans]);
     if (position === undefined) throw new Error("the snapshot was empty");
     await manager.query(
       `INSERT INTO feed_position (source, incarnation, revision) VALUES ('identity', $1, $2)
@@ -114,11 +122,14 @@ async function putEntities(manager: EntityManager, entities: readonly MirrorEnti
   const accounts = new Map<string, AccountNode>();
   const keys = new Map<string, KeyNode>();
   const meters = new Map<string, boolean>();
+  const plans = new Map<string, readonly LimitTerms[] | undefined>();
   for (const entity of entities) {
     if (entity.kind === "ACCOUNT") accounts.set(entity.account.id, entity.account);
     else if (entity.kind === "KEY") keys.set(entity.key.id, entity.key);
-    else meters.set(entity.name, entity.isDeleted);
+    else if (entity.kind === "METER") meters.set(entity.name, entity.isDeleted);
+    else plans.set(entity.name, entity.limits);
   }
+  await putPlans(manager, plans);
   await putAccounts(manager, [...accounts.values()]);
   await putKeys(manager, [...keys.values()]);
   await putMeters(manager, meters);
@@ -133,6 +144,7 @@ async function putAccounts(manager: EntityManager, accounts: readonly AccountNod
      ON CONFLICT (id) DO UPDATE SET names = excluded.names, node = excluded.node`,
     [JSON.stringify(rows)],
   );
+  await putOrganizationPlans(manager, accounts);
 }
 
 async function pathsOf(

@@ -1,3 +1,5 @@
+import type { QuotaAllowance, RateAllowance } from "@gatehouse/buckets";
+
 /*
  * What accounts lay down by name: roles, and on the root what the provider lays down for everybody. They are few, are
  * read as a whole and changed rarely, so all kinds are kept, bounded, audited and told of in one way.
@@ -52,6 +54,17 @@ export interface Plan {
   /** Sub-keys of one account, over all its keys. */
   readonly subKeysPerAccount: number;
   readonly features: readonly PlanFeature[];
+  /** Of each of its organizations. metering keeps what is used of them. */
+  readonly defaultLimits: readonly DefaultLimit[];
+}
+
+/** A limit that comes with a plan. */
+export interface DefaultLimit {
+  readonly meter: string;
+  /** A pattern; empty counts every call. */
+  readonly resource: string;
+  readonly allowance: RateAllowance | QuotaAllowance;
+  readonly enforcement: "ENFORCE" | "WARN";
 }
 
 export const PLAN_FEATURES = ["SCOPING", "SUB_KEYS", "SIGNING"] as const;

@@ -14,6 +14,7 @@ export const DEFAULT_PLAN: Plan = {
   keysPerAccount: 100,
   subKeysPerAccount: 1000,
   features: PLAN_FEATURES,
+  defaultLimits: [],
 };
 
 export interface NamedPlan extends Plan {

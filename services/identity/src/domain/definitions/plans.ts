@@ -1,6 +1,7 @@
 import { failedPrecondition } from "@gatehouse/service/failure";
 import type { Fields } from "../fields.ts";
 import { planGate } from "../rules/gates.ts";
+import { readDefaultLimits, requireMeters } from "./default-limits.ts";
 import { PLAN_FEATURES } from "./definition.ts";
 import { type Kind, title } from "./kind.ts";
 import { DEFAULT_PLAN_NAME } from "./plan.ts";
@@ -29,11 +30,15 @@ export const PLANS: Kind<"plan"> = {
       }
       return PLAN_FEATURES.filter((feature) => value.includes(feature));
     },
+    defaultLimits: readDefaultLimits,
   },
   most: 100,
   changedGates: (name) => [planGate(name)],
-  async rule(change, { name, after }) {
-    if (after !== undefined) return;
+  async rule(change, { name, owner, before, after }) {
+    if (after !== undefined) {
+      await requireMeters(change, owner[0].id, after.defaultLimits, before?.defaultLimits);
+      return;
+    }
     if (name === DEFAULT_PLAN_NAME) throw failedPrecondition("IN_USE", `the plan ${name} is always there`);
     if (await change.definitions.isInUse("plan", name)) {
       throw failedPrecondition("IN_USE", "an organization has the plan");

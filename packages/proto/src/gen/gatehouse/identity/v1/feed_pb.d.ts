@@ -9,6 +9,7 @@ import type { Message } from "@bufbuild/protobuf";
 import type { KeyKind, KeyStatus, SigningAlgorithm } from "./key_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import type { AccountStatus } from "./account_pb.js";
+import type { DefaultLimit } from "./plan_pb.js";
 
 /**
  * Describes the file gatehouse/identity/v1/feed.proto.
@@ -661,6 +662,33 @@ export declare type MeterState = Message<"gatehouse.identity.v1.MeterState"> & {
 export declare const MeterStateSchema: GenMessage<MeterState>;
 
 /**
+ * A plan as followers keep it.
+ *
+ * @generated from message gatehouse.identity.v1.PlanState
+ */
+export declare type PlanState = Message<"gatehouse.identity.v1.PlanState"> & {
+  /**
+   * Its name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The limits of its organizations.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.DefaultLimit default_limits = 2;
+   */
+  defaultLimits: DefaultLimit[];
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.PlanState.
+ * Use `create(PlanStateSchema)` to create a new message.
+ */
+export declare const PlanStateSchema: GenMessage<PlanState>;
+
+/**
  * One thing that changed, as it is at the head of the answer that carries it.
  *
  * @generated from message gatehouse.identity.v1.Change
@@ -710,6 +738,14 @@ export declare type Change = Message<"gatehouse.identity.v1.Change"> & {
      */
     value: ApiState;
     case: "api";
+  } | {
+    /**
+     * A plan.
+     *
+     * @generated from field: gatehouse.identity.v1.PlanState plan = 7;
+     */
+    value: PlanState;
+    case: "plan";
   } | { case: undefined; value?: undefined };
 
   /**

@@ -7,6 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Enforcement, Quota, Rate } from "../../metering/v1/limit_pb.js";
 
 /**
  * Describes the file gatehouse/identity/v1/plan.proto.
@@ -88,6 +89,14 @@ export declare type Plan = Message<"gatehouse.identity.v1.Plan"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 10;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * The limits that each of its organizations has, unless it is set another of the same meter, resource, kind and
+   * interval or window.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.DefaultLimit default_limits = 11;
+   */
+  defaultLimits: DefaultLimit[];
 };
 
 /**
@@ -95,6 +104,63 @@ export declare type Plan = Message<"gatehouse.identity.v1.Plan"> & {
  * Use `create(PlanSchema)` to create a new message.
  */
 export declare const PlanSchema: GenMessage<Plan>;
+
+/**
+ * A limit on every organization that has the plan.
+ *
+ * @generated from message gatehouse.identity.v1.DefaultLimit
+ */
+export declare type DefaultLimit = Message<"gatehouse.identity.v1.DefaultLimit"> & {
+  /**
+   * The meter, which must exist. Default `requests`.
+   *
+   * @generated from field: string meter = 1;
+   */
+  meter: string;
+
+  /**
+   * A resource pattern without `!`, such as `orders.**`. Empty counts every call.
+   *
+   * @generated from field: string resource = 2;
+   */
+  resource: string;
+
+  /**
+   * How it refills. Required.
+   *
+   * @generated from oneof gatehouse.identity.v1.DefaultLimit.allowance
+   */
+  allowance: {
+    /**
+     * Continuously.
+     *
+     * @generated from field: gatehouse.metering.v1.Rate rate = 3;
+     */
+    value: Rate;
+    case: "rate";
+  } | {
+    /**
+     * At each window.
+     *
+     * @generated from field: gatehouse.metering.v1.Quota quota = 4;
+     */
+    value: Quota;
+    case: "quota";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Default ENFORCE.
+   *
+   * @generated from field: gatehouse.metering.v1.Enforcement enforcement = 5;
+   */
+  enforcement: Enforcement;
+};
+
+/**
+ * Describes the message gatehouse.identity.v1.DefaultLimit.
+ * Use `create(DefaultLimitSchema)` to create a new message.
+ */
+export declare const DefaultLimitSchema: GenMessage<DefaultLimit>;
 
 /**
  * What CreatePlan takes.
@@ -150,6 +216,13 @@ export declare type CreatePlanRequest = Message<"gatehouse.identity.v1.CreatePla
    * @generated from field: repeated gatehouse.identity.v1.PlanFeature features = 7;
    */
   features: PlanFeature[];
+
+  /**
+   * The limits of its organizations: at most 50, no two of the same meter, resource, kind and interval or window.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.DefaultLimit default_limits = 8;
+   */
+  defaultLimits: DefaultLimit[];
 };
 
 /**
@@ -320,6 +393,14 @@ export declare type UpdatePlanRequest = Message<"gatehouse.identity.v1.UpdatePla
    * @generated from field: google.protobuf.FieldMask update_mask = 8;
    */
   updateMask?: FieldMask | undefined;
+
+  /**
+   * The limits of its organizations; replaces all; to empty it, name it in `update_mask`. What was used stays used
+   * where a limit of the same meter, resource, kind and interval or window remains.
+   *
+   * @generated from field: repeated gatehouse.identity.v1.DefaultLimit default_limits = 9;
+   */
+  defaultLimits: DefaultLimit[];
 };
 
 /**

@@ -165,6 +165,13 @@ export declare type Limit = Message<"gatehouse.metering.v1.Limit"> & {
    * @generated from field: google.protobuf.Timestamp updated_at = 9;
    */
   updatedAt?: Timestamp | undefined;
+
+  /**
+   * Where it comes from.
+   *
+   * @generated from field: gatehouse.metering.v1.LimitSource source = 10;
+   */
+  source: LimitSource;
 };
 
 /**
@@ -644,6 +651,39 @@ export enum Enforcement {
 export declare const EnforcementSchema: GenEnum<Enforcement>;
 
 /**
+ * Where a limit comes from.
+ *
+ * @generated from enum gatehouse.metering.v1.LimitSource
+ */
+export enum LimitSource {
+  /**
+   * Not said.
+   *
+   * @generated from enum value: LIMIT_SOURCE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Set on the node.
+   *
+   * @generated from enum value: LIMIT_SOURCE_OWN = 1;
+   */
+  OWN = 1,
+
+  /**
+   * One of the default limits of the organization's plan.
+   *
+   * @generated from enum value: LIMIT_SOURCE_PLAN = 2;
+   */
+  PLAN = 2,
+}
+
+/**
+ * Describes the enum gatehouse.metering.v1.LimitSource.
+ */
+export declare const LimitSourceSchema: GenEnum<LimitSource>;
+
+/**
  * Limits and what is left of them.
  *
  * @generated from service gatehouse.metering.v1.LimitService
@@ -653,7 +693,7 @@ export declare const LimitService: GenService<{
    * Sets a limit on an account or a key. The same node, meter, resource, kind and interval or window again
    * changes the limit and keeps what was used. Another `time_zone` or `anchor` counts from the next window on:
    * a window in which something was used goes on until its end, and the next one, which may be shorter for once,
-   * begins there and has the new bounds.
+   * begins there and has the new bounds. On an organization it takes the place of the same limit of its plan.
    *
    * @generated from rpc gatehouse.metering.v1.LimitService.SetLimit
    */
@@ -663,7 +703,8 @@ export declare const LimitService: GenService<{
     output: typeof SetLimitResponseSchema;
   },
   /**
-   * Takes a limit away.
+   * Takes a limit away; where the organization's plan has the same, that one is back in its place, and what was used
+   * stays used. A limit that comes from the plan is FAILED_PRECONDITION (IN_USE): the plan is changed instead.
    *
    * @generated from rpc gatehouse.metering.v1.LimitService.DeleteLimit
    */
