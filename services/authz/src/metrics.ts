@@ -206,7 +206,7 @@ function leaseMetrics({ book, pool, observations }: Watched): readonly Metric[] 
     ),
     counter(
       "gatehouse_lease_units_granted_total",
-      "Units lent by metering, by the kind of limit.",
+      "Units lent by metering, by the kind of limit; of wallets, millionths.",
       () => counts.unitsGranted,
       "kind",
     ),
@@ -285,7 +285,7 @@ function spoolMetrics({ spool, shipper, observations }: Watched): readonly Metri
 }
 
 function heldByKind(book: LimitBook): Record<string, number> {
-  const held = { rate: 0, quota: 0 };
+  const held = { rate: 0, quota: 0, wallet: 0 };
   for (const { limit, leases } of book.leased()) held[limit.kind] += leases.length;
   return held;
 }

@@ -4,7 +4,16 @@ import { unavailable } from "@gatehouse/service/failure";
 import type { Due } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
 import type { LeaseCounts } from "./lease-counts.ts";
-import type { AcquireReply, Ask, AskResult, GrantedLease, LeaseSource, Need, Want } from "./lease-source.ts";
+import type {
+  AcquireReply,
+  Ask,
+  AskResult,
+  GrantedLease,
+  LeaseSource,
+  Need,
+  WalletNeed,
+  Want,
+} from "./lease-source.ts";
 import type { LimitBook } from "./limit-book.ts";
 import type { LocalBucket, LocalLease } from "./local-bucket.ts";
 import type { RateReports } from "./rate-reports.ts";
@@ -47,6 +56,7 @@ export interface AcquirerOptions {
 
 /** Seconds of demand that a lease is to last: long enough to refill behind it; a recall takes it back sooner. */
 const TARGET_SECONDS = 5;
+/** Of a wallet: so many calls like the one that asks. */
 const WANT_FLOOR = 20;
 const WANT_CAP = 1_000_000;
 const MAX_ASKS = 1000;
@@ -204,13 +214,13 @@ export class Acquirer {
         asked.add(bucket);
         return { limitId, units: isFirst ? wanted(bucket, units, now) : Math.max(units, 1), held };
       });
-      return { nodeIds, resource, needs, wants };
+      return { nodeIds, resource, needs, wants, walletNeeds: needs.length === 0 ? NONE : walletNeeds(due) };
     });
   }
 
   #take({ limits, leases, position }: AcquireReply, sentAt: Moment): void {
     const { book, clock, counts } = this.#options;
-    for (const node of limits) book.fill(node.nodeId, node.limits, position);
+    for (const node of limits) book.fill(node.nodeId, node.limits, position, node.money);
     const now = clock.now();
     for (const lease of leases) {
       const bucket = book.bucket(lease.limitId);
@@ -229,7 +239,7 @@ export class Acquirer {
     const wallMs = Math.min(sentAt.wallMs + lease.ttlMs, lease.windowEndMs ?? Number.POSITIVE_INFINITY);
     return {
       id: lease.id,
-      ref: bucket.limit.kind === "quota" ? this.#held(lease.id) : undefined,
+      ref: bucket.limit.kind === "rate" ? undefined : this.#held(lease.id),
       units: lease.units,
       deadline: { monotonicMs: sentAt.monotonicMs + lease.ttlMs, wallMs },
       lifeMs: lease.ttlMs,
@@ -299,12 +309,25 @@ export class Acquirer {
   }
 }
 
-function unitsOf({ needs }: PendingAsk, { limit }: LocalBucket): number {
+function unitsOf({ needs, due }: PendingAsk, bucket: LocalBucket): number {
+  const { limit } = bucket;
+  if (limit.kind === "wallet") return due.find((each) => each.bucket === bucket)?.units ?? 1;
   return needs.find(({ meter }) => meter === limit.meter)?.units ?? 1;
+}
+
+const NONE: readonly WalletNeed[] = [];
+
+function walletNeeds(due: readonly Due[]): readonly WalletNeed[] {
+  const needs = due.flatMap(({ bucket: { limit }, units }) =>
+    limit.kind === "wallet" && units > 0 ? [{ walletId: limit.id, micros: units }] : [],
+  );
+  return needs.length === 0 ? NONE : needs;
 }
 
 function wanted(bucket: LocalBucket, units: number, now: Moment): number {
   const seconds = Math.max((now.monotonicMs - bucket.grantedAtMs) / 1000, 0.01);
   const perSecond = bucket.grantedAtMs === 0 ? 0 : bucket.spentSinceGrant / seconds;
-  return Math.max(units, wantFor(perSecond, TARGET_SECONDS, WANT_FLOOR, WANT_CAP));
+  const scale = bucket.limit.kind === "wallet" ? Math.max(units, 1) : 1;
+  const [floor, cap] = [WANT_FLOOR * scale, WANT_CAP * scale];
+  return Math.max(units, wantFor(perSecond, TARGET_SECONDS, floor, Math.min(cap, Number.MAX_SAFE_INTEGER)));
 }

@@ -3,6 +3,7 @@ import { type AccountEntry, grantChangesOf, type KeyEntry } from "./entry.ts";
 import type { Need } from "./lease-source.ts";
 import type { NodeLimits } from "./limit-book.ts";
 import type { LocalBucket } from "./local-bucket.ts";
+import type { PriceTerms, Tolls } from "./toll.ts";
 
 /** Units that one call takes from one bucket. */
 export interface Due {
@@ -10,11 +11,20 @@ export interface Due {
   readonly units: number;
 }
 
-/** Which buckets a call draws on, as long as none of the nodes' limits changes. */
+/** Which buckets a call draws on, as long as none of the nodes' limits changes, and no price. */
 export interface ChargePlan {
   readonly needs: readonly Need[];
   readonly nodes: readonly NodeLimits[];
+  /** Limits', then the tolls': those of wallets are of the call that is looked at. */
   readonly due: readonly Due[];
+  /** What prices it was looked up for. */
+  readonly terms: PriceTerms;
+  /** Undefined where the call is free. */
+  readonly tolls: Tolls | undefined;
+  /** Of the price book. */
+  readonly edition: number;
+  /** Wall time from which another price may be in force. */
+  readonly untilMs: number;
 }
 
 /**
@@ -33,6 +43,8 @@ export class ChargePath {
   /** The journal's handles, one for each of the needs in `seriesOf`. */
   series: readonly object[] = [];
   seriesOf: readonly Need[] | undefined;
+  /** What they were priced by. */
+  seriesTolls: Tolls | undefined;
 
   constructor(entry: KeyEntry, target: readonly AccountEntry[], resource: string) {
     this.target = target;

@@ -4,6 +4,7 @@ import type { ExplainedBucket } from "./explanation.ts";
 import type { InHand, LeasePool } from "./lease-pool.ts";
 import type { Need } from "./lease-source.ts";
 import type { Limit } from "./limit.ts";
+import { REFUSED_AS } from "./refusal.ts";
 
 /** What metering says of a bucket. */
 export interface BucketReading {
@@ -61,7 +62,7 @@ export function decidingBucket(buckets: readonly MetBucket[]): MetBucket | undef
 /** What a call is answered that the bucket stands in the way of. */
 export function codeOf({ limit, outcome }: MetBucket): DecisionCode {
   if (outcome === "UNKNOWN") return "INDETERMINATE";
-  return limit.kind === "rate" ? "RATE_LIMITED" : "QUOTA_EXCEEDED";
+  return REFUSED_AS[limit.kind];
 }
 
 /** The bucket that would be left with the least. */

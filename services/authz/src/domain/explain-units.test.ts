@@ -8,6 +8,7 @@ import type { AcquireReply, Ask, GrantedLease, LeaseSource, RateReport } from ".
 import type { Limit } from "./limit.ts";
 import { LimitBook } from "./limit-book.ts";
 import { peekingVerifier } from "./peek.ts";
+import { FREE } from "./price-book.fixture.ts";
 import { callOf, TestVerifier } from "./verify.fixture.ts";
 import { Verifier } from "./verify.ts";
 
@@ -157,7 +158,7 @@ function setUp(kinds: readonly Limit["kind"][], capacities: readonly number[], r
     for (const tell of told.splice(0)) tell();
   };
   const clock = { now: () => ({ ...test.now }) };
-  const options = { journal: journal as Journal, clock, identityFreshness: () => "" };
+  const options = { journal: journal as Journal, clock, identityFreshness: () => "", prices: FREE };
   const pool = new LeasePool({ ...options, book, source: metering, ship });
   const deciding = { ...test.options, ...options, pool };
   const explainer = new Explainer({

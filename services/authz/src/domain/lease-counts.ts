@@ -14,7 +14,8 @@ export class LeaseCounts {
     NOT_NOW: 0,
     UNKNOWN_NODE: 0,
   };
-  readonly unitsGranted: Record<Limit["kind"], number> = { rate: 0, quota: 0 };
+  /** Of wallets, micros. */
+  readonly unitsGranted: Record<Limit["kind"], number> = { rate: 0, quota: 0, wallet: 0 };
   /** Refusals of metering's that were remembered, and calls that one of these answered. */
   refusalsRemembered = 0;
   refusalsRepeated = 0;

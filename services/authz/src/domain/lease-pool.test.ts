@@ -5,6 +5,7 @@ import { LeasePool } from "./lease-pool.ts";
 import type { AcquireReply, LeaseSource } from "./lease-source.ts";
 import type { Limit } from "./limit.ts";
 import { LimitBook } from "./limit-book.ts";
+import { FREE } from "./price-book.fixture.ts";
 
 const position = { incarnation: "one", revision: 1 };
 const limit: Limit = {
@@ -52,7 +53,7 @@ async function poolOf(replies: (AcquireReply | Promise<AcquireReply>)[]) {
   let shipped = 0;
   const source: LeaseSource = { acquire: async () => replies.shift()! };
   replies.unshift(granted);
-  const options = { book, journal, source, clock: systemClock, identityFreshness: () => "" };
+  const options = { book, prices: FREE, journal, source, clock: systemClock, identityFreshness: () => "" };
   const pool = new LeasePool({ ...options, ship: () => shipped++ });
   await pool.acquire({ nodeIds: ["acc_1"], resource: "", needs: [], due: [] });
   const bucket = pool.bucket("lim_1")!;

@@ -1,13 +1,15 @@
 import { lowWater } from "@gatehouse/buckets";
 import type { Clock, Moment } from "@gatehouse/changefeed";
 import { Acquirer, type Answer, type PendingAsk } from "./acquirer.ts";
-import { type ChargePath, type Due, sameNeeds } from "./charge-path.ts";
+import { type ChargePath, type ChargePlan, type Due, sameNeeds } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { LeaseSource, Need } from "./lease-source.ts";
 import type { LimitBook, NodeLimits } from "./limit-book.ts";
 import { isOver, isToTell, type LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
+import type { Prices } from "./price-book.ts";
 import { RateReports } from "./rate-reports.ts";
+import { isPricedFor, type Payment, pay, reckon, refund, termsOf, tollsOf } from "./toll.ts";
 import type { Trace } from "./trace.ts";
 
 /**
@@ -28,6 +30,8 @@ export type Charged =
       readonly binding: Binding | undefined;
       readonly warnings: readonly string[];
       readonly spends: readonly Spend[];
+      /** Undefined where it was free. */
+      readonly payments: readonly Payment[] | undefined;
     }
   | Obstacle;
 
@@ -39,7 +43,11 @@ export type Obstacle =
       readonly remaining: number;
       readonly retryAfterMs: number | undefined;
     }
-  | { readonly kind: "lacking"; readonly ask: PendingAsk };
+  | { readonly kind: "lacking"; readonly ask: PendingAsk }
+  /** What it costs is not known. */
+  | { readonly kind: "unpriced" }
+  /** The payer has no wallet in a currency that it costs, or it costs more than anybody has. */
+  | { readonly kind: "unpaid" };
 
 /** The bucket with the least left, as this replica knows. */
 export interface Binding {
@@ -63,6 +71,7 @@ export interface LeasePoolOptions {
   readonly book: LimitBook;
   readonly journal: Journal;
   readonly source: LeaseSource;
+  readonly prices: Prices;
   readonly clock: Clock;
   /** Sends what the journal has, now. */
   readonly ship: () => void;
@@ -85,15 +94,17 @@ export class LeasePool {
 
   /** Charges `needs` to every bucket on the path that counts them, or says what is in the way. */
   charge(path: ChargePath, needs: readonly Need[], now: Moment): Charged {
-    const due = this.#due(path, needs);
-    if (due === undefined) return lacking(path, needs, []);
-    return this.#obstacle(due, path, needs, now) ?? this.#spend(due, path, now);
+    const plan = this.#plan(path, needs, now);
+    if (plan === undefined) return lacking(path, needs, []);
+    if (plan === "unpriced") return UNPRICED;
+    return this.#obstacle(plan, path, needs, now) ?? this.#spend(plan, path, now);
   }
 
   /** What `charge` would say is in the way; undefined where it would charge. */
   obstacle(path: ChargePath, needs: readonly Need[], now: Moment): Obstacle | undefined {
-    const due = this.#due(path, needs);
-    return due === undefined ? lacking(path, needs, []) : this.#obstacle(due, path, needs, now);
+    const plan = this.#plan(path, needs, now);
+    if (plan === undefined) return lacking(path, needs, []);
+    return plan === "unpriced" ? UNPRICED : this.#obstacle(plan, path, needs, now);
   }
 
   /** Asks metering for units. Rejects where it does not answer. */
@@ -101,9 +112,16 @@ export class LeasePool {
     return this.#acquirer.acquire(ask, trace);
   }
 
+  /** Rejects where metering does not answer and no price is known. */
+  readPrices(): Promise<void> {
+    const { prices, clock } = this.#options;
+    return prices.fill(() => clock.now().wallMs);
+  }
+
   /** Takes back what a call spent and the journal could not write. */
-  undo(spends: readonly Spend[]): void {
+  undo(spends: readonly Spend[], payments: readonly Payment[] = []): void {
     for (const { bucket, lease, units } of spends) bucket.unspend(lease, units);
+    refund(payments);
   }
 
   bucket(limitId: string): LocalBucket | undefined {
@@ -163,13 +181,24 @@ export class LeasePool {
     await this.#acquirer.reportAll();
   }
 
-  #due(path: ChargePath, needs: readonly Need[]): readonly Due[] | undefined {
+  #plan(path: ChargePath, needs: readonly Need[], now: Moment): ChargePlan | "unpriced" | undefined {
+    const { book, prices } = this.#options;
     const { plan } = path;
-    if (plan !== undefined && sameNeeds(plan.needs, needs) && plan.nodes.every(isCurrent)) return plan.due;
+    if (
+      plan !== undefined &&
+      sameNeeds(plan.needs, needs) &&
+      plan.edition === prices.edition &&
+      now.wallMs < plan.untilMs &&
+      plan.nodes.every(isCurrent) &&
+      isPricedFor(plan.terms, path.target)
+    ) {
+      return plan;
+    }
+    if (!prices.isUsable(now.wallMs)) return "unpriced";
     const nodes: NodeLimits[] = [];
     const due: Due[] = [];
     for (const nodeId of path.nodeIds) {
-      const limits = this.#options.book.limitsOf(nodeId);
+      const limits = book.limitsOf(nodeId);
       if (limits === undefined) return undefined;
       nodes.push(limits);
       for (const bucket of limits.buckets) {
@@ -177,16 +206,22 @@ export class LeasePool {
         for (const { meter, units } of needs) if (meter === bucket.limit.meter) due.push({ bucket, units });
       }
     }
-    path.plan = { needs, nodes, due };
-    return due;
+    const { edition } = prices;
+    const accounts = nodes.slice(-path.target.length);
+    const terms = termsOf(path.target);
+    const { tolls, untilMs } = tollsOf(accounts, path.resource, terms, needs, prices, now.wallMs);
+    if (tolls !== undefined) due.push(...tolls.dues);
+    path.plan = { needs, nodes, due, terms, tolls, edition, untilMs };
+    return path.plan;
   }
 
   #obstacle(
-    due: readonly Due[],
+    { due, tolls }: ChargePlan,
     path: ChargePath,
     needs: readonly Need[],
     now: Moment,
   ): Obstacle | undefined {
+    if (tolls !== undefined && !reckon(tolls, needs)) return UNPAID;
     let isLacking = false;
     for (const { bucket, units } of due) {
       const left = bucket.left(now);
@@ -203,10 +238,12 @@ export class LeasePool {
       }
       isLacking = true;
     }
-    return isLacking ? lacking(path, needs, due) : undefined;
+    // The plan's dues of wallets are another call's, once this one waits.
+    if (isLacking) return lacking(path, needs, tolls === undefined ? due : due.map((each) => ({ ...each })));
+    return tolls?.isUnpayable ? UNPAID : undefined;
   }
 
-  #spend(due: readonly Due[], path: ChargePath, now: Moment): Charged {
+  #spend({ due, tolls }: ChargePlan, path: ChargePath, now: Moment): Charged {
     const { journal } = this.#options;
     const spends: Spend[] = [];
     let warnings: string[] | undefined;
@@ -222,7 +259,11 @@ export class LeasePool {
           warnings ??= [];
           warnings.push(bucket.limit.id);
         }
-      } else if (isKnown(bucket) && (binding === undefined || remaining < least)) {
+      } else if (
+        bucket.limit.kind !== "wallet" &&
+        isKnown(bucket) &&
+        (binding === undefined || remaining < least)
+      ) {
         binding = bucket;
         least = remaining;
       }
@@ -238,6 +279,7 @@ export class LeasePool {
       binding: binding && { bucket: binding, remaining: least },
       warnings: warnings ?? NO_WARNINGS,
       spends,
+      payments: tolls && pay(tolls),
     };
   }
 
@@ -257,6 +299,8 @@ export class LeasePool {
 }
 
 const NO_WARNINGS: readonly string[] = [];
+const UNPRICED = { kind: "unpriced" } as const;
+const UNPAID = { kind: "unpaid" } as const;
 
 // A peek asks for nothing, so it may find a bucket of which nothing is known yet.
 function isKnown(bucket: LocalBucket): boolean {
@@ -267,10 +311,10 @@ function isCurrent(node: NodeLimits): boolean {
   return node.isCurrent;
 }
 
-// Ahead of running out, or of the end of what is in hand. A quota that lent its last units has no more to ask for;
+// Ahead of running out, or of the end of what is in hand. A quota or a wallet that lent its last units has no more to ask for;
 // a rate refills.
 function needsMore(bucket: LocalBucket, left: number, now: Moment): boolean {
-  if (bucket.limit.kind === "quota" && bucket.remaining <= 0) return false;
+  if (bucket.limit.kind !== "rate" && bucket.remaining <= 0) return false;
   return left <= lowWater(bucket.lastGrant) || now.monotonicMs >= bucket.renewAtMs;
 }
 

@@ -1,5 +1,6 @@
 import type { Position } from "@gatehouse/changefeed";
 import type { Limit } from "./limit.ts";
+import type { NodeMoney } from "./limit-book.ts";
 import type { Trace } from "./trace.ts";
 
 /** What the lease pool asks of metering. Units are whole numbers, times milliseconds. */
@@ -17,6 +18,13 @@ export interface Ask {
   /** Empty: a refill in the background, for `wants` alone, or only to learn the limits. */
   readonly needs: readonly Need[];
   readonly wants: readonly Want[];
+  /** What the call costs, of each wallet. */
+  readonly walletNeeds: readonly WalletNeed[];
+}
+
+export interface WalletNeed {
+  readonly walletId: string;
+  readonly micros: number;
 }
 
 export interface Want {
@@ -65,7 +73,12 @@ export interface GrantedLease {
 export interface AcquireReply {
   /** Where metering's log stood when the limits were read. */
   readonly position: Position;
-  readonly limits: readonly { readonly nodeId: string; readonly limits: readonly Limit[] }[];
+  readonly limits: readonly {
+    readonly nodeId: string;
+    readonly limits: readonly Limit[];
+    /** Undefined for one without wallets. */
+    readonly money?: NodeMoney | undefined;
+  }[];
   /** For each ask, in order. */
   readonly results: readonly AskResult[];
   readonly leases: readonly GrantedLease[];

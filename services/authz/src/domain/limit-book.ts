@@ -1,5 +1,5 @@
 import { ChangeRing, type Position, type Replica } from "@gatehouse/changefeed";
-import type { Limit } from "./limit.ts";
+import { type Limit, walletLimit } from "./limit.ts";
 import { LocalBucket } from "./local-bucket.ts";
 import { Cached, S3Fifo } from "./s3-fifo.ts";
 
@@ -15,23 +15,44 @@ export interface LimitChange {
   readonly nodeId: string;
 }
 
+/** Whom calls on an account draw on. */
+export interface NodeMoney {
+  readonly usesParentBalance: boolean;
+  readonly wallets: readonly { readonly id: string; readonly currency: string }[];
+}
+
 /** The buckets on a node, as long as they are these. */
 export class NodeLimits extends Cached {
   /** The node's id. */
   readonly name: string;
   readonly buckets: readonly LocalBucket[];
+  /** Of an account, in each of its currencies. */
+  readonly wallets: readonly LocalBucket[];
+  readonly usesParentBalance: boolean;
   /** False once they were replaced, doubted or evicted: whoever kept this asks again. */
   isCurrent = true;
 
-  constructor(nodeId: string, buckets: readonly LocalBucket[]) {
+  constructor(
+    nodeId: string,
+    buckets: readonly LocalBucket[],
+    wallets: readonly LocalBucket[],
+    usesParentBalance: boolean,
+  ) {
     super();
     this.name = nodeId;
     this.buckets = buckets;
+    this.wallets = wallets;
+    this.usesParentBalance = usesParentBalance;
+  }
+
+  get id(): string {
+    return this.name;
   }
 }
 
 // Most nodes have no limits of their own.
 const NONE: readonly LocalBucket[] = [];
+const NO_MONEY: NodeMoney = { usesParentBalance: false, wallets: [] };
 
 /** Nodes whose changes are remembered, and up to twice as many; as identity's cache does. */
 const RING_CAPACITY = 32_768;
@@ -87,7 +108,7 @@ export class LimitBook implements Replica<LimitChange> {
   }
 
   /** Stores a node's limits as read at a position. False: the read came too late to be believed. */
-  fill(nodeId: string, limits: readonly Limit[], position: Position): boolean {
+  fill(nodeId: string, limits: readonly Limit[], position: Position, money = NO_MONEY): boolean {
     if (
       position.incarnation !== this.#position?.incarnation ||
       this.#ring.changedAfter(nodeId, position.revision)
@@ -95,9 +116,14 @@ export class LimitBook implements Replica<LimitChange> {
       return false;
     }
     const known = this.#nodes.peek(nodeId);
-    if (known !== undefined && sameLimits(known.buckets, limits)) return true;
+    if (known !== undefined && sameLimits(known.buckets, limits) && sameMoney(known, money)) return true;
     const buckets = limits.length === 0 ? NONE : limits.map((limit) => this.#open(limit));
-    this.#nodes.set(new NodeLimits(nodeId, buckets));
+    const { usesParentBalance, wallets } = money;
+    const opened =
+      wallets.length === 0
+        ? NONE
+        : wallets.map(({ id, currency }) => this.#open(walletLimit(id, nodeId, currency)));
+    this.#nodes.set(new NodeLimits(nodeId, buckets, opened, usesParentBalance));
     return true;
   }
 
@@ -112,8 +138,9 @@ export class LimitBook implements Replica<LimitChange> {
   sweep(): void {
     const known = new Set<LocalBucket>();
     for (const bucket of this.#buckets.values()) {
-      const onNode = this.#nodes.peek(bucket.limit.nodeId)?.buckets.includes(bucket);
-      if (onNode || bucket.leases.length > 0) known.add(bucket);
+      const node = this.#nodes.peek(bucket.limit.nodeId);
+      const isOnNode = node?.buckets.includes(bucket) || node?.wallets.includes(bucket);
+      if (isOnNode || bucket.leases.length > 0) known.add(bucket);
     }
     for (const [limitId, bucket] of this.#buckets) if (!known.has(bucket)) this.#buckets.delete(limitId);
   }
@@ -148,7 +175,10 @@ export class LimitBook implements Replica<LimitChange> {
   /** A bell: these nodes are asked for again at their next use. */
   doubt(nodeIds: readonly string[]): void {
     for (const nodeId of nodeIds) {
-      for (const bucket of this.#nodes.peek(nodeId)?.buckets ?? []) bucket.refusal = undefined;
+      const node = this.#nodes.peek(nodeId);
+      if (node === undefined) continue;
+      for (const bucket of node.buckets) bucket.refusal = undefined;
+      for (const wallet of node.wallets) wallet.refusal = undefined;
       this.#nodes.delete(nodeId);
     }
   }
@@ -159,6 +189,14 @@ export class LimitBook implements Replica<LimitChange> {
     this.#buckets.set(limit.id, bucket);
     return bucket;
   }
+}
+
+function sameMoney(node: NodeLimits, { usesParentBalance, wallets }: NodeMoney): boolean {
+  return (
+    node.usesParentBalance === usesParentBalance &&
+    node.wallets.length === wallets.length &&
+    node.wallets.every(({ limit }, i) => limit.id === wallets[i]!.id)
+  );
 }
 
 function sameLimits(buckets: readonly LocalBucket[], limits: readonly Limit[]): boolean {

@@ -25,6 +25,11 @@ export interface RateSpend {
   atMs: number;
 }
 
+/** What calls that a wallet paid for left of a micro, of one price: parts of the price's `perUnits`. */
+export interface Carry {
+  parts: number;
+}
+
 /** Units that a call took from a lease. */
 export interface Spend {
   readonly bucket: LocalBucket;
@@ -81,6 +86,7 @@ export class LocalBucket {
   /** From then on, a bucket in use is refilled though it is not low: its newest lease is about to end. */
   renewAtMs = 0;
   #left = 0;
+  #carries: Map<string, Carry> | undefined;
 
   constructor(limit: Limit) {
     this.limit = limit;
@@ -90,6 +96,14 @@ export class LocalBucket {
   /** Does it count a call of this resource? */
   counts(resource: string): boolean {
     return this.matcher === undefined || (resource !== "" && this.matcher.allows(resource));
+  }
+
+  /** Of a wallet: what is carried of a price. */
+  carryOf(priceId: string): Carry {
+    this.#carries ??= new Map();
+    const carry = this.#carries.get(priceId) ?? { parts: 0 };
+    this.#carries.set(priceId, carry);
+    return carry;
   }
 
   /** Units that can be spent now. */

@@ -1,5 +1,6 @@
 import type { Moment } from "@gatehouse/changefeed";
 import type { BindingLimit, DecisionCode } from "./decision.ts";
+import type { Limit } from "./limit.ts";
 import type { LocalBucket } from "./local-bucket.ts";
 
 /** What can keep a call from being decided, for those who watch. */
@@ -53,6 +54,16 @@ export function noEndpoint({ method, path }: { readonly method: string; readonly
   return { code: "SCOPE_DENIED", reason: `no endpoint of the catalog matches ${method} ${shown}` };
 }
 
+/** There is no wallet to pay with. */
+export const unpaid: Refusal = { code: "CREDIT_EXHAUSTED" };
+
+/** What a call is answered that a limit of the kind refused. */
+export const REFUSED_AS: Readonly<Record<Limit["kind"], DecisionCode>> = {
+  rate: "RATE_LIMITED",
+  quota: "QUOTA_EXCEEDED",
+  wallet: "CREDIT_EXHAUSTED",
+};
+
 /** The refusal of a bucket. */
 export function refusalBy(
   bucket: LocalBucket,
@@ -61,7 +72,7 @@ export function refusalBy(
   now: Moment,
 ): Refusal {
   return {
-    code: bucket.limit.kind === "rate" ? "RATE_LIMITED" : "QUOTA_EXCEEDED",
+    code: REFUSED_AS[bucket.limit.kind],
     binding: bindingOf(bucket, remaining, retryAfterMs, now),
     retryAfterMs,
   };

@@ -3,7 +3,7 @@ import type { ReservedDecisionIds } from "@gatehouse/keys";
 import type { ChargePath } from "./charge-path.ts";
 import type { KeyEntry } from "./entry.ts";
 import type { Journal } from "./journal.ts";
-import type { Spend } from "./lease-pool.ts";
+import type { Charged } from "./lease-pool.ts";
 import type { VerifyCall } from "./verify-call.ts";
 
 /** What a decision holds for a while: its charges are an estimate. */
@@ -35,7 +35,7 @@ export class Reservations {
     now: Moment,
     entry: KeyEntry,
     path: ChargePath,
-    spends: readonly Spend[],
+    { spends, payments = [] }: Pick<Extract<Charged, { kind: "charged" }>, "spends" | "payments">,
   ): Reserved {
     const expiresAtMs = Math.floor(now.wallMs) + ttlMs;
     const decisionId = this.#ids.mint(verifierKeyId, expiresAtMs);
@@ -48,7 +48,7 @@ export class Reservations {
       minute: Math.floor(now.wallMs / 60_000),
       expiresAtMs,
       charges: needs,
-      costs: [],
+      costs: payments.map(({ need, price, micros }) => ({ meter: needs[need]!.meter, price, micros })),
       draws: spends.flatMap(({ lease, units }) =>
         lease.ref === undefined ? [] : [{ lease: lease.ref, units }],
       ),

@@ -5,6 +5,7 @@ import type { Journal } from "./journal.ts";
 import { LeasePool } from "./lease-pool.ts";
 import type { AcquireReply } from "./lease-source.ts";
 import { LimitBook } from "./limit-book.ts";
+import { FREE } from "./price-book.fixture.ts";
 import { NotedTrace } from "./trace.fixture.ts";
 import type { Trace } from "./trace.ts";
 import { TestVerifier } from "./verify.fixture.ts";
@@ -89,6 +90,7 @@ describe("work that calls share", () => {
     const waited: number[] = [];
     const pool = new LeasePool({
       book: new LimitBook(100),
+      prices: FREE,
       journal: {} as Journal,
       source: {
         acquire: async (_request, trace) => {

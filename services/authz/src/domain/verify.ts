@@ -9,10 +9,10 @@ import {
 } from "@gatehouse/access";
 import type { Clock, Moment } from "@gatehouse/changefeed";
 import type { KeyFormat, ReservedDecisionIds } from "@gatehouse/keys";
-import type { PendingAsk } from "./acquirer.ts";
 import type { Activity } from "./activity.ts";
 import type { CatalogBook } from "./catalog-book.ts";
-import { type ChargePath, ChargePaths, sameNeeds } from "./charge-path.ts";
+import { type ChargePath, ChargePaths } from "./charge-path.ts";
+import { costsOf, recordCharges } from "./charge-record.ts";
 import { Credentials } from "./credentials.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
@@ -33,17 +33,19 @@ import {
   stands,
   undecidable,
   undecidableFor,
-  unmetered,
+  unpaid,
 } from "./refusal.ts";
 import { Reservations } from "./reservations.ts";
 import { seenBy } from "./seen-limits.ts";
 import type { Signatures } from "./signatures.ts";
 import type { SignedRequest } from "./signed-request.ts";
-import { during, noteDecision, type Trace } from "./trace.ts";
+import type { Payment } from "./toll.ts";
+import { during, noteDecision } from "./trace.ts";
 import type { UpstreamHeaders } from "./upstream-header.ts";
 import type { VerifyCall } from "./verify-call.ts";
 import { forUnits, type Wait, whenRead } from "./wait.ts";
 import { type Caller, Waiters } from "./waiters.ts";
+import { whenLent, whenPriced } from "./when-lent.ts";
 
 /**
  * The hot path. `attempt` decides synchronously from what is in memory, charges, and writes the journal; where
@@ -268,18 +270,19 @@ export class Verifier {
     }
     const charged = this.#options.pool.charge(path, call.needs, now);
     if (charged.kind !== "charged") return this.#uncharged(charged, path, entry, now, refusal);
-    const { spends, warnings } = charged;
+    const { spends, warnings, payments } = charged;
     const { reserveTtlMs } = call;
     const reserved =
       reserveTtlMs === undefined
         ? undefined
-        : this.#reservations.hold(call, reserveTtlMs, verifier.key.id, now, entry, path, spends);
-    const receipt = this.#record(call, now, entry, path, spends);
+        : this.#reservations.hold(call, reserveTtlMs, verifier.key.id, now, entry, path, charged);
+    const receipt = this.#record(call, now, entry, path, spends, payments);
     const binding =
       charged.binding && bindingOf(charged.binding.bucket, charged.binding.remaining, undefined, now);
     this.#options.activity.used(entry, now.wallMs);
     const valid = { code: "VALID", binding } as const;
-    return this.#decisions.make(valid, resource, entry, target, warnings, receipt, reserved);
+    const made = this.#decisions.make(valid, resource, entry, target, warnings, receipt, reserved);
+    return payments === undefined ? made : { ...made, cost: costsOf(payments) };
   }
 
   #uncharged(
@@ -289,31 +292,22 @@ export class Verifier {
     now: Moment,
     refusal: Refusal | undefined,
   ): Decision | Wait {
-    if (obstacle.kind === "refused") {
-      const by = refusalBy(obstacle.bucket, obstacle.remaining, obstacle.retryAfterMs, now);
-      return this.#decisions.make(by, resource, entry, target);
+    const { pool, clock } = this.#options;
+    switch (obstacle.kind) {
+      case "refused": {
+        const by = refusalBy(obstacle.bucket, obstacle.remaining, obstacle.retryAfterMs, now);
+        return this.#decisions.make(by, resource, entry, target);
+      }
+      case "unpaid":
+        return this.#decisions.make(unpaid, resource, entry, target);
+      case "unpriced":
+        if (refusal?.code === "INDETERMINATE") return this.#decisions.make(refusal, resource, entry, target);
+        return (trace) => during(trace, "read prices", () => whenPriced(pool));
     }
     if (refusal !== undefined && stands(refusal, now)) {
       return this.#decisions.make(refusal, resource, entry, target);
     }
-    return forUnits((trace) => this.#acquire(obstacle.ask, trace));
-  }
-
-  async #acquire(ask: PendingAsk, trace: Trace | undefined): Promise<Refusal | undefined> {
-    const { pool, clock } = this.#options;
-    try {
-      const result = await pool.acquire(ask, trace);
-      if (result.outcome === "GRANTED") return undefined;
-      if (result.outcome === "UNKNOWN_NODE") return unmetered;
-      const bucket = pool.bucket(result.limitId);
-      if (bucket === undefined) return undefined;
-      const refusal = refusalBy(bucket, result.remaining, result.retryAfterMs, clock.now());
-      const refusedBy = { bucket, held: result.held };
-      const notNow = { code: "INDETERMINATE", cause: "not_now" } as const;
-      return { ...refusal, ...(result.outcome === "NOT_NOW" && notNow), refusedBy };
-    } catch {
-      return unmetered;
-    }
+    return forUnits((trace) => whenLent(pool, clock, obstacle.ask, trace));
   }
 
   // In one stretch with the spends: what is written in between by another call belongs to another decision.
@@ -323,22 +317,13 @@ export class Verifier {
     entry: KeyEntry,
     path: ChargePath,
     spends: readonly Spend[],
+    payments: readonly Payment[] | undefined,
   ): Receipt {
     const { journal, pool } = this.#options;
-    const minute = Math.floor(now.wallMs / 60_000);
-    if (path.seriesOf === undefined || !sameNeeds(path.seriesOf, needs)) {
-      const account = path.target[0]!.id;
-      path.series = needs.map(({ meter }) =>
-        journal.series(entry.key.id, account, meter, path.resource, "VALID"),
-      );
-      path.seriesOf = needs;
-    }
-    for (let i = 0; i < needs.length; i++) {
-      if (needs[i]!.units > 0) journal.charge(path.series[i]!, minute, needs[i]!.units);
-    }
+    recordCharges(journal, entry, path, needs, payments, now);
     const receipt = new Receipt();
     journal.whenWritten((error) => {
-      if (error !== undefined) pool.undo(spends);
+      if (error !== undefined) pool.undo(spends, payments);
       // What was answered, not what was charged: whoever waited too long was told that nothing is known.
       if (error === undefined && !receipt.isLate) this.counts.count("VALID");
       else this.counts.count("INDETERMINATE", "spool");

@@ -1,14 +1,17 @@
 import { durationFromMs, durationMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import type { Price } from "@gatehouse/buckets";
 import { decodeFreshness, type FeedSource, type Position, positionOf } from "@gatehouse/changefeed";
 import {
   type AcquireResponse,
   type Allowance,
   AskResult_Outcome,
+  type BookedPrice,
   Enforcement,
   FeedService,
   IngestService,
   LeaseService,
   type Limit as LimitMessage,
+  type NodeLimits,
   type RateReport as RateReportMessage,
   Window,
 } from "@gatehouse/proto/metering";
@@ -16,7 +19,8 @@ import { type GrpcClient, grpcClient, type Span } from "@gatehouse/service";
 import type { BucketReading, BucketSource } from "../domain/explain-buckets.ts";
 import type { AcquireReply, Ask, AskResult, LeaseSource, RateReport } from "../domain/lease-source.ts";
 import type { Limit } from "../domain/limit.ts";
-import type { LimitChange } from "../domain/limit-book.ts";
+import type { LimitChange, NodeMoney } from "../domain/limit-book.ts";
+import type { PriceList } from "../domain/price-book.ts";
 import type { ShipperOptions } from "../spool/index.ts";
 
 const TIMEOUT_MS = 1000;
@@ -47,6 +51,11 @@ export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource
     const request = { after: { incarnation: after.incarnation, revision: BigInt(after.revision) } };
     const { changes } = await this.#feed.listChanges(request, { timeoutMs: TIMEOUT_MS });
     return changes.map(({ revision, nodeId }) => ({ revision: Number(revision), nodeId }));
+  }
+
+  async prices(): Promise<PriceList> {
+    const { prices, head } = await this.#feed.readPriceBook({}, { timeoutMs: TIMEOUT_MS });
+    return { position: positionOf(head), prices: prices.map(priceOf) };
   }
 
   async acquire(
@@ -108,12 +117,22 @@ export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource
   }
 }
 
-function askMessage({ nodeIds, resource, needs, wants }: Ask) {
+function priceOf({ $typeName, $unknown, micros, perUnits, effectiveAtMs, ...terms }: BookedPrice): Price {
+  return {
+    ...terms,
+    micros: Number(micros),
+    perUnits: Number(perUnits),
+    effectiveAtMs: Number(effectiveAtMs),
+  };
+}
+
+function askMessage({ nodeIds, resource, needs, wants, walletNeeds }: Ask) {
   return {
     nodeIds: [...nodeIds],
     resource,
     needs: needs.map(({ meter, units }) => ({ meter, units: BigInt(units) })),
     wants: wants.map(({ limitId, units, held }) => ({ limitId, units: BigInt(units), held: BigInt(held) })),
+    walletNeeds: walletNeeds.map(({ walletId, micros }) => ({ walletId, micros: BigInt(micros) })),
   };
 }
 
@@ -137,7 +156,11 @@ function replyOf({ limits, freshness, results, leases }: AcquireResponse): Acqui
   if (position === undefined) throw new Error("metering answered without its position");
   return {
     position,
-    limits: limits.map((node) => ({ nodeId: node.nodeId, limits: node.limits.map(limitOf) })),
+    limits: limits.map((node) => ({
+      nodeId: node.nodeId,
+      limits: node.limits.map(limitOf),
+      money: moneyOf(node),
+    })),
     results: results.map(resultOf),
     leases: leases.map((lease) => ({
       id: lease.id,
@@ -148,6 +171,11 @@ function replyOf({ limits, freshness, results, leases }: AcquireResponse): Acqui
       remaining: Number(lease.remaining),
     })),
   };
+}
+
+function moneyOf({ wallets, usesParentBalance }: NodeLimits): NodeMoney | undefined {
+  if (wallets.length === 0 && !usesParentBalance) return undefined;
+  return { usesParentBalance, wallets: wallets.map(({ id, currency }) => ({ id, currency })) };
 }
 
 function limitOf(limit: LimitMessage): Limit {

@@ -28,7 +28,7 @@ export function followBoth({ identity, leases, parts, bus, log, opened }: Follow
     source: "metering",
     bus,
     log,
-    onBell: (ids) => leases.book.doubt(ids),
+    onBell: (ids) => leases.replica.doubt(ids),
   });
   opened.add("follower", () => ofMetering.stop());
 }

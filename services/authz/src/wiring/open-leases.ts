@@ -2,6 +2,8 @@ import { type Clock, Follower } from "@gatehouse/changefeed";
 import { type Disposables, type Log, runLoop } from "@gatehouse/service";
 import { LeasePool } from "../domain/lease-pool.ts";
 import { LimitBook } from "../domain/limit-book.ts";
+import { MeteringReplica } from "../domain/metering-replica.ts";
+import { PriceBook } from "../domain/price-book.ts";
 import type { Shipper, Spool } from "../spool/index.ts";
 import type { GrpcMeteringSource } from "../upstream/metering-source.ts";
 
@@ -17,14 +19,16 @@ export interface LeasesOptions {
   readonly opened: Disposables;
 }
 
-/** Limits, not followed yet, and the units in hand of them; the end gives these back. */
+/** Limits, wallets and prices, not followed yet, and the units in hand of them; the end gives these back. */
 export function openLeases({ metering, spool, shipper, nodes, clock, opened, ...told }: LeasesOptions) {
   const book = new LimitBook(nodes);
-  const follower = new Follower({ source: metering, replica: book, clock });
+  const prices = new PriceBook(() => metering.prices());
+  const replica = new MeteringReplica(book, prices);
+  const follower = new Follower({ source: metering, replica, clock });
   const ship = () => void spool.seal().then(() => shipper.kick());
-  const pool = new LeasePool({ book, journal: spool, source: metering, clock, ship, ...told });
+  const pool = new LeasePool({ book, prices, journal: spool, source: metering, clock, ship, ...told });
   opened.add("leases", () => pool.drain());
-  return { book, follower, pool };
+  return { book, replica, follower, pool };
 }
 
 const SWEEP_MS = 500;
