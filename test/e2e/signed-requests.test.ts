@@ -204,7 +204,7 @@ test("the upstream credential goes to those who may see it, and into no log", as
     expect(system().logs()).not.toContain(secret);
 });
 
-/** As docs/operations.md has it: the new key last, then first, then alone. */
+/** As docs/secrets.md has it: the new key last, then first, then alone. */
 test("signing goes on while the encryption keys are rotated", async () => {
   const { encryptionKeysFile, identity, replicas } = system();
   const restart = async (...keys: string[]) => {

@@ -9,7 +9,7 @@ import { createIdentity, readIdentityConfig } from "../src/index.ts";
 import { reasonOf, type System, startSystem, timely } from "./system.ts";
 
 const log = createLog({ name: "test", level: "silent" });
-const page = readFileSync(join(import.meta.dirname, "../../../docs/operations.md"), "utf8");
+const page = readFileSync(join(import.meta.dirname, "../../../docs/secrets.md"), "utf8");
 const queries = [...page.matchAll(/```sql\n(.*?)```/gs)].map(([, query]) => query!);
 /** The queries that operators are told to run: what the old key seals, what the old pepper tags. */
 const sealedByOld = queries.find((query) => query.includes("sealed_secret"))!;
