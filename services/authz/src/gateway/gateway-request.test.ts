@@ -73,6 +73,33 @@ describe("the credential", () => {
   });
 });
 
+describe("the path", () => {
+  const route = { resource: "reports.read" };
+
+  test.each([
+    "/reports/../admin",
+    "/reports//a",
+    "/reports/%2E%2E/admin",
+    "/reports;a=b",
+    "/reports%2fa",
+    "*",
+  ])("%s is none that a route could have been chosen by", (path) => {
+    expect(refusal({ route, path })).toBe("REQUEST_INVALID");
+    // The catalog has no such endpoint, whatever is in it.
+    expect(refusal({ path })).toBe("asked");
+  });
+
+  test.each(["/reports", "/reports/", "/reports/a.b?c=//..", "/"])("%s is", (path) => {
+    expect(refusal({ route, path })).toBe("asked");
+  });
+
+  test("has no fragment", () => {
+    for (const path of ["/reports#a", "/reports?a#b"]) {
+      expect([refusal({ path }), refusal({ route, path })]).toEqual(["REQUEST_INVALID", "REQUEST_INVALID"]);
+    }
+  });
+});
+
 describe("a signed request", () => {
   const keyId = "key_00000000000000000001";
   const headers = signedHeaders({
