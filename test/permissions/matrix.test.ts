@@ -17,7 +17,7 @@ const rules = new Map(
 );
 
 /** Answers that another organization's key gets: they are about what is its own or everybody's. */
-const EVERYBODYS = /\/(WhoAmI|AcceptInvitation|(Get|List)(Plan|Type|Integration|Meter|Api|Terms)s?)$/;
+const EVERYBODYS = /\/(WhoAmI|AcceptInvitation|(Get|List)(Plan|Type|Integration|Meter|Api|Terms|Price)s?)$/;
 
 let world: World;
 /** RPCs that are in the protos and not served. */

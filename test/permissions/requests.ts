@@ -1,4 +1,5 @@
 import { accountRequests } from "./account-requests.ts";
+import { creditRequests } from "./credit-requests.ts";
 import { keyRequests } from "./key-requests.ts";
 import { memberRequests } from "./member-requests.ts";
 import { otherRequests } from "./other-requests.ts";
@@ -13,5 +14,6 @@ export const requests: Requests = {
   ...roleAndWebhookRequests,
   ...memberRequests,
   ...providerRequests,
+  ...creditRequests,
   ...otherRequests,
 };

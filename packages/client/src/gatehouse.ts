@@ -14,7 +14,7 @@ import {
   TypeService,
   WebhookService,
 } from "@gatehouse/proto/identity";
-import { LimitService, UsageService } from "@gatehouse/proto/metering";
+import { CreditService, LimitService, UsageService } from "@gatehouse/proto/metering";
 import { type Credential, openTransport, type Transport } from "./transport.ts";
 
 /** Where the three services are and what to present to them. */
@@ -47,6 +47,7 @@ export interface Gatehouse {
   readonly audit: Client<typeof AuditService>;
   readonly authz: Client<typeof AuthzService>;
   readonly limits: Client<typeof LimitService>;
+  readonly credits: Client<typeof CreditService>;
   readonly usage: Client<typeof UsageService>;
   /** Closes the connections; calls still running fail. */
   close(): void;
@@ -91,6 +92,7 @@ export function gatehouse(options: GatehouseOptions): Gatehouse {
     audit: createClient(AuditService, identity.transport),
     authz: createClient(AuthzService, authz.transport),
     limits: createClient(LimitService, metering.transport),
+    credits: createClient(CreditService, metering.transport),
     usage: createClient(UsageService, metering.transport),
     close() {
       for (const opened of [identity, authz, metering]) opened.close();

@@ -63,6 +63,7 @@ export const REASONS = [
   "CREDENTIAL_TAKEN",
   "REQUEST_TOO_LARGE",
   "INTEGRATION_DENIED",
+  "CREDIT_EXHAUSTED",
 ] as const;
 
 /** Why a call failed; clients branch on it. */

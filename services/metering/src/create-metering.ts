@@ -32,6 +32,7 @@ import { followedIdentity } from "./followed-identity.ts";
 import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
 import { startLoops } from "./loops.ts";
 import { MeteringCounts, meteringMetrics } from "./metrics.ts";
+import { openMoney } from "./money.ts";
 import { feedRoute } from "./rpc/feed-service.ts";
 import { holdingRoute } from "./rpc/holding-service.ts";
 import { ingestRoute } from "./rpc/ingest-service.ts";
@@ -44,6 +45,7 @@ import { OpenReservations } from "./storage/held-reservations.ts";
 import { PostgresIngestStore } from "./storage/ingest-store.ts";
 import { Initial1764000000000 } from "./storage/initial-migration.ts";
 import { PostgresLeaseStore } from "./storage/lease-store.ts";
+import { LedgerOrder1764610000000 } from "./storage/ledger-order-migration.ts";
 import { PostgresLimitStore } from "./storage/limit-store.ts";
 import { MirrorNodes1764200000000 } from "./storage/mirror-nodes-migration.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
@@ -118,6 +120,15 @@ export async function createMetering(
 
     const acquires = new AcquireLoop(new PostgresLeaseStore(quickLog, clockOffsetMs), overrides.waitMs);
     opened.add("acquires", () => acquires.close());
+    const moneyLog = new ChangeLog({ dataSource: quick, source: "metering", ring });
+    const money = openMoney({
+      opened,
+      mirror,
+      work,
+      quickLog: moneyLog,
+      clockOffsetMs,
+      waitMs: overrides.waitMs,
+    });
     const recalls = new Recalls();
     const counts = new MeteringCounts();
     const reservations = new PostgresReservationStore(changeLog, clockOffsetMs);
@@ -130,6 +141,7 @@ export async function createMetering(
       changeLog,
       clockOffsetMs,
       acquires,
+      money: money.loop,
       recalls,
       counts,
       dueSettlements,
@@ -176,6 +188,7 @@ export async function createMetering(
           keptMs: config.usage.minutesKeptMs,
         },
       ),
+      money.route,
       feedRoute(quickLog, new PostgresPriceBook(quickLog)),
       holdingRoute({ mirror, keepers: [new OpenReservations(work, clockOffsetMs)] }),
     ];
@@ -219,6 +232,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       UsagePartitions1764510000000,
       Quarantine1764520000000,
       Money1764600000000,
+      LedgerOrder1764610000000,
     ],
     poolSize,
   });

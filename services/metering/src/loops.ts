@@ -5,6 +5,7 @@ import type { MeteringConfig } from "./config.ts";
 import type { AcquireLoop } from "./domain/acquire-loop.ts";
 import type { DueSettlements } from "./domain/due-settlements.ts";
 import { FORFEIT_GRACE_MS } from "./domain/lend.ts";
+import type { MoneyLoop } from "./domain/money-loop.ts";
 import type { Recalls } from "./domain/recalls.ts";
 import type { MeteringCounts } from "./metrics.ts";
 import type { ClockOffset } from "./storage/clock.ts";
@@ -23,6 +24,7 @@ export interface LoopDependencies {
   readonly changeLog: ChangeLog;
   readonly clockOffsetMs: ClockOffset;
   readonly acquires: AcquireLoop;
+  readonly money: MoneyLoop;
   readonly recalls: Recalls;
   readonly counts: MeteringCounts;
   readonly dueSettlements: DueSettlements;
@@ -42,8 +44,19 @@ const PARTITIONS_MS = 60_000;
 
 /** What goes on beside the calls, for ever. */
 export function startLoops(dependencies: LoopDependencies): void {
-  const { config, log, opened, work, changeLog, clockOffsetMs, acquires, recalls, counts, dueSettlements } =
-    dependencies;
+  const {
+    config,
+    log,
+    opened,
+    work,
+    changeLog,
+    clockOffsetMs,
+    acquires,
+    money,
+    recalls,
+    counts,
+    dueSettlements,
+  } = dependencies;
   const start = (name: string, everyMs: number, run: LoopOptions["run"], backoff = RETRY) => {
     const loop = runLoop({ name, everyMs, backoff, run, log });
     opened.add(name, () => loop.stop());
@@ -51,7 +64,10 @@ export function startLoops(dependencies: LoopDependencies): void {
   const handlers = {
     recall: ({ holder, limitIds }: { holder: string; limitIds: readonly string[] }) =>
       recalls.deliver(holder, limitIds),
-    freed: (limitIds: readonly string[]) => acquires.wake(limitIds),
+    freed(limitIds: readonly string[]) {
+      acquires.wake(limitIds);
+      money.wake(limitIds);
+    },
   };
   start("listen for notices", RETRY.minMs, (signal) =>
     listenForNotices(config.databaseUrl.reveal(), handlers, signal),

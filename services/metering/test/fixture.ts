@@ -3,6 +3,7 @@ import type { AccountNode, KeyNode } from "@gatehouse/access";
 import type { Position } from "@gatehouse/changefeed";
 import { KeyFormat, mintId, newPepper, parsePepper } from "@gatehouse/keys";
 import {
+  CreditService,
   FeedService,
   HoldingService,
   IngestService,
@@ -187,6 +188,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
     bus,
     httpAddress: server.httpAddress,
     limits: (key: TestKey) => as(LimitService, key.presented),
+    credits: (key: TestKey) => as(CreditService, key.presented),
     usage: (key: TestKey) => as(UsageService, key.presented),
     holdings: (credential: string = SERVICE_SECRET) => as(HoldingService, credential),
     leases: as(LeaseService, SERVICE_SECRET),

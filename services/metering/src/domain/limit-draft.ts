@@ -60,10 +60,11 @@ function askedOf({ rate, quota }: LimitDraft): AskedAllowance | undefined {
   return quota && { ...quota, kind: "QUOTA", units: Number(quota.units), timeZone: quota.timeZone || "UTC" };
 }
 
-function patternViolations(text: string): Violation[] {
+/** What is wrong with a resource pattern that counts or prices calls. */
+export function patternViolations(text: string): Violation[] {
   try {
     if (!parseScope(text).deny) return [];
-    return [{ field: "resource", description: "a limit's pattern does not begin with !" }];
+    return [{ field: "resource", description: "the pattern does not begin with !" }];
   } catch (error) {
     if (!(error instanceof ScopeSyntaxError)) throw error;
     return [{ field: "resource", description: error.reason }];

@@ -312,6 +312,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_INTEGRATION_DENIED = 41;
    */
   INTEGRATION_DENIED = 41,
+
+  /**
+   * FAILED_PRECONDITION: the account has less credit than this takes, its credit limit included.
+   *
+   * @generated from enum value: ERROR_REASON_CREDIT_EXHAUSTED = 42;
+   */
+  CREDIT_EXHAUSTED = 42,
 }
 
 /**

@@ -1,0 +1,43 @@
+import type { Violation } from "@gatehouse/service/failure";
+import { CURRENCY, MOST_MICROS } from "./money.ts";
+import { nameViolations } from "./node-in-reach.ts";
+import { isStorable } from "./storable.ts";
+
+export const MAX_REFERENCE_LENGTH = 200;
+const MAX_REASON_LENGTH = 500;
+
+/** Collects what is wrong with a request about money, so that all of it is named at once. */
+export class MoneyFields {
+  readonly violations: Violation[] = [];
+
+  /** The name of an account, which is looked up later. */
+  account(field: string, name: string, { isRequired = true } = {}): void {
+    if (name === "" && isRequired) this.wrong(field, "is required");
+    this.violations.push(...nameViolations(field, name));
+  }
+
+  amount(field: string, value: bigint, least: bigint): void {
+    if (value >= least && value <= MOST_MICROS) return;
+    this.wrong(field, `must be ${least} to ${MOST_MICROS}`);
+  }
+
+  currency(value: string, { isRequired = true } = {}): void {
+    if (value === "" && !isRequired) return;
+    if (!CURRENCY.test(value)) this.wrong("currency", "must be 1 to 20 of A-Z a-z 0-9 _ -");
+  }
+
+  /** Text that is kept and shown, such as a reference or an idempotency key. */
+  text(field: string, value: string, maxLength = MAX_REFERENCE_LENGTH): void {
+    if (isStorable(value, maxLength) && value.isWellFormed()) return;
+    this.wrong(field, `must be at most ${maxLength} characters of well-formed text without NUL`);
+  }
+
+  reason(value: string): void {
+    if (value === "") this.wrong("reason", "is required");
+    this.text("reason", value, MAX_REASON_LENGTH);
+  }
+
+  wrong(field: string, description: string): void {
+    this.violations.push({ field, description });
+  }
+}

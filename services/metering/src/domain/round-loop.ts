@@ -1,0 +1,153 @@
+import { Failure, overloaded, unavailable } from "@gatehouse/service/failure";
+
+/** What a round did for an item: its answer, or what it lacks and what to answer where it has waited long enough. */
+export type Turn<Answer> =
+  | { readonly answer: Answer }
+  | { readonly failure: Failure }
+  | { readonly lacks: string; readonly otherwise: Failure };
+
+export interface RoundLoopOptions<Item, Answer> {
+  /** Serves items in one transaction, first come first served; answers a turn for each. Those that lack something come again, first. */
+  readonly serve: (items: readonly Item[]) => Promise<readonly Turn<Answer>[]>;
+  /** How long an item waits for what it lacks. */
+  readonly waitMs: number;
+  readonly maxPerRound: number;
+  readonly maxArrived: number;
+}
+
+/**
+ * Concurrent work as one transaction after another: while one runs, the next items gather, and those of one turn of
+ * the event loop travel together. An item that cannot be served fails alone.
+ */
+export class RoundLoop<Item, Answer> {
+  readonly #options: RoundLoopOptions<Item, Answer>;
+  #arrived: Task<Item, Answer>[] = [];
+  #waiting: Task<Item, Answer>[] = [];
+  #running = false;
+  #again = false;
+  #closed = false;
+  #timer: NodeJS.Timeout | undefined;
+  /** Transactions since the start. */
+  rounds = 0;
+
+  constructor(options: RoundLoopOptions<Item, Answer>) {
+    this.#options = options;
+  }
+
+  /** Throws Failure OVERLOADED, UNAVAILABLE, and what serving it throws. */
+  submit(item: Item): Promise<Answer> {
+    const { waitMs, maxArrived } = this.#options;
+    if (this.#closed) return Promise.reject(closing());
+    if (this.#arrived.length >= maxArrived) {
+      return Promise.reject(overloaded("too many calls wait for the database", waitMs));
+    }
+    return new Promise((resolve, reject) => {
+      this.#arrived.push({
+        item,
+        deadlineMs: performance.now() + waitMs,
+        lacks: undefined,
+        done: false,
+        resolve,
+        reject,
+      });
+      this.#start();
+    });
+  }
+
+  /** Items that are not answered yet, but for those of a transaction that is under way. */
+  get waiting(): number {
+    return this.#arrived.length + this.#waiting.length;
+  }
+
+  /** There may be of these what items lack. */
+  wake(ids: readonly string[]): void {
+    if (this.#waiting.some(({ lacks }) => lacks !== undefined && ids.includes(lacks))) this.#start();
+    else if (this.#running) this.#again = true;
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const task of [...this.#waiting, ...this.#arrived]) finish(task, { failure: closing() });
+    this.#waiting = [];
+    this.#arrived = [];
+  }
+
+  #start(): void {
+    this.#again = true;
+    if (this.#running) return;
+    this.#running = true;
+    // Not at once: what comes in the same turn of the event loop travels together.
+    setImmediate(() => this.#run());
+  }
+
+  async #run(): Promise<void> {
+    clearTimeout(this.#timer);
+    const { maxPerRound } = this.#options;
+    while (this.#again && !this.#closed) {
+      this.#again = this.#arrived.length > maxPerRound;
+      await this.#round([...this.#waiting, ...this.#arrived.splice(0, maxPerRound)]);
+    }
+    this.#running = false;
+    this.#armTimer();
+  }
+
+  async #round(tasks: readonly Task<Item, Answer>[]): Promise<void> {
+    if (tasks.length === 0) return;
+    try {
+      await this.#serve(tasks);
+    } catch (error) {
+      if (tasks.length === 1 || isPassing(error)) for (const task of tasks) finish(task, { failure: error });
+      // One that cannot be served must not take the others with it.
+      else {
+        for (const task of tasks) {
+          await this.#serve([task]).catch((alone) => finish(task, { failure: alone }));
+        }
+      }
+    }
+    this.#waiting = this.#closed ? [] : tasks.filter(({ done }) => !done);
+  }
+
+  async #serve(tasks: readonly Task<Item, Answer>[]): Promise<void> {
+    this.rounds++;
+    const turns = await this.#options.serve(tasks.map(({ item }) => item));
+    const nowMs = performance.now();
+    for (const [i, task] of tasks.entries()) {
+      const turn = turns[i]!;
+      if (!("lacks" in turn)) finish(task, turn);
+      else if (nowMs >= task.deadlineMs) finish(task, { failure: turn.otherwise });
+      else task.lacks = turn.lacks;
+    }
+  }
+
+  #armTimer(): void {
+    const first = this.#waiting[0];
+    if (first === undefined || this.#closed) return;
+    this.#timer = setTimeout(() => this.#start(), Math.max(0, first.deadlineMs - performance.now()));
+  }
+}
+
+interface Task<Item, Answer> {
+  readonly item: Item;
+  readonly deadlineMs: number;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: unknown) => void;
+  lacks: string | undefined;
+  done: boolean;
+}
+
+function finish<Answer>(task: Task<unknown, Answer>, turn: { answer: Answer } | { failure: unknown }): void {
+  if (task.done) return;
+  task.done = true;
+  if ("answer" in turn) task.resolve(turn.answer);
+  else task.reject(turn.failure);
+}
+
+// The database is out of reach or busy: it would be for each alone, too.
+function isPassing(error: unknown): boolean {
+  return error instanceof Failure && (error.code === "UNAVAILABLE" || error.code === "ABORTED");
+}
+
+function closing(): Failure {
+  return unavailable("metering is closing");
+}

@@ -1,0 +1,143 @@
+import { isProvider, type KeyView } from "@gatehouse/access";
+import type { Price } from "@gatehouse/buckets";
+import { isId, mintId } from "@gatehouse/keys";
+import { Failure, invalid } from "@gatehouse/service/failure";
+import { isKnownMeter } from "./known-meter.ts";
+import { REQUESTS } from "./limit.ts";
+import { patternViolations } from "./limit-draft.ts";
+import type { Actor } from "./limit-store.ts";
+import type { Mirror } from "./mirror.ts";
+import { MoneyFields } from "./money-fields.ts";
+import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
+import { isTime } from "./usage-span.ts";
+
+/** A price as it was asked for: nothing in it is checked. */
+export interface PriceDraft {
+  readonly meter: string;
+  readonly resource: string;
+  readonly plan: string;
+  readonly accountType: string;
+  readonly currency: string;
+  readonly micros: bigint;
+  /** 0: 1. */
+  readonly perUnits: bigint;
+  /** Undefined: now. */
+  readonly effectiveAtMs: number | undefined;
+}
+
+/** Which prices are listed. */
+export interface PriceFilter {
+  /** Undefined: of every meter. */
+  readonly meter: string | undefined;
+  /** Undefined: of every plan; else those of this one, and those of any. */
+  readonly plan: string | undefined;
+}
+
+export interface PriceTx {
+  nowMs(): Promise<number>;
+  /** Terms (meter, resource, plan, type) that have prices; whether these are among them. */
+  terms(price: Price): Promise<{ count: number; has: boolean }>;
+  insert(price: Price): Promise<void>;
+}
+
+export interface PriceStore {
+  /** Runs `work` with the prices to itself, and commits it with their change. It may run more than once. */
+  mutate(actor: Actor, work: (tx: PriceTx) => Promise<Price>): Promise<{ value: Price; freshness: string }>;
+  /** Latest set first, those before `beforeId`. */
+  list(filter: PriceFilter, beforeId: string, count: number): Promise<readonly Price[]>;
+}
+
+export interface PriceDependencies {
+  /** Fresh: see FreshMirror. */
+  readonly mirror: Mirror;
+  readonly store: PriceStore;
+}
+
+/** Every replica of authz keeps all prices in memory; so many take it some megabytes. */
+const MAX_TERMS = 10_000;
+const MAX_NAME_LENGTH = 100;
+/** A caller's clock may be this far behind. Further back is a time that calls were priced at. */
+const SKEW_MS = 60_000;
+
+/** Adds a price. Throws Failure INVALID_ARGUMENT, RESOURCE_EXHAUSTED (PLAN_LIMIT). */
+export async function setPrice(
+  { mirror, store }: PriceDependencies,
+  { key }: KeyView,
+  draft: PriceDraft,
+): Promise<{ price: Price; freshness: string }> {
+  const meter = draft.meter || REQUESTS;
+  const fields = fieldsOf(draft);
+  if (!(await isKnownMeter(mirror, meter))) fields.wrong("meter", "no such meter");
+  if (fields.violations.length > 0) throw invalid(fields.violations);
+  const actor = { keyId: key.id, accountId: key.accountId };
+  const { value, freshness } = await store.mutate(actor, async (tx) => {
+    const nowMs = await tx.nowMs();
+    const { effectiveAtMs = nowMs } = draft;
+    if (effectiveAtMs < nowMs - SKEW_MS) {
+      throw invalid([{ field: "effective_at", description: "must be now or later" }]);
+    }
+    const { resource, plan, accountType, currency, micros, perUnits } = draft;
+    const price: Price = {
+      id: mintId("prc"),
+      meter,
+      resource,
+      plan,
+      accountType,
+      currency,
+      micros: Number(micros),
+      perUnits: Number(perUnits || 1n),
+      effectiveAtMs: Math.max(effectiveAtMs, nowMs),
+    };
+    const { count, has } = await tx.terms(price);
+    if (!has && count >= MAX_TERMS) throw tooMany();
+    await tx.insert(price);
+    return price;
+  });
+  return { price: value, freshness };
+}
+
+/** Prices, latest set first: for the provider all, for others those that may apply to them. Throws Failure INVALID_ARGUMENT. */
+export function listPrices(
+  { store }: Pick<PriceDependencies, "store">,
+  caller: KeyView,
+  draft: PageDraft & { meter: string },
+): Promise<Page<Price>> {
+  const fields = new MoneyFields();
+  fields.text("meter", draft.meter);
+  fields.violations.push(...pageSizeViolations(draft));
+  if (draft.pageToken !== "" && !isId("prc", draft.pageToken)) fields.violations.push(TOKEN_VIOLATION);
+  if (fields.violations.length > 0) throw invalid(fields.violations);
+  const organization = caller.chain.at(-2);
+  const filter = {
+    meter: draft.meter === "" ? undefined : draft.meter,
+    plan: isProvider(caller) ? undefined : (organization?.plan ?? ""),
+  };
+  return pageOf(
+    draft,
+    (count) => store.list(filter, draft.pageToken, count),
+    ({ id }) => id,
+  );
+}
+
+function fieldsOf(draft: PriceDraft): MoneyFields {
+  const { resource, plan, accountType, currency, micros, perUnits, effectiveAtMs } = draft;
+  const fields = new MoneyFields();
+  if (resource !== "") fields.violations.push(...patternViolations(resource));
+  fields.text("plan", plan, MAX_NAME_LENGTH);
+  fields.text("account_type", accountType, MAX_NAME_LENGTH);
+  fields.currency(currency);
+  fields.amount("price", micros, 0n);
+  fields.amount("per_units", perUnits, 0n);
+  if (effectiveAtMs !== undefined && !isTime(effectiveAtMs)) {
+    fields.wrong("effective_at", "must be between the years 1970 and 2200");
+  }
+  return fields;
+}
+
+function tooMany(): Failure {
+  return new Failure({
+    code: "RESOURCE_EXHAUSTED",
+    reason: "PLAN_LIMIT",
+    message: `there are prices for at most ${MAX_TERMS} combinations of meter, resource, plan and type`,
+  });
+}

@@ -1,0 +1,43 @@
+import type { Principal } from "@gatehouse/access";
+import type { ChangeLog } from "@gatehouse/changefeed";
+import type { Disposables, Route } from "@gatehouse/service";
+import type { DataSource } from "typeorm";
+import type { Mirror } from "./domain/mirror.ts";
+import { MoneyLoop } from "./domain/money-loop.ts";
+import { creditRoute } from "./rpc/credit-service.ts";
+import type { ClockOffset } from "./storage/clock.ts";
+import { PostgresCreditStore } from "./storage/credit-store.ts";
+import { PostgresCreditTermsStore } from "./storage/credit-terms-store.ts";
+import { PostgresMoneyStore } from "./storage/money-store.ts";
+import { PostgresPriceStore } from "./storage/price-store.ts";
+
+export interface MoneyOptions {
+  readonly opened: Disposables;
+  /** Fresh: see FreshMirror. */
+  readonly mirror: Mirror;
+  /** For what is listed. */
+  readonly work: DataSource;
+  /** Of connections that no batch has: a transfer waits for its wallets, and for nothing else. */
+  readonly quickLog: ChangeLog;
+  readonly clockOffsetMs: ClockOffset;
+  readonly waitMs: number | undefined;
+}
+
+/** Wallets, the ledger and prices, wired up. */
+export interface Money {
+  readonly loop: MoneyLoop;
+  readonly route: Route<Principal>;
+}
+
+export function openMoney({ opened, mirror, work, quickLog, clockOffsetMs, waitMs }: MoneyOptions): Money {
+  const loop = new MoneyLoop(new PostgresMoneyStore(quickLog, clockOffsetMs), waitMs);
+  opened.add("money", () => loop.close());
+  const route = creditRoute({
+    mirror,
+    loop,
+    credit: new PostgresCreditStore(work),
+    terms: new PostgresCreditTermsStore(quickLog, clockOffsetMs),
+    prices: new PostgresPriceStore(work, quickLog, clockOffsetMs),
+  });
+  return { loop, route };
+}

@@ -1,0 +1,245 @@
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
+import type { FailureInit } from "@gatehouse/service/failure";
+import type { EntityManager } from "typeorm";
+import { micros } from "../domain/money.ts";
+import type { MoneyStore, MoneyTx, Remembered, RoundOfMoney } from "../domain/money-loop.ts";
+import type { Movement, Party, RequestName, Transaction, Wallet, WalletName } from "../domain/movement.ts";
+import { type AuditEvent, writeAudit } from "./audit.ts";
+import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
+import { notifyFreed, notifyRecalls } from "./notice.ts";
+import { openWallets } from "./open-wallets.ts";
+import { type TransactionRow, transactionColumns, transactionOf } from "./transaction-row.ts";
+
+export class PostgresMoneyStore implements MoneyStore {
+  readonly #log: ChangeLog;
+  readonly #offsetMs: ClockOffset;
+
+  constructor(log: ChangeLog, offsetMs: ClockOffset = () => 0) {
+    this.#log = log;
+    this.#offsetMs = offsetMs;
+  }
+
+  transact<T>(work: (tx: MoneyTx) => Promise<T>): Promise<{ value: T; freshness: string }> {
+    return this.#log.commit((tx) => work(new PostgresMoneyTx(tx, this.#offsetMs)));
+  }
+}
+
+class PostgresMoneyTx implements MoneyTx {
+  readonly #tx: Tx;
+  readonly #manager: EntityManager;
+  readonly #offsetMs: ClockOffset;
+
+  constructor(tx: Tx, offsetMs: ClockOffset) {
+    this.#tx = tx;
+    this.#manager = tx.manager;
+    this.#offsetMs = offsetMs;
+  }
+
+  async claim(
+    names: readonly { readonly name: RequestName; readonly transactionId: string }[],
+  ): Promise<ReadonlyMap<number, Remembered>> {
+    if (names.length === 0) return new Map();
+    const columns = columnsOf(names.map(({ name }) => name));
+    // In one order: two transactions that claim the same names wait for each other once.
+    const claimed = await this.#manager.query<{ account_id: string; idempotency_key: string }[]>(
+      `INSERT INTO money_request (account_id, idempotency_key, digest, transfer_id)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) AS n(account_id, idempotency_key)
+       ORDER BY account_id, idempotency_key
+       ON CONFLICT DO NOTHING RETURNING account_id, idempotency_key`,
+      [...columns, names.map(({ name }) => name.digest), names.map(({ transactionId }) => transactionId)],
+    );
+    if (claimed.length === names.length) return new Map();
+    const rows = await this.#manager.query<RequestRow[]>(
+      `SELECT r.account_id, r.idempotency_key, r.digest, r.failure, ${transactionColumns}
+       FROM unnest($1::text[], $2::text[]) AS n(account_id, idempotency_key)
+       JOIN money_request r USING (account_id, idempotency_key)
+       LEFT JOIN ledger_transfer t ON t.id = r.transfer_id`,
+      columns,
+    );
+    const fresh = new Set(claimed.map((row) => nameOf(row.account_id, row.idempotency_key)));
+    const known = new Map(rows.map((row) => [nameOf(row.account_id, row.idempotency_key), row]));
+    return new Map(
+      names.flatMap(({ name: { accountId, idempotencyKey } }, place) => {
+        const name = nameOf(accountId, idempotencyKey);
+        return fresh.has(name) ? [] : [[place, rememberedOf(known.get(name)!)] as const];
+      }),
+    );
+  }
+
+  async transactions(ids: readonly string[]): Promise<readonly Transaction[]> {
+    const rows = await this.#manager.query<TransactionRow[]>(
+      `SELECT ${transactionColumns} FROM ledger_transfer t WHERE t.id = ANY($1)`,
+      [ids],
+    );
+    return rows.map(transactionOf);
+  }
+
+  async lock(names: readonly WalletName[]): Promise<readonly Wallet[]> {
+    const rows = await this.#manager.query<WalletRow[]>(
+      `SELECT ${walletColumns} FROM wallet w
+       JOIN unnest($1::text[], $2::text[]) AS n(account_id, currency) USING (account_id, currency)
+       ORDER BY w.id FOR UPDATE OF w`,
+      [names.map(({ accountId }) => accountId), names.map(({ currency }) => currency)],
+    );
+    return rows.map(walletOf);
+  }
+
+  async open(names: readonly WalletName[]): Promise<void> {
+    const [now] = await this.#manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
+    await openWallets(this.#tx, names, Number(now.now_ms) + this.#offsetMs());
+  }
+
+  async survey(transactionIds: readonly string[]): Promise<{ nowMs: number; refunded: Set<string> }> {
+    const [row] = await this.#manager.query<[{ now_ms: string; refunded: string[] }]>(
+      `SELECT ${nowMsExpression} AS now_ms,
+         ARRAY(SELECT refunds FROM ledger_transfer WHERE refunds = ANY($1)) AS refunded`,
+      [transactionIds],
+    );
+    return { nowMs: Number(row.now_ms) + this.#offsetMs(), refunded: new Set(row.refunded) };
+  }
+
+  async write({ transactions, wallets, refused, unclaimed, recalled }: RoundOfMoney): Promise<void> {
+    if (transactions.length > 0) {
+      const rows = transactions.map(({ transaction }) => transaction);
+      await this.#move(rows, wallets);
+      await writeAudit(this.#manager, transactions.flatMap(auditOf));
+      await notifyFreed(this.#manager, [
+        ...new Set(transactions.flatMap(({ transaction: { to } }) => walletIdOf(to))),
+      ]);
+    }
+    if (refused.length > 0) await this.#refuse(refused);
+    if (unclaimed.length > 0) {
+      await this.#manager.query(
+        `DELETE FROM money_request r USING unnest($1::text[], $2::text[]) AS n(account_id, idempotency_key)
+         WHERE r.account_id = n.account_id AND r.idempotency_key = n.idempotency_key`,
+        columnsOf(unclaimed),
+      );
+    }
+    await recallWallets(this.#manager, recalled);
+  }
+
+  async #move(transactions: readonly Transaction[], wallets: readonly Wallet[]): Promise<void> {
+    const balanceOf = (party: Party) => ("system" in party ? null : party.balance);
+    const idOf = (party: Party) => ("system" in party ? party.system : party.walletId);
+    await this.#manager.query(
+      `WITH moved AS (
+         UPDATE wallet SET balance = m.balance, moved_at = m.at
+         FROM unnest($1::text[], $2::bigint[], $3::timestamptz[]) AS m(id, balance, at) WHERE wallet.id = m.id)
+       INSERT INTO ledger_transfer (id, at, kind, organization_id, currency, from_wallet, to_wallet, amount,
+         from_balance, to_balance, reference, reason, refunds, actor_key_id)
+       SELECT id, at, kind, organization_id, currency, from_wallet, to_wallet, amount,
+         from_balance, to_balance, reference, reason, refunds, actor_key_id
+       FROM unnest($4::text[], $5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
+         $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], $17::text[])
+         WITH ORDINALITY AS t(id, at, kind, organization_id, currency, from_wallet, to_wallet, amount,
+           from_balance, to_balance, reference, reason, refunds, actor_key_id, n)
+       ORDER BY n`,
+      [
+        wallets.map(({ id }) => id),
+        wallets.map(({ balance }) => balance),
+        wallets.map(({ movedAtMs }) => instant(movedAtMs)),
+        transactions.map(({ id }) => id),
+        transactions.map(({ atMs }) => instant(atMs)),
+        transactions.map(({ kind }) => kind),
+        transactions.map(({ organizationId }) => organizationId),
+        transactions.map(({ currency }) => currency),
+        transactions.map(({ from }) => idOf(from)),
+        transactions.map(({ to }) => idOf(to)),
+        transactions.map(({ amount }) => amount),
+        transactions.map(({ from }) => balanceOf(from)),
+        transactions.map(({ to }) => balanceOf(to)),
+        transactions.map(({ reference }) => reference),
+        transactions.map(({ reason }) => reason),
+        transactions.map(({ refunds }) => refunds ?? null),
+        transactions.map(({ actorKeyId }) => actorKeyId),
+      ],
+    );
+  }
+
+  async #refuse(refused: RoundOfMoney["refused"]): Promise<void> {
+    await this.#manager.query(
+      `UPDATE money_request r SET transfer_id = NULL, failure = n.failure
+       FROM unnest($1::text[], $2::text[], $3::jsonb[]) AS n(account_id, idempotency_key, failure)
+       WHERE r.account_id = n.account_id AND r.idempotency_key = n.idempotency_key`,
+      [
+        ...columnsOf(refused.map(({ name }) => name)),
+        refused.map(({ failure: { code, reason, message, violations } }) =>
+          JSON.stringify({ code, reason, message, violations }),
+        ),
+      ],
+    );
+  }
+}
+
+/** Tells every holder to give back what it has of these wallets, once the transaction has committed. */
+export async function recallWallets(manager: EntityManager, walletIds: readonly string[]): Promise<void> {
+  if (walletIds.length === 0) return;
+  const rows = await manager.query<{ holder: string; wallet_ids: string[] }[]>(
+    `SELECT holder, array_agg(DISTINCT wallet_id) AS wallet_ids FROM wallet_lease
+     WHERE wallet_id = ANY($1) AND NOT closed GROUP BY holder`,
+    [walletIds],
+  );
+  await notifyRecalls(manager, new Map(rows.map((row) => [row.holder, row.wallet_ids])));
+}
+
+export interface WalletRow {
+  readonly id: string;
+  readonly account_id: string;
+  readonly currency: string;
+  readonly balance: string;
+  readonly leased: string;
+  readonly credit_limit: string;
+  readonly moved_at: Date;
+}
+
+/** SQL: what `walletOf` reads, of `wallet w`. */
+export const walletColumns =
+  "w.id, w.account_id, w.currency, w.balance, w.leased, w.credit_limit, w.moved_at";
+
+export function walletOf(row: WalletRow): Wallet {
+  return {
+    id: row.id,
+    accountId: row.account_id,
+    currency: row.currency,
+    balance: micros(BigInt(row.balance)),
+    leased: micros(BigInt(row.leased)),
+    creditLimit: micros(BigInt(row.credit_limit)),
+    movedAtMs: row.moved_at.getTime(),
+  };
+}
+
+interface RequestRow extends TransactionRow {
+  readonly account_id: string;
+  readonly idempotency_key: string;
+  readonly digest: string;
+  readonly failure: FailureInit | null;
+}
+
+function rememberedOf(row: RequestRow): Remembered {
+  const { digest, failure } = row;
+  return { digest, outcome: failure === null ? { transaction: transactionOf(row) } : { failure } };
+}
+
+function columnsOf(names: readonly RequestName[]): [string[], string[]] {
+  return [names.map(({ accountId }) => accountId), names.map(({ idempotencyKey }) => idempotencyKey)];
+}
+
+function nameOf(accountId: string, idempotencyKey: string): string {
+  return `${accountId} ${idempotencyKey}`;
+}
+
+function walletIdOf(party: Party): string[] {
+  return "system" in party ? [] : [party.walletId];
+}
+
+/** Transfers are in the ledger, which says who moved what: the audit has what only the provider may do. */
+function auditOf({ movement, transaction }: { movement: Movement; transaction: Transaction }): AuditEvent[] {
+  const { kind, from, to } = transaction;
+  const { actor } = movement;
+  const party = "system" in to ? from : to;
+  const targetId = "system" in party ? "" : party.accountId;
+  const event = { actor, targetId, before: undefined, after: transaction };
+  if (kind === "TOP_UP") return [{ ...event, action: "credits.top-up" }];
+  if (kind === "ADJUSTMENT" || kind === "REFUND") return [{ ...event, action: "credits.adjust" }];
+  return [];
+}

@@ -1,0 +1,248 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import {
+  type AdjustRequestSchema,
+  type SetPriceRequestSchema,
+  TransactionKind,
+} from "@gatehouse/proto/metering";
+import type { Failure } from "@gatehouse/service/failure";
+import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
+
+const timeoutMs = 10_000;
+const identity = new IdentityLog();
+const organization = identity.change({ ...identity.account(identity.root, "acme"), plan: "pln_gold" });
+const team = identity.account(organization, "team");
+const funds = ["fund-manager"];
+const root = identity.key(identity.root, "MASTER", undefined, funds);
+const master = identity.key(organization, "MASTER", undefined, funds);
+const teams = identity.key(team, "MASTER", undefined, funds);
+let postgres: TestPostgres;
+let metering: TestMetering;
+
+beforeAll(async () => {
+  identity.meter("tokens");
+  postgres = await startTestPostgres();
+  metering = await startMetering(postgres.url, identity);
+});
+
+afterAll(async () => {
+  await metering?.stop();
+  await postgres?.stop();
+});
+
+const fieldsOf = (call: Promise<unknown>) =>
+  call.then(
+    () => [],
+    ({ violations }: Failure) => violations.map(({ field }) => field),
+  );
+const changedNodes = async (since: number) =>
+  (
+    await metering.query<{ entity_id: string }>("SELECT entity_id FROM change_log WHERE revision > $1", [
+      since,
+    ])
+  ).map(({ entity_id }) => entity_id);
+const head = async () => (await metering.changeLog.head()).revision;
+const auditOf = (action: string) =>
+  metering.query<{ target_id: string; before: object; after: object; actor_key_id: string }>(
+    "SELECT target_id, before, after, actor_key_id FROM audit_event WHERE action = $1 ORDER BY id",
+    [action],
+  );
+
+describe("a price", () => {
+  type Request = MessageInitShape<typeof SetPriceRequestSchema>;
+  const set = (request: Request = {}) =>
+    metering
+      .credits(root)
+      .setPrice({ meter: "tokens", currency: "USD", price: 5n, ...request }, { timeoutMs });
+  const list = (key: TestKey, request: object = {}) =>
+    metering.credits(key).listPrices(request, { timeoutMs });
+
+  test("is in force from now or later, and never earlier", async () => {
+    const before = await head();
+    const { price, freshness } = await set({ perUnits: 1_000_000n });
+    expect(price).toMatchObject({ meter: "tokens", resource: "", price: 5n, perUnits: 1_000_000n });
+    expect(Math.abs(timestampMs(price!.effectiveAt!) - Date.now())).toBeLessThan(5000);
+    expect(freshness).not.toBe("");
+    expect(await changedNodes(before)).toEqual(["@prices"]);
+    const soon = Date.now() + 3_600_000;
+    const { price: later } = await set({ effectiveAt: timestampFromMs(soon) });
+    expect(timestampMs(later!.effectiveAt!)).toBe(soon);
+    const past = timestampFromMs(Date.now() - 3_600_000);
+    expect(await fieldsOf(set({ effectiveAt: past }))).toEqual(["effective_at"]);
+    // A clock that is a little behind says now.
+    const { price: now } = await set({ effectiveAt: timestampFromMs(Date.now() - 10_000) });
+    expect(timestampMs(now!.effectiveAt!)).toBeGreaterThan(timestampMs(price!.effectiveAt!));
+  });
+
+  test("is listed latest first, for the provider every one and for others those that may be theirs", async () => {
+    await set({ plan: "pln_gold", price: 1n });
+    await set({ plan: "pln_iron", price: 2n });
+    await set({ meter: "", accountType: "trading", price: 0n });
+    const plans = async (key: TestKey, request = {}) =>
+      (await list(key, request)).prices.map(({ plan }) => plan);
+    expect((await plans(root)).slice(0, 3)).toEqual(["", "pln_iron", "pln_gold"]);
+    expect(await plans(master)).not.toContain("pln_iron");
+    expect(await plans(teams)).toContain("pln_gold");
+    const ofRequests = await list(root, { meter: "requests" });
+    expect(ofRequests.prices.map(({ accountType }) => accountType)).toEqual(["trading"]);
+    const first = await list(root, { pageSize: 2 });
+    const second = await list(root, { pageSize: 500, pageToken: first.nextPageToken });
+    expect([...first.prices, ...second.prices]).toEqual((await list(root)).prices);
+  });
+
+  test("names every bad field at once", async () => {
+    const bad = {
+      meter: "none",
+      resource: "!a",
+      plan: "\0",
+      accountType: "x".repeat(101),
+      currency: "",
+      price: -1n,
+      perUnits: -1n,
+      effectiveAt: { seconds: -1n, nanos: 0 },
+    };
+    expect(await fieldsOf(set(bad))).toEqual([
+      "resource",
+      "plan",
+      "account_type",
+      "currency",
+      "price",
+      "per_units",
+      "effective_at",
+      "meter",
+    ]);
+  });
+});
+
+describe("a balance source", () => {
+  const set = (key: TestKey, account: string, usesParentBalance = true) =>
+    metering.credits(key).setBalanceSource({ account, usesParentBalance }, { timeoutMs });
+
+  test("is set from above, heard of by followers once, and shown", async () => {
+    const before = await head();
+    expect(await set(master, "team")).toMatchObject({ accountId: team.id, usesParentBalance: true });
+    await set(master, team.id);
+    expect(await changedNodes(before)).toEqual([team.id]);
+    const { balance } = await metering
+      .credits(teams)
+      .getBalance({ account: team.id, currency: "EUR" }, { timeoutMs });
+    expect(balance!.usesParentBalance).toBe(true);
+    await set(master, team.id, false);
+    expect((await auditOf("credits.set-balance-source")).map(({ before, after }) => [before, after])).toEqual(
+      [
+        [{ usesParentBalance: false }, { usesParentBalance: true }],
+        [{ usesParentBalance: true }, { usesParentBalance: false }],
+      ],
+    );
+  });
+
+  test("is nobody's own to set, nor can an organization draw on the provider", async () => {
+    await expect(set(teams, team.id)).rejects.toMatchObject({ reason: "OWN_CEILING" });
+    await expect(set(root, identity.root.id)).rejects.toMatchObject({ reason: "OWN_CEILING" });
+    expect(await fieldsOf(set(root, organization.id))).toEqual(["uses_parent_balance"]);
+    await set(root, organization.id, false);
+  });
+});
+
+test("a credit limit is set from above, opens the wallet and is audited", async () => {
+  const account = identity.account(organization, "limited");
+  const set = (key: TestKey, creditLimit: bigint) =>
+    metering
+      .credits(key)
+      .setCreditLimit({ account: account.id, currency: "USD", creditLimit }, { timeoutMs });
+  const own = identity.key(account, "MASTER", undefined, funds);
+  await expect(set(own, 5n)).rejects.toMatchObject({ reason: "OWN_CEILING" });
+  const before = await head();
+  expect((await set(master, 5n)).balance).toMatchObject({ amount: 0n, available: 5n, creditLimit: 5n });
+  expect(await changedNodes(before)).toEqual([account.id]);
+  await set(master, 5n);
+  const events = await auditOf("credits.set-credit-limit");
+  expect(events).toMatchObject([
+    { target_id: account.id, actor_key_id: master.id, before: { creditLimit: 0 }, after: { creditLimit: 5 } },
+  ]);
+  expect(await fieldsOf(set(master, -1n))).toEqual(["credit_limit"]);
+});
+
+describe("an adjustment", () => {
+  type Request = MessageInitShape<typeof AdjustRequestSchema>;
+  const adjust = (request: Request) =>
+    metering.credits(root).adjust({ reason: "put right", ...request }, { timeoutMs });
+  const topUp = async (account: string, amount: bigint) =>
+    (await metering.credits(root).topUp({ account, amount, currency: "USD" }, { timeoutMs })).transaction!;
+  const amountOf = async (account: string) =>
+    (await metering.credits(root).getBalance({ account, currency: "USD" }, { timeoutMs })).balance!.amount;
+  let made = 0;
+  const account = () => identity.account(organization, `adjusted-${made++}`).id;
+
+  test("gives and takes, below zero too, and is audited with its reason", async () => {
+    const id = account();
+    const { transaction } = await adjust({ account: id, amount: 10n, currency: "USD" });
+    expect(transaction).toMatchObject({ kind: TransactionKind.ADJUSTMENT, toAccountId: id, amount: 10n });
+    await adjust({ account: id, amount: -25n, currency: "USD", reason: "charged back" });
+    expect(await amountOf(id)).toBe(-15n);
+    const last = (await auditOf("credits.adjust")).at(-1);
+    expect(last).toMatchObject({ target_id: id, after: { reason: "charged back", amount: 25 } });
+  });
+
+  test("takes a top-up back once, as a whole or in part, and never more", async () => {
+    const id = account();
+    const top = await topUp(id, 100n);
+    const refund = (amount: bigint, refundOf = top.id) => adjust({ account: id, amount, refundOf });
+    expect(await fieldsOf(refund(-101n))).toEqual(["amount"]);
+    expect(await fieldsOf(refund(10n))).toEqual(["amount"]);
+    const { transaction } = await refund(-40n);
+    expect(transaction).toMatchObject({
+      kind: TransactionKind.REFUND,
+      fromAccountId: id,
+      amount: 40n,
+      refundOf: top.id,
+    });
+    expect(await amountOf(id)).toBe(60n);
+    const before = { code: "FAILED_PRECONDITION", reason: "FINAL_STATE" };
+    await expect(refund(-1n)).rejects.toMatchObject(before);
+    await expect(refund(0n, transaction!.id)).rejects.toMatchObject(before);
+    await expect(refund(0n, "txn_00000000000000000000")).rejects.toMatchObject({ code: "NOT_FOUND" });
+    const elsewhere = adjust({ account: account(), amount: 0n, refundOf: (await topUp(id, 1n)).id });
+    await expect(elsewhere).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  test("takes one transaction back once, however many ask at once", async () => {
+    const id = account();
+    const top = await topUp(id, 100n);
+    const calls = Array.from({ length: 20 }, () => adjust({ account: id, amount: -10n, refundOf: top.id }));
+    const done = (await Promise.allSettled(calls)).filter(({ status }) => status === "fulfilled");
+    expect(done).toHaveLength(1);
+    expect(await amountOf(id)).toBe(90n);
+  });
+
+  test("takes a transfer back to where it came from", async () => {
+    const [a, b] = [account(), account()];
+    await topUp(a, 100n);
+    const request = { from: a, to: b, amount: 70n, currency: "USD" };
+    const { transaction } = await metering.credits(master).transfer(request, { timeoutMs });
+    await adjust({ account: a, refundOf: transaction!.id });
+    expect([await amountOf(a), await amountOf(b)]).toEqual([100n, 0n]);
+  });
+
+  test("names every bad field at once", async () => {
+    expect(await fieldsOf(adjust({ reason: "" }))).toEqual(["account", "amount", "currency", "reason"]);
+    const refund = { account: "team", currency: "USD", refundOf: "txn_1" };
+    expect(await fieldsOf(adjust(refund))).toEqual(["refund_of", "currency"]);
+  });
+});
+
+test("top-ups are audited, transfers are in the ledger alone", async () => {
+  const [a, b] = ["paying", "paid"].map((slug) => identity.account(organization, slug).id) as [
+    string,
+    string,
+  ];
+  await metering
+    .credits(root)
+    .topUp({ account: a, amount: 5n, currency: "USD", reference: "r" }, { timeoutMs });
+  await metering.credits(master).transfer({ from: a, to: b, amount: 5n, currency: "USD" }, { timeoutMs });
+  const events = (await auditOf("credits.top-up")).filter(({ target_id }) => target_id === a);
+  expect(events).toMatchObject([{ actor_key_id: root.id, after: { amount: 5, reference: "r" } }]);
+  expect(await auditOf("credits.transfer")).toEqual([]);
+});
