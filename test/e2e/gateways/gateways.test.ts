@@ -317,7 +317,8 @@ describe.each(GATEWAYS)("$name", (program: GatewayProgram) => {
       }
       await until("it passes again", async () => (await sent({ headers })).status === 200);
     },
-    60_000,
+    // Longer than all that it waits for, of which a start of authz may take a minute.
+    150_000,
   );
 });
 
