@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { DecisionCode } from "@gatehouse/proto/authz";
-import { AccountStatus } from "@gatehouse/proto/identity";
+import { AccountService, AccountStatus } from "@gatehouse/proto/identity";
 import { HoldingService } from "@gatehouse/proto/metering";
 import { grpcClient } from "@gatehouse/service";
 import { anyPorts, startStack } from "@gatehouse/stack";
@@ -18,7 +18,7 @@ import { useSystem } from "../system/use-system.ts";
 const system = useSystem({ replicas: [{}] });
 
 test("an account is closed while metering answers, and not while it does not", async () => {
-  const { root, identityLinks, as } = system();
+  const { root, identity, identityLinks, as } = system();
   const { master, subaccounts } = await makeOrganization(system(), "Closing", ["one", "two"]);
   const [one, two] = [subaccounts[0]!, subaccounts[1]!];
   // Made a moment ago: metering pulls before it answers.
@@ -33,10 +33,15 @@ test("an account is closed while metering answers, and not while it does not", a
     return body.code === "DECISION_CODE_ACCOUNT_CLOSED";
   });
 
+  // One that does not try again.
+  const impatient = grpcClient(AccountService, identity.grpcAddress, {
+    headers: { "x-api-key": master.secret },
+  });
+  onTestFinished(() => impatient.close());
   const lost = [() => identityLinks.metering.cut(), () => identityLinks.metering.hang()];
   for (const lose of lost) {
     lose();
-    const unasked = master.accounts.closeAccount({ account: two.id }, timely);
+    const unasked = impatient.closeAccount({ account: two.id }, timely);
     await expect(unasked).rejects.toMatchObject({ code: "UNAVAILABLE", reason: "SOURCE_UNAVAILABLE" });
     expect((await as(two.key.secret).accounts.getAccount({}, timely)).account!.status).toBe(
       AccountStatus.ACTIVE,

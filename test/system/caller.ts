@@ -1,7 +1,9 @@
+import type { DescService } from "@bufbuild/protobuf";
 import { AuthzService } from "@gatehouse/proto/authz";
 import { AccountService, KeyService, MeterService, PlanService } from "@gatehouse/proto/identity";
 import { LimitService, UsageService } from "@gatehouse/proto/metering";
-import { type GrpcClient, grpcClient } from "@gatehouse/service";
+import { type CallHeaders, type GrpcClient, grpcClient, type UnaryOptions } from "@gatehouse/service";
+import { tryAgain } from "./try-again.ts";
 
 /** Long enough for a machine that is busy with other tests. */
 export const timely = { timeoutMs: 20_000 };
@@ -13,7 +15,7 @@ export interface GrpcAddresses {
   readonly authz: readonly string[];
 }
 
-/** What the holder of one key can call, over gRPC. */
+/** What the holder of one key can call, over gRPC. Calls of the control plane are tried again where they say so. */
 export interface Caller {
   readonly secret: string;
   readonly accounts: GrpcClient<typeof AccountService>;
@@ -30,12 +32,12 @@ export interface Caller {
 export function callerOf(secret: string, addresses: GrpcAddresses): Caller {
   const headers = { "x-api-key": secret };
   const clients = {
-    accounts: grpcClient(AccountService, addresses.identity, { headers }),
-    keys: grpcClient(KeyService, addresses.identity, { headers }),
-    meters: grpcClient(MeterService, addresses.identity, { headers }),
-    plans: grpcClient(PlanService, addresses.identity, { headers }),
-    limits: grpcClient(LimitService, addresses.metering, { headers }),
-    usage: grpcClient(UsageService, addresses.metering, { headers }),
+    accounts: controlPlane(AccountService, addresses.identity, headers),
+    keys: controlPlane(KeyService, addresses.identity, headers),
+    meters: controlPlane(MeterService, addresses.identity, headers),
+    plans: controlPlane(PlanService, addresses.identity, headers),
+    limits: controlPlane(LimitService, addresses.metering, headers),
+    usage: controlPlane(UsageService, addresses.metering, headers),
   };
   const authz = addresses.authz.map((address) => grpcClient(AuthzService, address, { headers }));
   return {
@@ -46,4 +48,22 @@ export function callerOf(secret: string, addresses: GrpcAddresses): Caller {
       for (const client of [...Object.values(clients), ...authz]) client.close();
     },
   };
+}
+
+function controlPlane<S extends DescService>(
+  service: S,
+  address: string,
+  headers: CallHeaders,
+): GrpcClient<S> {
+  const client = grpcClient(service, address, { headers });
+  const patient = service.methods
+    .filter(({ methodKind }) => methodKind === "unary")
+    .map(({ localName }) => {
+      const call = client[localName] as unknown as (
+        request: object,
+        options: UnaryOptions,
+      ) => Promise<unknown>;
+      return [localName, (request: object, options: UnaryOptions) => tryAgain(() => call(request, options))];
+    });
+  return { ...client, ...Object.fromEntries(patient) };
 }

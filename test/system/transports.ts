@@ -9,6 +9,7 @@ import { timely } from "./caller.ts";
 import { badFieldsIn, reasonIn } from "./json-call.ts";
 import type { ServiceProcess } from "./service-process.ts";
 import type { System } from "./system.ts";
+import { tryAgain } from "./try-again.ts";
 
 /** A call that did not succeed, whichever way it went. */
 export class Refused extends Error {
@@ -34,9 +35,11 @@ export type Transport = (key: string, method: string, body: object) => Promise<a
 /** POST, JSON and a header: what curl does. */
 export function overJson(system: System): Transport {
   return async (key, method, body) => {
-    const answer = await system.json(key, method, body);
-    if (answer.status === 200) return answer.body;
-    throw new Refused(method, answer.body.code.toUpperCase(), reasonIn(answer) ?? "", badFieldsIn(answer));
+    return tryAgain(async () => {
+      const answer = await system.json(key, method, body);
+      if (answer.status === 200) return answer.body;
+      throw new Refused(method, answer.body.code.toUpperCase(), reasonIn(answer) ?? "", badFieldsIn(answer));
+    });
   };
 }
 
@@ -49,7 +52,7 @@ export function overGrpc(system: System): Transport {
     });
     const call = client[method.localName] as unknown as (request: object, options: object) => Promise<never>;
     try {
-      const reply = await call(fromJson(method.input, body as JsonValue), timely);
+      const reply = await tryAgain(() => call(fromJson(method.input, body as JsonValue), timely));
       return toJson(method.output, reply, { alwaysEmitImplicit: true });
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
