@@ -59,6 +59,7 @@ import { PostgresReportStore } from "./storage/report-store.ts";
 import { Reports1764500000000 } from "./storage/reports-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
 import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
+import { UsageAccounts1764530000000 } from "./storage/usage-accounts-migration.ts";
 import { UsagePartitions1764510000000 } from "./storage/usage-partitions-migration.ts";
 import { PostgresUsageStore } from "./storage/usage-store.ts";
 import { PostgresWalletReadings } from "./storage/wallet-readings.ts";
@@ -231,6 +232,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       Reports1764500000000,
       UsagePartitions1764510000000,
       Quarantine1764520000000,
+      UsageAccounts1764530000000,
       Money1764600000000,
       LedgerOrder1764610000000,
     ],

@@ -32,7 +32,7 @@ beforeAll(async () => {
   await metering.query(
     `INSERT INTO usage_quarter (start, account_id, key_id, meter, resource, outcome, units)
      SELECT to_timestamp($2::float8 / 1000) + h * interval '1 hour', $1, 'key_' || lpad(k::text, 20, '0'), 'requests', '',
-       'VALID', h
+       'VALID', h + 1
      FROM generate_series(0, $3::int - 1) AS h, generate_series(1, $4::int) AS k`,
     [large.id, START, HOURS, KEYS],
   );

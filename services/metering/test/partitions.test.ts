@@ -6,7 +6,11 @@ import { Granularity } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import type { DataSource } from "typeorm";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { Initial1764000000000 } from "../src/storage/initial-migration.ts";
 import { maintainPartitions, usageTables } from "../src/storage/partitions.ts";
+import { Quarantine1764520000000 } from "../src/storage/quarantine-migration.ts";
+import { Reports1764500000000 } from "../src/storage/reports-migration.ts";
+import { UsageAccounts1764530000000 } from "../src/storage/usage-accounts-migration.ts";
 import { UsagePartitions1764510000000 } from "../src/storage/usage-partitions-migration.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
@@ -82,29 +86,44 @@ function dayName(inDays: number): string {
 
 // Time goes on from test to test: what was dropped is gone for those after it.
 
-test("the migration keeps every row, there and back", async () => {
-  const account = organization();
-  const nowMs = Math.floor(Date.now() / 60_000) * 60_000;
-  for (const [i, days] of [-400, -1, 0, 5].entries()) await ship(account, nowMs + days * DAY_MS, 10 ** i);
-  const rows = (table: string) =>
-    metering.query(`SELECT * FROM ${table} WHERE account_id = $1 ORDER BY start`, [account.id]);
-  const before = [await rows("usage_minute"), await rows("usage_quarter")];
-  const migration = new UsagePartitions1764510000000();
-  const runner = database.createQueryRunner();
-  for (const step of ["down", "up"] as const) {
-    await runner.startTransaction();
-    await migration[step](runner);
-    await runner.commitTransaction();
-    expect([await rows("usage_minute"), await rows("usage_quarter")]).toEqual(before);
+test("the migrations keep every row, and add up what accounts used", async () => {
+  const before = [Initial1764000000000, Reports1764500000000];
+  const after = [
+    ...before,
+    UsagePartitions1764510000000,
+    Quarantine1764520000000,
+    UsageAccounts1764530000000,
+  ];
+  const options = { url: postgres.url, schema: "older", entities: [] };
+  const older = await openDatabase({ ...options, migrations: before });
+  for (const table of ["usage_minute", "usage_quarter"]) {
+    await older.query(
+      `INSERT INTO ${table} SELECT now() + d * interval '1 day' + m * interval '15 minutes', 'acc_' || m % 3, 'key', 'requests',
+         '', CASE WHEN m % 7 = 0 THEN 'SCOPE_DENIED' ELSE 'VALID' END, m
+       FROM unnest('{-400, -1, 0, 5}'::int[]) AS d, generate_series(1, 90) AS m`,
+    );
   }
-  await runner.release();
-  expect(await partitionsOf("usage_minute")).toEqual([
-    `usage_minute_before_${dayName(1)}`,
-    "usage_minute_default",
-  ]);
-  await maintain(0);
-  await ship(account, nowMs, 7);
-  expect(await query(account, nowMs, nowMs + 60_000, Granularity.MINUTE)).toEqual([[nowMs, 107]]);
+  const sums = "SELECT count(*), sum(units), min(start), max(start) FROM";
+  const had = [await older.query(`${sums} usage_minute`), await older.query(`${sums} usage_quarter`)];
+  const used = await older.query(
+    `SELECT account_id, sum(units) AS units FROM usage_quarter WHERE outcome = 'VALID' GROUP BY 1 ORDER BY 1`,
+  );
+  await older.destroy();
+  const newer = await openDatabase({ ...options, migrations: after });
+  try {
+    expect([await newer.query(`${sums} usage_minute`), await newer.query(`${sums} usage_quarter`)]).toEqual(
+      had,
+    );
+    const added =
+      "SELECT account_id, sum(q0 + q1 + q2 + q3) AS units FROM usage_account GROUP BY 1 ORDER BY 1";
+    expect(await newer.query(added)).toEqual(used);
+    const { made } = await maintainPartitions(newer, usageTables(KEPT), () => 0);
+    expect(made).toContain(`usage_minute_${dayName(5)}`);
+    const [there] = await newer.query(`SELECT count(*)::int FROM usage_minute_${dayName(5)}`);
+    expect(there.count).toBeGreaterThan(0);
+  } finally {
+    await newer.destroy();
+  }
 });
 
 test("partitions are made days ahead, by one of several replicas, and then there is nothing to do", async () => {

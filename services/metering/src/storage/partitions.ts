@@ -30,6 +30,7 @@ export function usageTables(kept: {
   return [
     { name: "usage_minute", column: "start", step: "DAY", keptMs: minutesKeptMs, takesOlder: false },
     { name: "usage_quarter", column: "start", step: "MONTH", keptMs: quartersKeptMs, takesOlder: true },
+    { name: "usage_account", column: "start", step: "MONTH", keptMs: quartersKeptMs, takesOlder: true },
     // A day longer than events are taken: clocks may differ.
     { name: "reported_event", column: "day", step: "DAY", keptMs: minutesKeptMs + DAY_MS, takesOlder: false },
   ];

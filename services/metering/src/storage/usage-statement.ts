@@ -1,0 +1,143 @@
+import type { UsageScope } from "../domain/query-usage.ts";
+import { CHARGED } from "../domain/usage.ts";
+import type { Group, UsageQuery } from "../domain/usage-query.ts";
+import { QUARTER_MS } from "../domain/usage-span.ts";
+import { instant } from "./clock.ts";
+import { counted } from "./most-counted.ts";
+
+export const groupColumns: Readonly<Record<Group, string>> = {
+  ACCOUNT: "account_id",
+  KEY: "key_id",
+  RESOURCE: "resource",
+  OUTCOME: "outcome",
+};
+const HOUR_MS = 4 * QUARTER_MS;
+/** Beyond, the hours of the time are more than the rows are likely to be. */
+const MAX_HOURS = 400 * 24;
+
+/**
+ * Sums usage in one statement, at one snapshot: rows by time, meter, and groups, after `query.after`. Rows that come to
+ * nothing are left out.
+ *
+ * Whole hours are read from what accounts used, where nothing more is told apart; else, and up to and from whole hours,
+ * quarters of an hour are read; and up to and from whole quarters, minutes. Every zone's hours begin at a quarter of an
+ * hour of UTC, so that does for any granularity above the minute.
+ */
+export function usageStatement(scope: UsageScope, query: UsageQuery, count?: number) {
+  const parameters: unknown[] = [];
+  const bind: Bind = (value, type) => `$${parameters.push(value)}::${type}`;
+  const { groups, after } = query;
+  const keys = ["start", "meter", ...groups.map((group) => groupColumns[group])];
+  const grouped = keys.slice(1).join(", ");
+  const sources = partsOf(scope, query).map((part) => source(part, scope, query, grouped, bind));
+  const beyond =
+    after === undefined
+      ? ""
+      : `WHERE (${keys.join(", ")}) > (${[bind(instant(after[0]), "timestamptz"), ...after.slice(1).map((text) => bind(text, "text"))].join(", ")})`;
+  const text = `
+    SELECT (extract(epoch FROM start) * 1000)::bigint AS start_ms, ${grouped}, units
+    FROM (SELECT start, ${grouped}, ${counted("sum(units)")} AS units
+          FROM (${sources.join(" UNION ALL ")}) AS u GROUP BY start, ${grouped} HAVING sum(units) <> 0) AS g
+    ${beyond} ORDER BY ${keys.join(", ")}
+    ${count === undefined ? "" : `LIMIT ${bind(count, "int")}`}`;
+  return { text, parameters };
+}
+
+type Bind = (value: unknown, type: string) => string;
+
+interface Part {
+  readonly table: "usage_minute" | "usage_quarter" | "usage_account";
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+function partsOf(scope: UsageScope, query: UsageQuery): Part[] {
+  const { granularity, startMs, endMs } = query;
+  if (granularity === "MINUTE") return [{ table: "usage_minute", fromMs: startMs, toMs: endMs }];
+  const outside: Part = { table: "usage_minute", fromMs: startMs, toMs: endMs };
+  const quarters = within(outside, "usage_quarter", QUARTER_MS);
+  if (!readsAccounts(scope, query)) return quarters;
+  return quarters.flatMap((part) =>
+    part.table === "usage_quarter" ? within(part, "usage_account", HOUR_MS) : [part],
+  );
+}
+
+/** The part with its inner whole units of time read from another table. */
+function within(part: Part, table: Part["table"], unitMs: number): Part[] {
+  const firstMs = Math.ceil(part.fromMs / unitMs) * unitMs;
+  const lastMs = Math.floor(part.toMs / unitMs) * unitMs;
+  if (firstMs >= lastMs) return [part];
+  return [
+    { ...part, toMs: firstMs },
+    { table, fromMs: firstMs, toMs: lastMs },
+    { ...part, fromMs: lastMs },
+  ].filter(({ fromMs, toMs }) => fromMs < toMs);
+}
+
+function readsAccounts({ kind }: UsageScope, { groups, granularity, startMs, endMs }: UsageQuery): boolean {
+  if (kind !== "ACCOUNT" || groups.some((group) => group !== "ACCOUNT")) return false;
+  return granularity === undefined || endMs - startMs <= MAX_HOURS * HOUR_MS;
+}
+
+function source(part: Part, scope: UsageScope, query: UsageQuery, grouped: string, bind: Bind): string {
+  const { table, fromMs, toMs } = part;
+  const from = bind(instant(fromMs), "timestamptz");
+  const to = bind(instant(toMs), "timestamptz");
+  const conditions = [`u.start >= ${from}`, `u.start < ${to}`, condition(scope, bind(scope.id, "text"))];
+  if (query.meter !== undefined) conditions.push(`meter = ${bind(query.meter, "text")}`);
+  const startOf = startExpression(query, bind);
+  if (table === "usage_account") return accountSource(query, { from, to, conditions, grouped, startOf });
+  // Rows of refused calls are counts, not usage: they show only where they can be told apart.
+  if (!query.groups.includes("OUTCOME")) conditions.push(`outcome = '${CHARGED}'`);
+  return `SELECT ${startOf("u.start")} AS start, ${grouped}, units::numeric FROM ${table} u WHERE ${conditions.join(" AND ")}`;
+}
+
+/** SQL: where the span of time begins that a time is in. */
+function startExpression({ granularity, timeZone, startMs }: UsageQuery, bind: Bind) {
+  if (granularity === undefined) {
+    const start = bind(instant(startMs), "timestamptz");
+    return () => start;
+  }
+  const zone = bind(timeZone, "text");
+  return (time: string) => `date_trunc('${granularity.toLowerCase()}', ${time}, ${zone})`;
+}
+
+interface AccountSource {
+  readonly from: string;
+  readonly to: string;
+  readonly conditions: readonly string[];
+  readonly grouped: string;
+  readonly startOf: (time: string) => string;
+}
+
+/**
+ * Hours that lie in one span of the zone are added up whole; of those that do not, such as the one in which a day of a
+ * half-hour zone begins, each quarter by itself. Which are which is found out once for each hour, not for each row.
+ */
+function accountSource({ granularity }: UsageQuery, source: AccountSource): string {
+  const { from, to, conditions, grouped, startOf } = source;
+  const where = conditions.join(" AND ");
+  const whole = "sum(q0) + sum(q1) + sum(q2) + sum(q3) AS units";
+  if (granularity === undefined) {
+    return `SELECT ${startOf("")} AS start, ${grouped}, ${whole} FROM usage_account u WHERE ${where} GROUP BY ${grouped}`;
+  }
+  const hours = `
+    SELECT hour, begins, begins <> ${startOf("hour + interval '45 minutes'")} AS is_split
+    FROM (SELECT hour, ${startOf("hour")} AS begins
+          FROM generate_series(${from}, ${to} - interval '1 hour', interval '1 hour') AS hour) AS h`;
+  return `
+    SELECT begins AS start, ${grouped}, ${whole}
+    FROM (${hours}) AS h JOIN usage_account u ON u.start = h.hour
+    WHERE NOT is_split AND ${where} GROUP BY begins, ${grouped}
+    UNION ALL
+    SELECT begins, ${grouped}, CASE n WHEN 0 THEN q0 WHEN 1 THEN q1 WHEN 2 THEN q2 ELSE q3 END
+    FROM (SELECT hour, n, ${startOf("hour + n * interval '15 minutes'")} AS begins
+          FROM (${hours}) AS h, generate_series(0, 3) AS n WHERE is_split) AS q
+    JOIN usage_account u ON u.start = q.hour WHERE ${where}`;
+}
+
+function condition({ kind, descendants }: UsageScope, id: string): string {
+  if (kind === "KEY") return `key_id = ${id}`;
+  if (!descendants) return `account_id = ${id}`;
+  return `account_id IN (SELECT a.id FROM account a WHERE a.path @> ARRAY[${id}])`;
+}
