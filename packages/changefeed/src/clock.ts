@@ -13,10 +13,9 @@ export const systemClock: Clock = {
 };
 
 /**
- * Milliseconds since `then`: the longer of what the two clocks say. The monotonic one stands still while a
+ * Milliseconds from `then` to `now`: the longer of what the two clocks say. The monotonic one stands still while a
  * machine is suspended, the wall clock can be set back; a state is as old as either says.
  */
-export function elapsedMs(clock: Clock, then: Moment): number {
-  const now = clock.now();
+export function elapsedMs(now: Moment, then: Moment): number {
   return Math.max(now.monotonicMs - then.monotonicMs, now.wallMs - then.wallMs);
 }

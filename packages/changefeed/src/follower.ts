@@ -74,8 +74,8 @@ export class Follower<C extends { readonly revision: number | bigint }> {
   }
 
   /** Milliseconds since the last moment of which the replica is proven; Infinity before the first. */
-  ageMs(): number {
-    return this.#provenAt === undefined ? Number.POSITIVE_INFINITY : elapsedMs(this.#clock, this.#provenAt);
+  ageMs(now = this.#clock.now()): number {
+    return this.#provenAt === undefined ? Number.POSITIVE_INFINITY : elapsedMs(now, this.#provenAt);
   }
 
   /** How far the replica is proven. */
@@ -103,7 +103,7 @@ export class Follower<C extends { readonly revision: number | bigint }> {
     return (
       this.#failures >= FAILURES_OUT_OF_REACH &&
       this.#unansweredAt !== undefined &&
-      elapsedMs(this.#clock, this.#unansweredAt) <= FAILURE_TOLD_MS
+      elapsedMs(this.#clock.now(), this.#unansweredAt) <= FAILURE_TOLD_MS
     );
   }
 

@@ -24,7 +24,8 @@ export const weakenings = {
   "takes a bell for proof": {
     parts(clock) {
       let rungAt: Moment | undefined;
-      const sinceBell = () => (rungAt === undefined ? Number.POSITIVE_INFINITY : elapsedMs(clock, rungAt));
+      const sinceBell = () =>
+        rungAt === undefined ? Number.POSITIVE_INFINITY : elapsedMs(clock.now(), rungAt);
       return {
         identityFollower: (options) => new AgedFromBell(options, sinceBell),
         follow: ({ onBell, ...options }) =>
@@ -160,7 +161,9 @@ class AgedFromReply extends Follower<IdentityChange> {
   }
 
   override ageMs(): number {
-    return this.#repliedAt === undefined ? Number.POSITIVE_INFINITY : elapsedMs(this.#now, this.#repliedAt);
+    return this.#repliedAt === undefined
+      ? Number.POSITIVE_INFINITY
+      : elapsedMs(this.#now.now(), this.#repliedAt);
   }
 }
 

@@ -21,14 +21,15 @@ function checkOf(ageMs: number) {
   });
 }
 
+const now = { monotonicMs: 0, wallMs: 0 };
 const exceeded: Refusal = { code: "QUOTA_EXCEEDED" };
 const overloaded = undecidableFor("overload");
 const token = { source: "identity", incarnation: "inc_1", revision: 2 } as const;
 
 it("proves state that grew old while a limit refused: the key may have been revoked meanwhile", () => {
   const check = checkOf(1001);
-  expect(check.of(callOf({}), exceeded)).toBeTypeOf("function");
-  expect(check.of(callOf({}), overloaded)).toBe(overloaded);
+  expect(check.of(callOf({}), exceeded, now)).toBeTypeOf("function");
+  expect(check.of(callOf({}), overloaded, now)).toBe(overloaded);
   expect(check.proofUnless(exceeded)).toBeTypeOf("function");
   expect(check.proofUnless(overloaded)).toBe(overloaded);
 });
@@ -36,7 +37,7 @@ it("proves state that grew old while a limit refused: the key may have been revo
 it("waits for a token's state whatever a limit said before", () => {
   const check = checkOf(0);
   const call = callOf({ atLeastAsFresh: [token] });
-  expect(check.of(call, exceeded)).toBeTypeOf("function");
-  expect(check.of(call, overloaded)).toBe(overloaded);
-  expect(check.of(callOf({}), exceeded)).toBeUndefined();
+  expect(check.of(call, exceeded, now)).toBeTypeOf("function");
+  expect(check.of(call, overloaded, now)).toBe(overloaded);
+  expect(check.of(callOf({}), exceeded, now)).toBeUndefined();
 });

@@ -1,3 +1,4 @@
+import type { Moment } from "@gatehouse/changefeed";
 import { type FreshnessGate, hasReached, type Proven } from "./freshness-gate.ts";
 import type { IdentityReader } from "./identity-reader.ts";
 import { type Refusal, undecidable, undecidableFor, unmetered } from "./refusal.ts";
@@ -23,15 +24,19 @@ export class FreshnessCheck {
   }
 
   /** Undefined: it may. `refusal` is what the wait before found out. */
-  of({ atLeastAsFresh, needs }: VerifyCall, refusal: Refusal | undefined): Wait | Refusal | undefined {
+  of(
+    { atLeastAsFresh, needs }: VerifyCall,
+    refusal: Refusal | undefined,
+    now: Moment,
+  ): Wait | Refusal | undefined {
     const { identity, identityProof, identityGate, meteringProof, limitsStalenessMaxMs } = this.#options;
-    switch (identityGate.check(identityProof.ageMs())) {
+    switch (identityGate.check(identityProof.ageMs(now))) {
       case "prove":
         return this.proofUnless(refusal);
       case "too-old":
         return undecidable;
     }
-    if (needs.length > 0 && meteringProof.ageMs() > limitsStalenessMaxMs) return unmetered;
+    if (needs.length > 0 && meteringProof.ageMs(now) > limitsStalenessMaxMs) return unmetered;
     for (const token of atLeastAsFresh) {
       const proof = token.source === "identity" ? identityProof : meteringProof;
       if (hasReached(proof, token)) continue;

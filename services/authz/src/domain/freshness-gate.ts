@@ -1,8 +1,9 @@
-import type { Position } from "@gatehouse/changefeed";
+import type { Moment, Position } from "@gatehouse/changefeed";
 
 /** What the gate reads of a follower. */
 export interface Proven {
-  ageMs(): number;
+  /** `now` is a moment just read, where the caller has one. */
+  ageMs(now?: Moment): number;
   prove(): Promise<void>;
   readonly position: Position | undefined;
   readonly provenProof: number;

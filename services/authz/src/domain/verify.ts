@@ -134,7 +134,7 @@ export class Verifier {
     if (keyId === undefined && !cache.mayBeImported(call.presented)) {
       return this.#decisions.make(notFound, call.resource);
     }
-    const freshness = this.#freshness.of(call, refusal);
+    const freshness = this.#freshness.of(call, refusal, now);
     if (freshness !== undefined) {
       return typeof freshness === "function" ? freshness : this.#decisions.make(freshness, call.resource);
     }
