@@ -94,6 +94,39 @@ describe("a signed request", () => {
     expect((await system().root.authz[0]!.verify(late, timely)).code).toBe(DecisionCode.SIGNATURE_INVALID);
   });
 
+  test("is about the method and the path that were signed, and says which of them is not", async () => {
+    const about = async (method: string, path: string) => {
+      const call = { signed: signedWith(plain), http: { method, path } };
+      const { code, reason } = await system().root.authz[0]!.verify(call, timely);
+      return [DecisionCode[code], reason];
+    };
+    expect(await about("DELETE", "/v1/orders/7")).toEqual([
+      "SIGNATURE_INVALID",
+      "http.method, http.path: another was signed",
+    ]);
+    // What was signed, and nothing in the catalog.
+    expect(await about("POST", "/v1/orders?dry=true")).toEqual([
+      "SCOPE_DENIED",
+      "no endpoint of the catalog matches POST /v1/orders",
+    ]);
+  });
+
+  test("of before strict replay was turned on is admitted by no other replica", async () => {
+    const key = await makeSigningKey(made.master, "HMAC_SHA256");
+    await signedUntilValid(1, key);
+    const early = await signedUntilValid(0, key);
+    const { freshness } = await made.master.keys.updateKey({ key: key.id, strictReplay: true }, timely);
+    const codes = await Promise.all(
+      [0, 1].map(async (replica) => {
+        const call = { signed: early, atLeastAsFresh: [freshness] };
+        return DecisionCode[(await system().root.authz[replica]!.verify(call, timely)).code];
+      }),
+    );
+    expect(codes).toEqual(["REPLAYED", "INDETERMINATE"]);
+    const late = await signedUntilValid(1, key);
+    expect(await code(0, late)).toBe("REPLAYED");
+  });
+
   test("under a request id is charged once and answered alike, and is replayed under another", async () => {
     const signed = signedWith(plain);
     const first = await verify(0, signed, { requestId: "signed and retried" });
