@@ -1,11 +1,12 @@
 import { type SpanContext, TraceFlags } from "@opentelemetry/api";
 import { parseTraceParent } from "@opentelemetry/core";
+import { Allowance } from "./allowance.ts";
 
 /**
  * Calls in a second, on average and at once, that are traced because their caller says so. A caller can thus have its
  * own calls traced, and not everybody's pushed out; those of our own services are well below it.
  */
-const CONTINUED_PER_SECOND = 100;
+const CONTINUED = { perSecond: 100, burst: 100 };
 
 /** A call that begins a trace, or the context of the trace that it continues. */
 export type Sampled = "root" | SpanContext;
@@ -17,16 +18,13 @@ export type Sampled = "root" | SpanContext;
  */
 export class TraceSampling {
   readonly #ratio: number;
-  readonly #nowMs: () => number;
+  readonly #continued: Allowance;
   readonly #random: () => number;
-  #allowance = CONTINUED_PER_SECOND;
-  #allowedAtMs: number;
 
   constructor(ratio: number, nowMs: () => number = () => performance.now(), random = Math.random) {
     this.#ratio = ratio;
-    this.#nowMs = nowMs;
+    this.#continued = new Allowance(CONTINUED, nowMs);
     this.#random = random;
-    this.#allowedAtMs = nowMs();
   }
 
   /** Undefined: not sampled. */
@@ -34,17 +32,7 @@ export class TraceSampling {
     if (traceparent === undefined) return this.#random() < this.#ratio ? "root" : undefined;
     const context = parseTraceParent(traceparent);
     if (context === null) return this.sample(undefined);
-    if ((context.traceFlags & TraceFlags.SAMPLED) === 0 || !this.#allow()) return undefined;
+    if ((context.traceFlags & TraceFlags.SAMPLED) === 0 || !this.#continued.take()) return undefined;
     return { ...context, isRemote: true };
-  }
-
-  #allow(): boolean {
-    const nowMs = this.#nowMs();
-    const regained = ((nowMs - this.#allowedAtMs) / 1000) * CONTINUED_PER_SECOND;
-    this.#allowance = Math.min(CONTINUED_PER_SECOND, this.#allowance + regained);
-    this.#allowedAtMs = nowMs;
-    if (this.#allowance < 1) return false;
-    this.#allowance--;
-    return true;
   }
 }
