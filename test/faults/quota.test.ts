@@ -155,6 +155,24 @@ describe("a replica killed in the middle of spending", () => {
   });
 });
 
+test("units that a replica is lent after it has given up waiting are there to be spent", async () => {
+  const made = await organizationWithQuotas("Late");
+  const { metering } = system().replicas[1]!.links;
+  const { id, key } = made.subaccounts[0]!;
+  // It knows which limits there are, and has no units.
+  await askUntilValid(system().root, 1, { key: key.secret, charges: [{ meter: "requests", units: 0n }] });
+  metering.hangReplies();
+  try {
+    expect((await ask(system().root, 1, { key: key.secret })).code).toBe("INDETERMINATE");
+    expect((await bucketOf(system().root, id)).leased).toBeGreaterThan(0);
+  } finally {
+    metering.mend();
+  }
+  const answers = await spendUntilRefused(system().root, spendersOf(made, [0]));
+  report("quota of 300, of which units were lent late", made, answers);
+  expect(admitted(answers)).toBe(SUBACCOUNT_UNITS[0]);
+});
+
 describe("units lent to a replica that was killed before it heard of them", () => {
   let unheard: Bucket;
 

@@ -172,7 +172,11 @@ export class Acquirer {
         (first, { trace }) => carrierOf(first, trace),
         undefined,
       );
-      const reply = await source.acquire(request, carrier);
+      // Not taken, it would stay lent to this replica, which knew nothing of it, for as long as it lives.
+      const onLate = (late: AcquireReply) => {
+        if (!this.#closed) this.#take(late, sentAt);
+      };
+      const reply = await source.acquire(request, carrier, onLate);
       counts.isUnreachable = false;
       reports.delivered();
       this.#take(reply, sentAt);

@@ -51,7 +51,13 @@ async function poolOf(replies: (AcquireReply | Promise<AcquireReply>)[]) {
     whenWritten: (callback) => setImmediate(callback),
   };
   let shipped = 0;
-  const source: LeaseSource = { acquire: async () => replies.shift()! };
+  let answerLate: (reply: AcquireReply) => void = () => {};
+  const source: LeaseSource = {
+    acquire: async (_request, _trace, onLate = () => {}) => {
+      answerLate = onLate;
+      return replies.shift()!;
+    },
+  };
   replies.unshift(granted);
   const options = { book, prices: FREE, journal, source, clock: systemClock, identityFreshness: () => "" };
   const pool = new LeasePool({ ...options, ship: () => shipped++ });
@@ -63,7 +69,14 @@ async function poolOf(replies: (AcquireReply | Promise<AcquireReply>)[]) {
     needs: [{ meter: "requests", units: 25 }],
     due: [{ bucket, units: 25 }],
   };
-  return { pool, bucket, ask, closed, shipped: () => shipped };
+  return {
+    pool,
+    bucket,
+    ask,
+    closed,
+    shipped: () => shipped,
+    answerLate: (late: AcquireReply) => answerLate(late),
+  };
 }
 
 describe("a lease pool", () => {
@@ -86,6 +99,18 @@ describe("a lease pool", () => {
     const { pool, bucket, ask } = await poolOf([exhausted]);
     expect(await pool.acquire(ask)).toMatchObject({ outcome: "EXHAUSTED", remaining: 40, held: 20 });
     expect(bucket.refusal).toMatchObject({ units: 25, held: 20, remaining: 40 });
+  });
+
+  it("has what it is lent after it has given up waiting, unless it has ended", async () => {
+    const failed = Promise.reject(new Error("too slow"));
+    failed.catch(() => {});
+    const { pool, bucket, ask, answerLate } = await poolOf([failed]);
+    await expect(pool.acquire(ask)).rejects.toThrow("too slow");
+    answerLate({ ...granted, leases: [{ ...granted.leases[0]!, id: "late" }] });
+    expect(bucket.left(systemClock.now())).toBe(40);
+    await pool.drain();
+    answerLate({ ...granted, leases: [{ ...granted.leases[0]!, id: "too late" }] });
+    expect(bucket.left(systemClock.now())).toBe(0);
   });
 
   it("waits at its end for what it asked for, to give it back", async () => {

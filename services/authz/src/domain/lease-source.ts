@@ -85,7 +85,10 @@ export interface AcquireReply {
 }
 
 export interface LeaseSource {
-  /** Settles within its own deadline. `identityFreshness` is the state that the asks rely on. */
+  /**
+   * Settles within its own deadline. `identityFreshness` is the state that the asks rely on. `onLate` is told of an
+   * answer that came after the deadline: what it lends is lent.
+   */
   acquire(
     request: {
       readonly identityFreshness: string;
@@ -93,5 +96,6 @@ export interface LeaseSource {
       readonly reports: readonly RateReport[];
     },
     trace?: Trace,
+    onLate?: (reply: AcquireReply) => void,
   ): Promise<AcquireReply>;
 }

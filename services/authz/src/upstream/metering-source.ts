@@ -15,7 +15,7 @@ import {
   type RateReport as RateReportMessage,
   Window,
 } from "@gatehouse/proto/metering";
-import { type GrpcClient, grpcClient, type Span } from "@gatehouse/service";
+import { type GrpcClient, grpcClient, type Span, unavailable, withDeadline } from "@gatehouse/service";
 import type { BucketReading, BucketSource } from "../domain/explain-buckets.ts";
 import type { AcquireReply, Ask, AskResult, LeaseSource, RateReport } from "../domain/lease-source.ts";
 import type { Limit } from "../domain/limit.ts";
@@ -24,6 +24,8 @@ import type { PriceList } from "../domain/price-book.ts";
 import type { ShipperOptions } from "../spool/index.ts";
 
 const TIMEOUT_MS = 1000;
+/** Who waits for units is not made to wait longer; what is lent by then is still there to be spent. */
+const LATE_MS = 5000;
 /** A batch is one transaction over up to 4 MiB of rows. */
 const INGEST_TIMEOUT_MS = 10_000;
 
@@ -65,17 +67,24 @@ export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource
       readonly reports: readonly RateReport[];
     },
     trace?: Span,
+    onLate?: (reply: AcquireReply) => void,
   ): Promise<AcquireReply> {
-    const answer = await this.#leases.acquire(
+    const answer = this.#leases.acquire(
       {
         holder: this.#holder,
         identityFreshness: request.identityFreshness,
         asks: request.asks.map(askMessage),
         reports: request.reports.map(reportMessage),
       },
-      { timeoutMs: TIMEOUT_MS, trace },
+      { timeoutMs: LATE_MS, trace },
     );
-    return replyOf(answer);
+    const reply = answer.then(replyOf);
+    try {
+      return await withDeadline(reply, TIMEOUT_MS, () => unavailable("metering did not answer in time"));
+    } catch (error) {
+      reply.then(onLate).catch(() => {}); // where it failed it lent nothing
+      throw error;
+    }
   }
 
   async readBuckets(request: {
