@@ -10,7 +10,7 @@ export interface Gates {
 /** A mutation under way: its reads and writes, the gates it holds, and what it changes. */
 export class Tx {
   readonly manager: EntityManager;
-  readonly #changes: { kind: string; entityId: string }[] = [];
+  readonly #changes = new Map<string, { readonly kind: string; readonly entityId: string }>();
 
   constructor(manager: EntityManager) {
     this.manager = manager;
@@ -36,22 +36,23 @@ export class Tx {
     );
   }
 
-  /** Says that an entity changes. Its revision is handed out at the commit. */
+  /** Says that an entity changes; said again, it changes once. Its revision is handed out at the commit. */
   changed(kind: string, entityId: string): void {
-    this.#changes.push({ kind, entityId });
+    this.#changes.set(`${kind} ${entityId}`, { kind, entityId });
   }
 
   get changedIds(): readonly string[] {
-    return this.#changes.map((change) => change.entityId);
+    return [...this.#changes.values()].map((change) => change.entityId);
   }
 
   /** Writes the log rows; for ChangeLog. */
   async writeChanges(): Promise<void> {
-    if (this.#changes.length === 0) return;
+    if (this.#changes.size === 0) return;
+    const changes = [...this.#changes.values()];
     await this.manager.query(
       `INSERT INTO change_log (kind, entity_id)
        SELECT kind, entity_id FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS c(kind, entity_id, n) ORDER BY n`,
-      [this.#changes.map((change) => change.kind), this.#changes.map((change) => change.entityId)],
+      [changes.map((change) => change.kind), changes.map((change) => change.entityId)],
     );
   }
 }

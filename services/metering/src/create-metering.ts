@@ -60,6 +60,7 @@ import { Reports1764500000000 } from "./storage/reports-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
 import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
 import { UsageAccounts1764530000000 } from "./storage/usage-accounts-migration.ts";
+import { UsageCosts1764650000000 } from "./storage/usage-costs-migration.ts";
 import { UsagePartitions1764510000000 } from "./storage/usage-partitions-migration.ts";
 import { PostgresUsageStore } from "./storage/usage-store.ts";
 import { PostgresWalletReadings } from "./storage/wallet-readings.ts";
@@ -110,7 +111,7 @@ export async function createMetering(
     const ring = (entityIds: readonly string[]) =>
       bus.publish(bellSubject("metering"), encodeBell({ entityIds }));
     const changeLog = new ChangeLog({ dataSource: work, source: "metering", ring });
-    const quickLog = new ChangeLog({ dataSource: quick, source: "metering" });
+    const quickLog = new ChangeLog({ dataSource: quick, source: "metering", ring });
 
     const source = overrides.identity ?? identityFeed(config.identityAddress, config.serviceSecret.reveal());
     opened.add("identity", () => source.close());
@@ -235,6 +236,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       UsageAccounts1764530000000,
       Money1764600000000,
       LedgerOrder1764610000000,
+      UsageCosts1764650000000,
     ],
     poolSize,
   });

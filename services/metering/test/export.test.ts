@@ -106,19 +106,19 @@ test("lines are by RFC 4180, with times of the zone, and end in CR LF", async ()
     start: timestampFromMs(Date.parse("2026-03-01T00:00:00Z")),
     end: timestampFromMs(Date.parse("2026-04-01T00:00:00Z")),
   };
-  const header = "start,account_id,key_id,meter,resource,outcome,units\r\n";
+  const header = "start,account_id,key_id,meter,resource,outcome,units,cost,currency\r\n";
   const usage = metering.usage(root);
   const grouped = { ...request, groupBy: [GroupBy.ACCOUNT, GroupBy.RESOURCE] };
   const days = { ...grouped, granularity: Granularity.DAY, timeZone: "Asia/Kolkata" };
   expect(await text(usage.exportUsage(days, { timeoutMs }))).toBe(
-    `${header}2026-03-29T00:00:00+05:30,${account.id},,requests,"a ""b"", c\r\nd",,7\r\n` +
-      `2026-03-29T00:00:00+05:30,${account.id},,requests,plain,,8\r\n`,
+    `${header}2026-03-29T00:00:00+05:30,${account.id},,requests,"a ""b"", c\r\nd",,7,0,\r\n` +
+      `2026-03-29T00:00:00+05:30,${account.id},,requests,plain,,8,0,\r\n`,
   );
   expect(await text(usage.exportUsage({ ...days, timeZone: "" }, { timeoutMs }))).toContain(
     `2026-03-28T00:00:00Z,${account.id},,requests,plain,,`,
   );
   expect(await text(usage.exportUsage(request, { timeoutMs }))).toBe(
-    `${header}2026-03-01T00:00:00Z,,,requests,,,15\r\n`,
+    `${header}2026-03-01T00:00:00Z,,,requests,,,15,0,\r\n`,
   );
   const none = { ...request, meter: "requests", end: timestampFromMs(Date.parse("2026-03-02T00:00:00Z")) };
   expect(await text(usage.exportUsage(none, { timeoutMs }))).toBe(header);
@@ -149,7 +149,7 @@ test("the rows are those of QueryUsage, in its order, however long the time", as
     const page = await metering.usage(root).queryUsage({ ...request, pageSize: 10_000 }, { timeoutMs });
     const lines = (await text(metering.usage(root).exportUsage(request, { timeoutMs }))).split("\r\n");
     expect(lines.slice(1, -1).map((line) => line.split(",").slice(2).join())).toEqual(
-      page.rows.map(({ keyId, meter, resource, units }) => `${keyId},${meter},${resource},,${units}`),
+      page.rows.map(({ keyId, meter, resource, units }) => `${keyId},${meter},${resource},,${units},0,`),
     );
   }
 });

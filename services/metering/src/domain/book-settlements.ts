@@ -61,7 +61,17 @@ function changesOf(
 
 function usageOf({ held, meter, units }: Change): MinuteUsage {
   const { minute, keyId, accountId, resource } = held;
-  return { minute, keyId, accountId, meter, resource, outcome: CHARGED, units: BigInt(units) };
+  return {
+    minute,
+    keyId,
+    accountId,
+    meter,
+    resource,
+    outcome: CHARGED,
+    units: BigInt(units),
+    cost: 0n,
+    currency: "",
+  };
 }
 
 async function bookChanges(tx: ReservationTx, changes: readonly Change[], nowMs: number): Promise<void> {

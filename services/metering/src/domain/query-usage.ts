@@ -26,12 +26,16 @@ export interface UsageRow {
   readonly meter: string;
   readonly groups: Readonly<Partial<Record<Group, string>>>;
   readonly units: bigint;
+  /** In micros of the currency; what was given back is taken off. */
+  readonly cost: bigint;
+  /** Empty for units that were free: those of each currency have a row of their own. */
+  readonly currency: string;
 }
 
 export interface UsageStore {
   /** From when on usage is kept by minute: what is older is known by quarter of an hour. -Infinity: nothing is. */
   minutesFromMs(): Promise<number>;
-  /** Rows by time, meter and groups, after `query.after`, at most `count`; all of one snapshot. */
+  /** Rows by time, meter, groups and currency, after `query.after`, at most `count`; all of one snapshot. */
   sum(scope: UsageScope, query: UsageQuery, count: number): Promise<readonly UsageRow[]>;
   /**
    * The rows of one query after another, as they are taken; all of one snapshot. Throws Failure UNAVAILABLE where they are
@@ -119,6 +123,6 @@ async function answerable(store: UsageStore, query: UsageQuery): Promise<UsageQu
   return { ...query, ...outwards(query, fromMs) };
 }
 
-function keyOf({ startMs, meter, groups }: UsageRow, query: UsageQuery): RowKey {
-  return [startMs, meter, ...query.groups.map((group) => groups[group]!)];
+function keyOf({ startMs, meter, groups, currency }: UsageRow, query: UsageQuery): RowKey {
+  return [startMs, meter, ...query.groups.map((group) => groups[group]!), currency];
 }

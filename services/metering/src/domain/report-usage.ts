@@ -123,8 +123,10 @@ async function book(tx: ReportTx, source: string, events: ReadonlyMap<number, Us
   return { booked: fresh.length, mismatches };
 }
 
+const FREE = { cost: 0n, currency: "" };
+
 function usageOf({ node, meter, units, atMs, resource }: UsageEvent): MinuteUsage {
   const { keyId, accountId } = node;
   const minute = Math.floor(atMs / 60_000);
-  return { minute, keyId, accountId, meter, resource, outcome: CHARGED, units: BigInt(units) };
+  return { minute, keyId, accountId, meter, resource, outcome: CHARGED, units: BigInt(units), ...FREE };
 }

@@ -36,8 +36,8 @@ export interface UsageQuery extends Span {
   readonly after: RowKey | undefined;
 }
 
-/** What a row is sorted by: its time, its meter, then its groups. */
-export type RowKey = readonly [startMs: number, meter: string, ...groups: string[]];
+/** What a row is sorted by: its time, its meter, its groups, then its currency. */
+export type RowKey = readonly [startMs: number, meter: string, ...groupsAndCurrency: string[]];
 
 const DEFAULT_PAGE_SIZE = 1000;
 const MAX_PAGE_SIZE = 10_000;
@@ -95,7 +95,7 @@ function readPageToken(token: string, groups: number): RowKey | "INVALID" {
 }
 
 function isRowKey(key: unknown, groups: number): key is RowKey {
-  if (!Array.isArray(key) || key.length !== groups + 2) return false;
+  if (!Array.isArray(key) || key.length !== groups + 3) return false;
   const [startMs, ...texts] = key as unknown[];
   return (
     typeof startMs === "number" &&

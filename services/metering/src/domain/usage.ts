@@ -10,6 +10,10 @@ export interface MinuteUsage {
   /** A decision's code without its prefix. */
   readonly outcome: string;
   readonly units: bigint;
+  /** What they cost, in micros. */
+  readonly cost: bigint;
+  /** What that is in; empty where they are free. Units of different currencies are counted apart. */
+  readonly currency: string;
 }
 
 /** What was spent from a quota lease since the batch before. */

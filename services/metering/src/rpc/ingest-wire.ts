@@ -8,6 +8,7 @@ import {
   type MinuteUsage as WireUsage,
 } from "@gatehouse/proto/metering";
 import { invalid, type Violation } from "@gatehouse/service/failure";
+import { CURRENCY } from "../domain/money.ts";
 import { isStorable } from "../domain/storable.ts";
 import type { Batch, BatchReservation, ProducerEpoch } from "../domain/usage.ts";
 
@@ -74,7 +75,7 @@ function parse(payload: Uint8Array): UsageBatch {
 }
 
 function usageViolations(row: WireUsage, i: number): Violation[] {
-  const { minute, keyId, accountId, meter, resource, outcome, units } = row;
+  const { minute, keyId, accountId, meter, resource, outcome, units, cost, priceId, currency } = row;
   const good =
     minute >= 0n &&
     minute <= MAX_MINUTE &&
@@ -84,7 +85,10 @@ function usageViolations(row: WireUsage, i: number): Violation[] {
     isStorable(accountId, MAX_ID_LENGTH) &&
     isName(meter, MAX_METER_LENGTH) &&
     isStorable(resource, MAX_RESOURCE_LENGTH) &&
-    isName(outcome, MAX_ID_LENGTH);
+    isName(outcome, MAX_ID_LENGTH) &&
+    isUnits(cost) &&
+    isStorable(priceId, MAX_ID_LENGTH) &&
+    (currency === "" ? cost === 0n : CURRENCY.test(currency));
   return good ? [] : [{ field: `payload.usage[${i}]`, description: "has a value out of bounds" }];
 }
 

@@ -1,6 +1,16 @@
 import type { UsageRow } from "../domain/query-usage.ts";
 
-const COLUMNS = ["start", "account_id", "key_id", "meter", "resource", "outcome", "units"];
+const COLUMNS = [
+  "start",
+  "account_id",
+  "key_id",
+  "meter",
+  "resource",
+  "outcome",
+  "units",
+  "cost",
+  "currency",
+];
 
 export const csvHeader = line(COLUMNS);
 
@@ -9,9 +19,10 @@ export function csvWriter(timeZone: string): (rows: readonly UsageRow[]) => stri
   const timeOf = timeWriter(timeZone);
   return (rows) =>
     rows
-      .map(({ startMs, meter, groups, units }) => {
+      .map(({ startMs, meter, groups, units, cost, currency }) => {
         const { ACCOUNT = "", KEY = "", RESOURCE = "", OUTCOME = "" } = groups;
-        return line([timeOf(startMs), ACCOUNT, KEY, meter, RESOURCE, OUTCOME, String(units)]);
+        const series = [ACCOUNT, KEY, meter, RESOURCE, OUTCOME];
+        return line([timeOf(startMs), ...series, String(units), String(cost), currency]);
       })
       .join("");
 }

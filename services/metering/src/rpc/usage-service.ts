@@ -80,7 +80,7 @@ function filterOf(
   };
 }
 
-function rowMessage({ startMs, meter, groups, units }: UsageRow) {
+function rowMessage({ startMs, meter, groups, units, cost, currency }: UsageRow) {
   return {
     start: timestampFromMs(startMs),
     accountId: groups.ACCOUNT ?? "",
@@ -89,5 +89,7 @@ function rowMessage({ startMs, meter, groups, units }: UsageRow) {
     resource: groups.RESOURCE ?? "",
     outcome: groups.OUTCOME ?? "",
     units,
+    cost,
+    currency,
   };
 }

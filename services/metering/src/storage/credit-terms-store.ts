@@ -63,7 +63,11 @@ export class PostgresCreditTermsStore implements CreditTermsStore {
       const was = { currency, creditLimit: before.creditLimit };
       await writeAudit(tx.manager, [{ ...event, before: was, after: { currency, creditLimit } }]);
       if (available(after) < 0) await recallWallets(tx.manager, [walletId!]);
-      if (creditLimit > before.creditLimit) await notifyFreed(tx.manager, [walletId!]);
+      if (creditLimit > before.creditLimit) {
+        await notifyFreed(tx.manager, [walletId!]);
+        // Who remembers that the wallet refused is to ask again.
+        tx.changed("wallets", name.accountId);
+      }
       return after;
     });
     return { balance, freshness };

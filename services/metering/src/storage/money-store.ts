@@ -7,6 +7,7 @@ import type { Movement, Party, RequestName, Transaction, Wallet, WalletName } fr
 import { type AuditEvent, writeAudit } from "./audit.ts";
 import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
+import { tellRefilled } from "./refilled.ts";
 import { openWallets } from "./open-wallets.ts";
 import { type TransactionRow, transactionColumns, transactionOf } from "./transaction-row.ts";
 
@@ -101,6 +102,7 @@ class PostgresMoneyTx implements MoneyTx {
   async write({ transactions, wallets, refused, unclaimed, recalled }: RoundOfMoney): Promise<void> {
     if (transactions.length > 0) {
       const rows = transactions.map(({ transaction }) => transaction);
+      await tellRefilled(this.#tx, wallets);
       await this.#move(rows, wallets);
       await writeAudit(this.#manager, transactions.flatMap(auditOf));
       await notifyFreed(this.#manager, [

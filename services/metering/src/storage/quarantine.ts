@@ -22,7 +22,7 @@ export async function retryQuarantine(dataSource: DataSource): Promise<number> {
        SELECT q.id FROM known k JOIN usage_quarantine q ON q.account_id = k.account_id AND q.meter = k.meter
        LIMIT $1 FOR UPDATE OF q SKIP LOCKED),
      booked AS (
-       DELETE FROM usage_quarantine q USING due WHERE q.id = due.id RETURNING q.start, ${qualified}, q.units),
+       DELETE FROM usage_quarantine q USING due WHERE q.id = due.id RETURNING q.start, ${qualified}, q.units, q.cost),
      ${addBooked}
      SELECT count(*) AS booked FROM booked`,
     [MAX_RETRIED],

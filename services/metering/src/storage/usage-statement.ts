@@ -16,7 +16,7 @@ const HOUR_MS = 4 * QUARTER_MS;
 const MAX_HOURS = 400 * 24;
 
 /**
- * Sums usage in one statement, at one snapshot: rows by time, meter, and groups, after `query.after`. Rows that come to
+ * Sums usage in one statement, at one snapshot: rows by time, meter, groups and currency, after `query.after`. Rows that come to
  * nothing are left out.
  *
  * Whole hours are read from what accounts used, where nothing more is told apart; else, and up to and from whole hours,
@@ -27,7 +27,7 @@ export function usageStatement(scope: UsageScope, query: UsageQuery, count?: num
   const parameters: unknown[] = [];
   const bind: Bind = (value, type) => `$${parameters.push(value)}::${type}`;
   const { groups, after } = query;
-  const keys = ["start", "meter", ...groups.map((group) => groupColumns[group])];
+  const keys = ["start", "meter", ...groups.map((group) => groupColumns[group]), "currency"];
   const grouped = keys.slice(1).join(", ");
   const sources = partsOf(scope, query).map((part) => source(part, scope, query, grouped, bind));
   const beyond =
@@ -35,9 +35,9 @@ export function usageStatement(scope: UsageScope, query: UsageQuery, count?: num
       ? ""
       : `WHERE (${keys.join(", ")}) > (${[bind(instant(after[0]), "timestamptz"), ...after.slice(1).map((text) => bind(text, "text"))].join(", ")})`;
   const text = `
-    SELECT (extract(epoch FROM start) * 1000)::bigint AS start_ms, ${grouped}, units
-    FROM (SELECT start, ${grouped}, ${counted("sum(units)")} AS units
-          FROM (${sources.join(" UNION ALL ")}) AS u GROUP BY start, ${grouped} HAVING sum(units) <> 0) AS g
+    SELECT (extract(epoch FROM start) * 1000)::bigint AS start_ms, ${grouped}, units, cost
+    FROM (SELECT start, ${grouped}, ${counted("sum(units)")} AS units, ${counted("sum(cost)")} AS cost
+          FROM (${sources.join(" UNION ALL ")}) AS u GROUP BY start, ${grouped} HAVING sum(units) <> 0 OR sum(cost) <> 0) AS g
     ${beyond} ORDER BY ${keys.join(", ")}
     ${count === undefined ? "" : `LIMIT ${bind(count, "int")}`}`;
   return { text, parameters };
@@ -89,7 +89,7 @@ function source(part: Part, scope: UsageScope, query: UsageQuery, grouped: strin
   if (table === "usage_account") return accountSource(query, { from, to, conditions, grouped, startOf });
   // Rows of refused calls are counts, not usage: they show only where they can be told apart.
   if (!query.groups.includes("OUTCOME")) conditions.push(`outcome = '${CHARGED}'`);
-  return `SELECT ${startOf("u.start")} AS start, ${grouped}, units::numeric FROM ${table} u WHERE ${conditions.join(" AND ")}`;
+  return `SELECT ${startOf("u.start")} AS start, ${grouped}, units::numeric, cost::numeric FROM ${table} u WHERE ${conditions.join(" AND ")}`;
 }
 
 /** SQL: where the span of time begins that a time is in. */
@@ -117,7 +117,8 @@ interface AccountSource {
 function accountSource({ granularity }: UsageQuery, source: AccountSource): string {
   const { from, to, conditions, grouped, startOf } = source;
   const where = conditions.join(" AND ");
-  const whole = "sum(q0) + sum(q1) + sum(q2) + sum(q3) AS units";
+  const whole =
+    "sum(q0) + sum(q1) + sum(q2) + sum(q3) AS units, sum(c0) + sum(c1) + sum(c2) + sum(c3) AS cost";
   if (granularity === undefined) {
     return `SELECT ${startOf("")} AS start, ${grouped}, ${whole} FROM usage_account u WHERE ${where} GROUP BY ${grouped}`;
   }
@@ -130,7 +131,8 @@ function accountSource({ granularity }: UsageQuery, source: AccountSource): stri
     FROM (${hours}) AS h JOIN usage_account u ON u.start = h.hour
     WHERE NOT is_split AND ${where} GROUP BY begins, ${grouped}
     UNION ALL
-    SELECT begins, ${grouped}, CASE n WHEN 0 THEN q0 WHEN 1 THEN q1 WHEN 2 THEN q2 ELSE q3 END
+    SELECT begins, ${grouped}, CASE n WHEN 0 THEN q0 WHEN 1 THEN q1 WHEN 2 THEN q2 ELSE q3 END,
+      CASE n WHEN 0 THEN c0 WHEN 1 THEN c1 WHEN 2 THEN c2 ELSE c3 END
     FROM (SELECT hour, n, ${startOf("hour + n * interval '15 minutes'")} AS begins
           FROM (${hours}) AS h, generate_series(0, 3) AS n WHERE is_split) AS q
     JOIN usage_account u ON u.start = q.hour WHERE ${where}`;

@@ -84,5 +84,7 @@ function rowOf(row: SumRow, { groups }: UsageQuery): UsageRow {
     meter: row.meter!,
     groups: Object.fromEntries(groups.map((group) => [group, row[groupColumns[group]]!])),
     units: BigInt(row.units!),
+    cost: BigInt(row.cost!),
+    currency: row.currency!,
   };
 }
