@@ -76,6 +76,7 @@ const ingest = route(IngestService, {
     sequence = batch.sequence + 1n;
     return { expectedSequence: sequence };
   },
+  acceptGap: () => ({ expectedSequence: sequence }),
 });
 
 function keyState(n: number) {

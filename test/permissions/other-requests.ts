@@ -72,6 +72,11 @@ export const otherRequests: Requests = {
   }),
   "metering.v1.HoldingService/GetHoldings": ({ subaccount }) => ({ account_id: subaccount }),
   "metering.v1.IngestService/RegisterProducer": ({ fresh }) => ({ producer: fresh(), epoch: "1" }),
+  "metering.v1.IngestService/AcceptGap": async ({ call, fresh }) => {
+    const producer = { producer: fresh(), epoch: "1" };
+    await call("svc", "metering.v1.IngestService/RegisterProducer", producer);
+    return { ...producer, sequence: "2" };
+  },
   "metering.v1.IngestService/IngestBatch": async ({ call, fresh }) => {
     const producer = { producer: fresh(), epoch: "1" };
     await call("svc", "metering.v1.IngestService/RegisterProducer", producer);

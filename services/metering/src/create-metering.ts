@@ -41,6 +41,8 @@ import { limitRoute } from "./rpc/limit-service.ts";
 import { usageRoute } from "./rpc/usage-service.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { EndedHolders1764100000000 } from "./storage/ended-holders-migration.ts";
+import { EpochGaps1764540000000 } from "./storage/epoch-gaps-migration.ts";
+import { PostgresGapStore } from "./storage/gap-store.ts";
 import { OpenReservations } from "./storage/held-reservations.ts";
 import { PostgresIngestStore } from "./storage/ingest-store.ts";
 import { Initial1764000000000 } from "./storage/initial-migration.ts";
@@ -172,6 +174,7 @@ export async function createMetering(
         wallets: new PostgresWalletReadings(work),
       }),
       ingestRoute({
+        gaps: new PostgresGapStore(changeLog),
         store: new PostgresIngestStore(work, changeLog, clockOffsetMs),
         identity,
         alarm,
@@ -192,7 +195,12 @@ export async function createMetering(
       ),
       money.route,
       feedRoute(quickLog, new PostgresPriceBook(quickLog)),
-      holdingRoute({ mirror, keepers: [new OpenReservations(work, clockOffsetMs)] }),
+      holdingRoute({
+        mirror,
+        loop: money.loop,
+        store: money.filled,
+        keepers: [new OpenReservations(work, clockOffsetMs), money.filled],
+      }),
     ];
     const format = new KeyFormat({ prefix: config.keyPrefix, peppers: config.peppers });
     const guard = accessGuard({
@@ -234,6 +242,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       UsagePartitions1764510000000,
       Quarantine1764520000000,
       UsageAccounts1764530000000,
+      EpochGaps1764540000000,
       Money1764600000000,
       LedgerOrder1764610000000,
       UsageCosts1764650000000,

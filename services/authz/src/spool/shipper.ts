@@ -293,7 +293,11 @@ export class Shipper {
   }
 
   #stick(epoch: Epoch, progress: Progress, why: string): void {
-    const fields = { epoch: epoch.number, expected: progress.expected, pending: epoch.pending.length };
+    const { number, pending } = epoch;
+    const { expected } = progress;
+    // The number that AcceptGap takes.
+    const next = [...epoch.kept, ...pending].find(({ sequence }) => sequence > (expected ?? 0))?.sequence;
+    const fields = { epoch: number, expected, acceptGap: next, pending: pending.length };
     this.#log.error(
       fields,
       `ALARM: the epoch cannot continue past a gap: ${why}. Accept the gap, or restore it`,

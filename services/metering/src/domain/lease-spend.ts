@@ -10,6 +10,8 @@ export interface HeldLease {
   readonly spent: number;
   readonly closed: boolean;
   readonly forfeited: boolean;
+  /** Batches that may have told what was spent of it are lost. */
+  readonly afterGap?: boolean;
 }
 
 /** A holder's word that does not fit: something counted what it did not have, or spoke after its last word. */
@@ -39,7 +41,7 @@ export interface BookedSpend {
  *
  * - open: its unspent units are `leased` in the bucket; each spend moves units from leased to spent;
  * - forfeited: its unspent units are `spent` already, because nobody knew; spends change nothing, and the closing
- *   word gives back what was not spent after all;
+ *   word gives back what was not spent after all, unless batches were lost, for then nobody will ever know;
  * - closed: settled.
  *
  * A wallet's lease is never forfeited, for nobody knows what was spent of it.
@@ -52,7 +54,7 @@ export function bookSpend(lease: HeldLease, { spent, closed }: LeaseSpend): Book
   const over = spent - within;
   const unspent = left - within;
   const closing = closed && !lease.closed;
-  const returned = closing ? unspent : 0;
+  const returned = closing && !lease.afterGap ? unspent : 0;
   const draw = lease.forfeited
     ? { spent: over - returned, leased: 0 }
     : { spent, leased: -(within + returned) };

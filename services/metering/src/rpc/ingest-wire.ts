@@ -1,6 +1,7 @@
 import { hash } from "node:crypto";
 import { fromBinary } from "@bufbuild/protobuf";
 import {
+  type AcceptGapRequest,
   type IngestBatchRequest,
   type Reservation,
   type UsageBatch,
@@ -31,12 +32,17 @@ export function producerEpoch({ producer, epoch }: { producer: string; epoch: bi
 }
 
 /** Throws Failure INVALID_ARGUMENT naming every bad field. */
+export function gapOf(request: AcceptGapRequest): { epoch: ProducerEpoch; sequence: number } {
+  const { producer, epoch, sequence } = request;
+  const violations = [...epochViolations(request), ...sequenceViolations(request)];
+  if (violations.length > 0) throw invalid(violations);
+  return { epoch: { producer, epoch }, sequence: Number(sequence) };
+}
+
+/** Throws Failure INVALID_ARGUMENT naming every bad field. */
 export function batchOf(request: IngestBatchRequest): Batch {
   const { producer, epoch, sequence, digest, payload } = request;
-  const violations = epochViolations(request);
-  if (sequence < 1n || sequence > MAX_SEQUENCE) {
-    violations.push({ field: "sequence", description: "must be at least 1" });
-  }
+  const violations = [...epochViolations(request), ...sequenceViolations(request)];
   if (Buffer.compare(hash("sha256", payload, "buffer"), digest) !== 0) {
     violations.push({ field: "digest", description: "must be the SHA-256 of payload" });
   }
@@ -64,6 +70,11 @@ function epochViolations({ producer, epoch }: { producer: string; epoch: bigint 
   }
   if (epoch < 0n) violations.push({ field: "epoch", description: "must be at least 0" });
   return violations;
+}
+
+function sequenceViolations({ sequence }: { sequence: bigint }): Violation[] {
+  if (sequence >= 1n && sequence <= MAX_SEQUENCE) return [];
+  return [{ field: "sequence", description: "must be at least 1" }];
 }
 
 function parse(payload: Uint8Array): UsageBatch {

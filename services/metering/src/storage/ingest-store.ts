@@ -17,7 +17,7 @@ import { lockWalletLeases, openWalletLeases, writeWalletLeases } from "./wallet-
  * Digests that are remembered of one epoch. A producer that asks about a batch further back kept it longer than
  * it had to; it is told that the batch was taken.
  */
-const REMEMBERED_BATCHES = 10_000;
+export const REMEMBERED_BATCHES = 10_000;
 
 export class PostgresIngestStore implements IngestStore {
   readonly #dataSource: DataSource;
@@ -135,9 +135,10 @@ class PostgresIngestTx implements IngestTx {
         spent: string;
         closed: boolean;
         forfeited: boolean;
+        after_gap: boolean;
       }[]
     >(
-      `SELECT id, bucket_id, limit_id, units, spent, closed, forfeited FROM quota_lease
+      `SELECT id, bucket_id, limit_id, units, spent, closed, forfeited, after_gap FROM quota_lease
        WHERE id = ANY($1) ORDER BY id FOR UPDATE`,
       [leaseIds],
     );
@@ -149,6 +150,7 @@ class PostgresIngestTx implements IngestTx {
       spent: Number(row.spent),
       closed: row.closed,
       forfeited: row.forfeited,
+      afterGap: row.after_gap,
     }));
   }
 

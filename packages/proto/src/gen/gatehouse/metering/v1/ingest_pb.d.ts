@@ -447,6 +447,82 @@ export declare type IngestBatchResponse = Message<"gatehouse.metering.v1.IngestB
 export declare const IngestBatchResponseSchema: GenMessage<IngestBatchResponse>;
 
 /**
+ * What AcceptGap takes.
+ *
+ * @generated from message gatehouse.metering.v1.AcceptGapRequest
+ */
+export declare type AcceptGapRequest = Message<"gatehouse.metering.v1.AcceptGapRequest"> & {
+  /**
+   * The producer.
+   *
+   * @generated from field: string producer = 1;
+   */
+  producer: string;
+
+  /**
+   * The epoch.
+   *
+   * @generated from field: int64 epoch = 2;
+   */
+  epoch: bigint;
+
+  /**
+   * The number of the batch to go on with: the oldest that the spool still has, which its log names, or the one after its
+   * last.
+   *
+   * @generated from field: int64 sequence = 3;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.AcceptGapRequest.
+ * Use `create(AcceptGapRequestSchema)` to create a new message.
+ */
+export declare const AcceptGapRequestSchema: GenMessage<AcceptGapRequest>;
+
+/**
+ * What AcceptGap answers.
+ *
+ * @generated from message gatehouse.metering.v1.AcceptGapResponse
+ */
+export declare type AcceptGapResponse = Message<"gatehouse.metering.v1.AcceptGapResponse"> & {
+  /**
+   * The sequence number of the next batch.
+   *
+   * @generated from field: int64 expected_sequence = 1;
+   */
+  expectedSequence: bigint;
+
+  /**
+   * Batches given up by this call.
+   *
+   * @generated from field: int64 lost_batches = 2;
+   */
+  lostBatches: bigint;
+
+  /**
+   * Leases of quotas that the epoch held, and what was not yet spent of them as far as metering had heard: spent now.
+   *
+   * @generated from field: int64 forfeited_leases = 3;
+   */
+  forfeitedLeases: bigint;
+
+  /**
+   * Units of these.
+   *
+   * @generated from field: int64 forfeited_units = 4;
+   */
+  forfeitedUnits: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.AcceptGapResponse.
+ * Use `create(AcceptGapResponseSchema)` to create a new message.
+ */
+export declare const AcceptGapResponseSchema: GenMessage<AcceptGapResponse>;
+
+/**
  * Takes sealed usage batches.
  *
  * @generated from service gatehouse.metering.v1.IngestService
@@ -473,6 +549,19 @@ export declare const IngestService: GenService<{
     methodKind: "unary";
     input: typeof IngestBatchRequestSchema;
     output: typeof IngestBatchResponseSchema;
+  },
+  /**
+   * For an operator: an epoch's batches before one are lost for good, and it goes on with that one. What they told of usage
+   * is lost; what the epoch holds of quotas counts as spent, and is not given back when it ends. One that comes after all is
+   * refused as DATA_LOSS (DIGEST_MISMATCH), and its producer sets it aside. Audited. Again, before that batch has come, nothing is done. NOT_FOUND for an epoch
+   * that never registered; FAILED_PRECONDITION (SEQUENCE_GAP, `expected_sequence`) where no batch is missing before it.
+   *
+   * @generated from rpc gatehouse.metering.v1.IngestService.AcceptGap
+   */
+  acceptGap: {
+    methodKind: "unary";
+    input: typeof AcceptGapRequestSchema;
+    output: typeof AcceptGapResponseSchema;
   },
 }>;
 
