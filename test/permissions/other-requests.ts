@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import { freshKey, type Requests } from "./request.ts";
+import { freshAccount, freshKey, type Requests } from "./request.ts";
 import type { CallerName, World } from "./world.ts";
 
 const FEED = "identity.v1.FeedService";
@@ -71,6 +71,11 @@ export const otherRequests: Requests = {
     after: await headOf(call("svc", "metering.v1.FeedService/GetHead", {})),
   }),
   "metering.v1.HoldingService/GetHoldings": ({ subaccount }) => ({ account_id: subaccount }),
+  "metering.v1.HoldingService/MoveMoney": async (world) => ({
+    account_id: await freshAccount(world),
+    to_account_id: world.subaccount,
+    actor_key_id: world.accountKey,
+  }),
   "metering.v1.IngestService/RegisterProducer": ({ fresh }) => ({ producer: fresh(), epoch: "1" }),
   "metering.v1.IngestService/AcceptGap": async ({ call, fresh }) => {
     const producer = { producer: fresh(), epoch: "1" };

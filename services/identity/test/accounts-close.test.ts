@@ -1,6 +1,6 @@
 import { accessGuard } from "@gatehouse/access/guard";
 import { KeyFormat, newPepper, parsePepper } from "@gatehouse/keys";
-import { AccountStatus } from "@gatehouse/proto/identity";
+import { AccountStatus, KeyKind } from "@gatehouse/proto/identity";
 import { HoldingService } from "@gatehouse/proto/metering";
 import { createLog, route, serve } from "@gatehouse/service";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -13,6 +13,7 @@ interface FakeMetering {
   /** What it holds, by account. */
   readonly held: Map<string, { currency?: string; amount: bigint; decisionId?: string }>;
   readonly asked: string[];
+  readonly moved: { accountId: string; toAccountId: string; actorKeyId: string }[];
   close(): Promise<void>;
 }
 
@@ -39,6 +40,7 @@ beforeEach(() => {
 async function startFakeMetering(serviceSecret: string): Promise<FakeMetering> {
   const held: FakeMetering["held"] = new Map();
   const asked: string[] = [];
+  const moved: FakeMetering["moved"] = [];
   const anyPort = { host: "127.0.0.1", port: 0 };
   const format = new KeyFormat({ peppers: [parsePepper(newPepper("a"))] });
   const server = await serve({
@@ -53,10 +55,15 @@ async function startFakeMetering(serviceSecret: string): Promise<FakeMetering> {
           const mine = held.get(accountId);
           return { holdings: mine === undefined ? [] : [{ accountId, ...mine }] };
         },
+        async moveMoney({ accountId, toAccountId, actorKeyId }) {
+          moved.push({ accountId, toAccountId, actorKeyId });
+          held.delete(accountId);
+          return {};
+        },
       }) as never,
     ],
   });
-  return { address: server.grpcAddress, held, asked, close: () => server.close() };
+  return { address: server.grpcAddress, held, asked, moved, close: () => server.close() };
 }
 
 async function organization(name: string) {
@@ -181,6 +188,38 @@ describe("closing an account", () => {
     await master.keys.whoAmI({}, timely);
     metering.held.clear();
     expect(await reasonOf(system.root.accounts.closeAccount({ account: id }, timely))).toBe("OK");
+  });
+
+  it("moves the money first where it is told where to, on behalf of who closes", async () => {
+    const { id, master } = await organization("Moving");
+    const create = async (name: string, parent?: string) =>
+      (await master.accounts.createAccount({ name, ...(parent !== undefined && { parent }) }, timely))
+        .account!.id;
+    const [closing, receiver] = [await create("closing"), await create("receiver")];
+    const below = await create("below", "closing");
+    metering.held.set(closing, { currency: "EUR", amount: 5n });
+    const close = (to: string) =>
+      reasonOf(master.accounts.closeAccount({ account: "closing", transferBalanceTo: to }, timely));
+    const elsewhere = (await organization("Elsewhere")).id;
+    for (const bad of [closing, below]) expect(await close(bad)).toBe("INVALID_FIELD");
+    expect(await close(elsewhere)).toBe("NOT_FOUND");
+    const foreign = { account: closing, transferBalanceTo: elsewhere };
+    expect(await reasonOf(system.root.accounts.closeAccount(foreign, timely))).toBe("INVALID_FIELD");
+    const administrator = await master.keys.createKey(
+      { name: "admin", kind: KeyKind.MASTER, roles: ["administrator"] },
+      timely,
+    );
+    const scopeless = system
+      .as(administrator.secret)
+      .accounts.closeAccount({ account: closing, transferBalanceTo: receiver }, timely);
+    expect(await reasonOf(scopeless)).toBe("SCOPE_DENIED");
+    expect(metering.moved).toEqual([]);
+    expect(await close("receiver")).toBe("OK");
+    const { key } = await master.keys.whoAmI({}, timely);
+    expect(metering.moved).toEqual([{ accountId: closing, toAccountId: receiver, actorKeyId: key!.id }]);
+    expect(await close("receiver")).toBe("OK");
+    expect(metering.moved).toHaveLength(1);
+    expect(id).not.toBe(closing);
   });
 
   it("is refused while metering cannot be asked", async () => {

@@ -224,6 +224,7 @@ function startEmptyMetering(serviceSecret: string): ReturnType<typeof serve> {
     routes: [
       route<typeof HoldingService, unknown>(HoldingService, {
         getHoldings: async () => ({ holdings: [] }),
+        moveMoney: async () => ({}),
       }) as never,
     ],
   });

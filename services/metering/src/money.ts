@@ -8,6 +8,7 @@ import { creditRoute } from "./rpc/credit-service.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { PostgresCreditStore } from "./storage/credit-store.ts";
 import { PostgresCreditTermsStore } from "./storage/credit-terms-store.ts";
+import { FilledWallets } from "./storage/filled-wallets.ts";
 import { PostgresMoneyStore } from "./storage/money-store.ts";
 import { PostgresPriceStore } from "./storage/price-store.ts";
 
@@ -27,6 +28,7 @@ export interface MoneyOptions {
 export interface Money {
   readonly loop: MoneyLoop;
   readonly route: Route<Principal>;
+  readonly filled: FilledWallets;
 }
 
 export function openMoney({ opened, mirror, work, quickLog, clockOffsetMs, waitMs }: MoneyOptions): Money {
@@ -39,5 +41,5 @@ export function openMoney({ opened, mirror, work, quickLog, clockOffsetMs, waitM
     terms: new PostgresCreditTermsStore(quickLog, clockOffsetMs),
     prices: new PostgresPriceStore(work, quickLog, clockOffsetMs),
   });
-  return { loop, route };
+  return { loop, route, filled: new FilledWallets(work) };
 }

@@ -37,11 +37,14 @@ const fieldsOf = (call: Promise<unknown>) =>
     () => [],
     ({ violations }: Failure) => violations.map(({ field }) => field),
   );
+/** What followers were told of money since a revision. */
 const changedNodes = async (since: number) =>
   (
-    await metering.query<{ entity_id: string }>("SELECT entity_id FROM change_log WHERE revision > $1", [
-      since,
-    ])
+    await metering.query<{ entity_id: string }>(
+      `SELECT entity_id FROM change_log
+       WHERE revision > $1 AND kind IN ('prices', 'wallets', 'balance-source')`,
+      [since],
+    )
   ).map(({ entity_id }) => entity_id);
 const head = async () => (await metering.changeLog.head()).revision;
 const auditOf = (action: string) =>

@@ -96,8 +96,8 @@ export function accountService(domain: Domain): Route<Principal> {
       return changed(await renameAccount(domain, call.principal, { account, name, slug }));
     },
 
-    async closeAccount({ account }, call) {
-      return changed(await closeAccount(domain, call.principal, { account }));
+    async closeAccount({ account, transferBalanceTo }, call) {
+      return changed(await closeAccount(domain, call.principal, { account, transferBalanceTo }));
     },
 
     async acceptTerms({ document, version, account }, call) {

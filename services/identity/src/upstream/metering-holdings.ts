@@ -1,10 +1,12 @@
 import { HoldingService } from "@gatehouse/proto/metering";
 import { type GrpcClient, grpcClient } from "@gatehouse/service";
-import { unavailable } from "@gatehouse/service/failure";
+import { Failure, unavailable } from "@gatehouse/service/failure";
 import type { Holding, Holdings } from "../domain/accounts/holdings.ts";
 
 /** Above what metering allows itself to prove that it knows the account. */
 const TIMEOUT_MS = 1000;
+/** A thousand wallets, and what is lent of them to be returned. */
+const MOVE_TIMEOUT_MS = 5000;
 
 /**
  * What metering holds, asked over gRPC. It looks for metering at the first question: identity starts without it, and
@@ -33,6 +35,17 @@ export class MeteringHoldings implements Holdings {
     } catch (cause) {
       // Whatever kept it from answering: nobody knows now whether something is held.
       throw unavailable("metering could not say in time what it holds for the account", cause);
+    }
+  }
+
+  async move(accountId: string, toAccountId: string, actorKeyId: string): Promise<void> {
+    const client = this.#connected();
+    try {
+      await client.moveMoney({ accountId, toAccountId, actorKeyId }, { timeoutMs: MOVE_TIMEOUT_MS });
+    } catch (cause) {
+      // What metering has against it the caller can act on; anything else may pass.
+      if (cause instanceof Failure && cause.code === "FAILED_PRECONDITION") throw cause;
+      throw unavailable("metering could not move the account's money in time; try again", cause);
     }
   }
 

@@ -32,12 +32,12 @@ export interface MoneyTx {
     names: readonly { readonly name: RequestName; readonly transactionId: string }[],
   ): Promise<ReadonlyMap<number, Remembered>>;
   transactions(ids: readonly string[]): Promise<readonly Transaction[]>;
-  /** Locks the wallets that are there, in the order of their ids. */
-  lock(names: readonly WalletName[]): Promise<readonly Wallet[]>;
+  /** Locks the wallets that are there, in the order of their ids; and says the time, which may be before the locks. */
+  lock(names: readonly WalletName[]): Promise<{ nowMs: number; wallets: readonly Wallet[] }>;
   /** Opens wallets. The accounts' nodes have changed. */
   open(names: readonly WalletName[]): Promise<void>;
-  /** The time, and which of the transactions have been taken back. */
-  survey(transactionIds: readonly string[]): Promise<{ nowMs: number; refunded: ReadonlySet<string> }>;
+  /** Which of the transactions have been taken back. */
+  refunded(transactionIds: readonly string[]): Promise<ReadonlySet<string>>;
   write(round: RoundOfMoney): Promise<void>;
 }
 
@@ -155,8 +155,8 @@ function firstsOf(items: readonly Waiting[]) {
 }
 
 async function judge(tx: MoneyTx, movements: readonly Movement[]) {
-  const refunded = movements.flatMap(({ order }) => (order.kind === "REFUND" ? [order.transactionId] : []));
-  const rows = refunded.length === 0 ? [] : await tx.transactions(refunded);
+  const asked = movements.flatMap(({ order }) => (order.kind === "REFUND" ? [order.transactionId] : []));
+  const rows = asked.length === 0 ? [] : await tx.transactions(asked);
   const originals = new Map(rows.map((transaction) => [transaction.id, transaction]));
   const names = new Map(
     movements.flatMap((movement) =>
@@ -164,14 +164,15 @@ async function judge(tx: MoneyTx, movements: readonly Movement[]) {
     ),
   );
   if (names.size === 0) {
-    const nothing = { nowMs: 0, wallets: new Map(), originals, refunded: new Set<string>() };
+    const nothing = { nowMs: 0, wallets: new Map(), originals, refunded: NONE };
     return { postings: postMovements(movements, nothing).postings, wallets: [] };
   }
   for (;;) {
     const locked = await tx.lock([...names.values()]);
-    const wallets = new Map(locked.map((wallet) => [nameOfWallet(wallet), wallet]));
+    const wallets = new Map(locked.wallets.map((wallet) => [nameOfWallet(wallet), wallet]));
     // Behind the locks: what took a transaction back meanwhile has the same wallets.
-    const books = { ...(await tx.survey(refunded)), wallets, originals };
+    const before = asked.length === 0 ? NONE : await tx.refunded(asked);
+    const books = { nowMs: locked.nowMs, wallets, originals, refunded: before };
     const { postings, moved } = postMovements(movements, books);
     const missing = moved.filter(({ id }) => id === "");
     if (missing.length === 0) return { postings, wallets: moved };
@@ -179,6 +180,8 @@ async function judge(tx: MoneyTx, movements: readonly Movement[]) {
     await tx.open(missing);
   }
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 function roundOf(
   items: readonly Waiting[],

@@ -7,8 +7,8 @@ import type { Movement, Party, RequestName, Transaction, Wallet, WalletName } fr
 import { type AuditEvent, writeAudit } from "./audit.ts";
 import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
-import { tellRefilled } from "./refilled.ts";
 import { openWallets } from "./open-wallets.ts";
+import { tellRefilled } from "./refilled.ts";
 import { type TransactionRow, transactionColumns, transactionOf } from "./transaction-row.ts";
 
 export class PostgresMoneyStore implements MoneyStore {
@@ -75,28 +75,27 @@ class PostgresMoneyTx implements MoneyTx {
     return rows.map(transactionOf);
   }
 
-  async lock(names: readonly WalletName[]): Promise<readonly Wallet[]> {
-    const rows = await this.#manager.query<WalletRow[]>(
-      `SELECT ${walletColumns} FROM wallet w
+  async lock(names: readonly WalletName[]): Promise<{ nowMs: number; wallets: readonly Wallet[] }> {
+    const rows = await this.#manager.query<(WalletRow & { now_ms: string })[]>(
+      `SELECT ${walletColumns}, ${nowMsExpression} AS now_ms FROM wallet w
        JOIN unnest($1::text[], $2::text[]) AS n(account_id, currency) USING (account_id, currency)
        ORDER BY w.id FOR UPDATE OF w`,
       [names.map(({ accountId }) => accountId), names.map(({ currency }) => currency)],
     );
-    return rows.map(walletOf);
+    const nowMs = rows[0] === undefined ? await this.#nowMs() : Number(rows[0].now_ms) + this.#offsetMs();
+    return { nowMs, wallets: rows.map(walletOf) };
   }
 
   async open(names: readonly WalletName[]): Promise<void> {
-    const [now] = await this.#manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
-    await openWallets(this.#tx, names, Number(now.now_ms) + this.#offsetMs());
+    await openWallets(this.#tx, names, await this.#nowMs());
   }
 
-  async survey(transactionIds: readonly string[]): Promise<{ nowMs: number; refunded: Set<string> }> {
-    const [row] = await this.#manager.query<[{ now_ms: string; refunded: string[] }]>(
-      `SELECT ${nowMsExpression} AS now_ms,
-         ARRAY(SELECT refunds FROM ledger_transfer WHERE refunds = ANY($1)) AS refunded`,
+  async refunded(transactionIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const rows = await this.#manager.query<{ refunds: string }[]>(
+      "SELECT refunds FROM ledger_transfer WHERE refunds = ANY($1)",
       [transactionIds],
     );
-    return { nowMs: Number(row.now_ms) + this.#offsetMs(), refunded: new Set(row.refunded) };
+    return new Set(rows.map(({ refunds }) => refunds));
   }
 
   async write({ transactions, wallets, refused, unclaimed, recalled }: RoundOfMoney): Promise<void> {
@@ -105,9 +104,9 @@ class PostgresMoneyTx implements MoneyTx {
       await tellRefilled(this.#tx, wallets);
       await this.#move(rows, wallets);
       await writeAudit(this.#manager, transactions.flatMap(auditOf));
-      await notifyFreed(this.#manager, [
-        ...new Set(transactions.flatMap(({ transaction: { to } }) => walletIdOf(to))),
-      ]);
+      // Who waits for a wallet waits for what is lent of it: of others nobody needs to hear.
+      const lent = wallets.filter(({ leased }) => leased > 0).map(({ id }) => id);
+      await notifyFreed(this.#manager, lent);
     }
     if (refused.length > 0) await this.#refuse(refused);
     if (unclaimed.length > 0) {
@@ -118,6 +117,11 @@ class PostgresMoneyTx implements MoneyTx {
       );
     }
     await recallWallets(this.#manager, recalled);
+  }
+
+  async #nowMs(): Promise<number> {
+    const [row] = await this.#manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
+    return Number(row.now_ms) + this.#offsetMs();
   }
 
   async #move(transactions: readonly Transaction[], wallets: readonly Wallet[]): Promise<void> {
@@ -228,10 +232,6 @@ function columnsOf(names: readonly RequestName[]): [string[], string[]] {
 
 function nameOf(accountId: string, idempotencyKey: string): string {
   return `${accountId} ${idempotencyKey}`;
-}
-
-function walletIdOf(party: Party): string[] {
-  return "system" in party ? [] : [party.walletId];
 }
 
 /** Transfers are in the ledger, which says who moved what: the audit has what only the provider may do. */

@@ -5,6 +5,11 @@ export interface Holdings {
    * Throws Failure SOURCE_UNAVAILABLE where that cannot be known now.
    */
   of(accountId: string): Promise<readonly Holding[]>;
+  /**
+   * Moves the money of an account and all below it to another, on behalf of a key.
+   * Throws Failure SOURCE_UNAVAILABLE where that could not be done now, and what metering refuses it with.
+   */
+  move(accountId: string, toAccountId: string, actorKeyId: string): Promise<void>;
 }
 
 /** Money, in a currency or unit, or a reservation, which has a decision. */

@@ -854,6 +854,15 @@ export declare type CloseAccountRequest = Message<"gatehouse.identity.v1.CloseAc
    * @generated from field: string account = 1;
    */
   account: string;
+
+  /**
+   * Id or slug of another account of the organization, neither closed nor below the one that is: what is left in the
+   * wallets of what is closed goes there first, and what they owe is paid from there. It takes the scope
+   * `gatehouse.credits.transfer` as well. Should the closing fail afterwards, the money has moved all the same.
+   *
+   * @generated from field: string transfer_balance_to = 2;
+   */
+  transferBalanceTo: string;
 };
 
 /**
@@ -1508,7 +1517,8 @@ export declare const AccountService: GenService<{
   },
   /**
    * Closes an account for good and with it its whole subtree; from a strict ancestor. Refused while metering holds
-   * money or reservations for it or anything below it, and while metering cannot be asked.
+   * money or reservations for it or anything below it, unless told where the money goes, and while metering cannot be
+   * asked.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.CloseAccount
    */

@@ -94,8 +94,56 @@ export declare type GetHoldingsResponse = Message<"gatehouse.metering.v1.GetHold
 export declare const GetHoldingsResponseSchema: GenMessage<GetHoldingsResponse>;
 
 /**
+ * What MoveMoney takes.
+ *
+ * @generated from message gatehouse.metering.v1.MoveMoneyRequest
+ */
+export declare type MoveMoneyRequest = Message<"gatehouse.metering.v1.MoveMoneyRequest"> & {
+  /**
+   * The account's id. Required.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The id of the account that gets it: one of the same organization that is neither closed nor below the first.
+   *
+   * @generated from field: string to_account_id = 2;
+   */
+  toAccountId: string;
+
+  /**
+   * The key on whose behalf, for the ledger. Required.
+   *
+   * @generated from field: string actor_key_id = 3;
+   */
+  actorKeyId: string;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.MoveMoneyRequest.
+ * Use `create(MoveMoneyRequestSchema)` to create a new message.
+ */
+export declare const MoveMoneyRequestSchema: GenMessage<MoveMoneyRequest>;
+
+/**
+ * What MoveMoney answers: nothing.
+ *
+ * @generated from message gatehouse.metering.v1.MoveMoneyResponse
+ */
+export declare type MoveMoneyResponse = Message<"gatehouse.metering.v1.MoveMoneyResponse"> & {
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.MoveMoneyResponse.
+ * Use `create(MoveMoneyResponseSchema)` to create a new message.
+ */
+export declare const MoveMoneyResponseSchema: GenMessage<MoveMoneyResponse>;
+
+/**
  * Answers identity before it closes an account. What is held are the units of open reservations, and the money of
- * wallets once there are any. A reservation that was made a moment ago may not be known yet.
+ * wallets, below zero too. A reservation that was made a moment ago may not be known yet.
  *
  * @generated from service gatehouse.metering.v1.HoldingService
  */
@@ -109,6 +157,19 @@ export declare const HoldingService: GenService<{
     methodKind: "unary";
     input: typeof GetHoldingsRequestSchema;
     output: typeof GetHoldingsResponseSchema;
+  },
+  /**
+   * Moves the money of an account and everything below it to another account, and pays what they owe from there, each
+   * wallet as a transfer of its own: afterwards all of them are empty. What was moved before is not moved again.
+   * FAILED_PRECONDITION (CREDIT_EXHAUSTED) where the other account cannot pay; UNAVAILABLE where replicas of authz still
+   * hold some of it: then some wallets may have been emptied, and trying again goes on with the others.
+   *
+   * @generated from rpc gatehouse.metering.v1.HoldingService.MoveMoney
+   */
+  moveMoney: {
+    methodKind: "unary";
+    input: typeof MoveMoneyRequestSchema;
+    output: typeof MoveMoneyResponseSchema;
   },
 }>;
 

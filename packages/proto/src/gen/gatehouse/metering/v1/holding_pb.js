@@ -11,7 +11,7 @@ import { file_gatehouse_common_v1_access } from "../../common/v1/access_pb.js";
  * Describes the file gatehouse/metering/v1/holding.proto.
  */
 export const file_gatehouse_metering_v1_holding = /*@__PURE__*/
-  fileDesc("CiNnYXRlaG91c2UvbWV0ZXJpbmcvdjEvaG9sZGluZy5wcm90bxIVZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxIigKEkdldEhvbGRpbmdzUmVxdWVzdBISCgphY2NvdW50X2lkGAEgASgJIlQKB0hvbGRpbmcSEgoKYWNjb3VudF9pZBgBIAEoCRIQCghjdXJyZW5jeRgCIAEoCRIOCgZhbW91bnQYAyABKAMSEwoLZGVjaXNpb25faWQYBCABKAkiRwoTR2V0SG9sZGluZ3NSZXNwb25zZRIwCghob2xkaW5ncxgBIAMoCzIeLmdhdGVob3VzZS5tZXRlcmluZy52MS5Ib2xkaW5nMn4KDkhvbGRpbmdTZXJ2aWNlEmwKC0dldEhvbGRpbmdzEikuZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkdldEhvbGRpbmdzUmVxdWVzdBoqLmdhdGVob3VzZS5tZXRlcmluZy52MS5HZXRIb2xkaW5nc1Jlc3BvbnNlIgbq4BgCCANiBnByb3RvMw", [file_gatehouse_common_v1_access]);
+  fileDesc("CiNnYXRlaG91c2UvbWV0ZXJpbmcvdjEvaG9sZGluZy5wcm90bxIVZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxIigKEkdldEhvbGRpbmdzUmVxdWVzdBISCgphY2NvdW50X2lkGAEgASgJIlQKB0hvbGRpbmcSEgoKYWNjb3VudF9pZBgBIAEoCRIQCghjdXJyZW5jeRgCIAEoCRIOCgZhbW91bnQYAyABKAMSEwoLZGVjaXNpb25faWQYBCABKAkiRwoTR2V0SG9sZGluZ3NSZXNwb25zZRIwCghob2xkaW5ncxgBIAMoCzIeLmdhdGVob3VzZS5tZXRlcmluZy52MS5Ib2xkaW5nIlMKEE1vdmVNb25leVJlcXVlc3QSEgoKYWNjb3VudF9pZBgBIAEoCRIVCg10b19hY2NvdW50X2lkGAIgASgJEhQKDGFjdG9yX2tleV9pZBgDIAEoCSITChFNb3ZlTW9uZXlSZXNwb25zZTLmAQoOSG9sZGluZ1NlcnZpY2USbAoLR2V0SG9sZGluZ3MSKS5nYXRlaG91c2UubWV0ZXJpbmcudjEuR2V0SG9sZGluZ3NSZXF1ZXN0GiouZ2F0ZWhvdXNlLm1ldGVyaW5nLnYxLkdldEhvbGRpbmdzUmVzcG9uc2UiBurgGAIIAxJmCglNb3ZlTW9uZXkSJy5nYXRlaG91c2UubWV0ZXJpbmcudjEuTW92ZU1vbmV5UmVxdWVzdBooLmdhdGVob3VzZS5tZXRlcmluZy52MS5Nb3ZlTW9uZXlSZXNwb25zZSIG6uAYAggDYgZwcm90bzM", [file_gatehouse_common_v1_access]);
 
 /**
  * Describes the message gatehouse.metering.v1.GetHoldingsRequest.
@@ -35,8 +35,22 @@ export const GetHoldingsResponseSchema = /*@__PURE__*/
   messageDesc(file_gatehouse_metering_v1_holding, 2);
 
 /**
+ * Describes the message gatehouse.metering.v1.MoveMoneyRequest.
+ * Use `create(MoveMoneyRequestSchema)` to create a new message.
+ */
+export const MoveMoneyRequestSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_holding, 3);
+
+/**
+ * Describes the message gatehouse.metering.v1.MoveMoneyResponse.
+ * Use `create(MoveMoneyResponseSchema)` to create a new message.
+ */
+export const MoveMoneyResponseSchema = /*@__PURE__*/
+  messageDesc(file_gatehouse_metering_v1_holding, 4);
+
+/**
  * Answers identity before it closes an account. What is held are the units of open reservations, and the money of
- * wallets once there are any. A reservation that was made a moment ago may not be known yet.
+ * wallets, below zero too. A reservation that was made a moment ago may not be known yet.
  *
  * @generated from service gatehouse.metering.v1.HoldingService
  */
