@@ -46,8 +46,11 @@ export interface Replica {
   readonly child: ChildProcess;
 }
 
-/** With `nats`, services ring the bell where a NATS server is installed; they follow by polling alone otherwise. */
-export async function deploy({ nats = false } = {}): Promise<Deployment> {
+/**
+ * With `nats`, services ring the bell where a NATS server is installed; they follow by polling alone otherwise.
+ * metering sits beside the load, unless it is what is measured.
+ */
+export async function deploy({ nats = false, meteringCore = OTHER_CORE } = {}): Promise<Deployment> {
   const directory = await mkdtemp(join(tmpdir(), "gatehouse-bench-"));
   const postgres = await startPostgres({ directory: join(directory, "postgres") });
   const natsPath = nats ? await findNatsServer() : undefined;
@@ -82,7 +85,7 @@ export async function deploy({ nats = false } = {}): Promise<Deployment> {
     return child;
   };
   await serve("identity", identityHttp!, OTHER_CORE);
-  await serve("metering", meteringHttp!, OTHER_CORE);
+  await serve("metering", meteringHttp!, meteringCore);
   const authzProcess = await serve("authz", authzHttp!, MEASURED_CORE);
   return {
     rootKey: (await readFile(join(directory, "root.key"), "utf8")).trim(),

@@ -14,6 +14,7 @@ import {
   verifyTable,
   workersTable,
 } from "./tables.ts";
+import { benchTransfers, transfersTable } from "./transfers.ts";
 import { benchVerify } from "./verify.ts";
 import { benchWorkers } from "./workers.ts";
 
@@ -33,6 +34,7 @@ const benches: Readonly<Record<string, Bench>> = {
   unknown: bench(flood("unknown"), floodTable),
   imported: bench(flood("imported"), floodTable),
   workers: bench(benchWorkers, workersTable),
+  transfers: bench(benchTransfers, transfersTable),
   identity: bench(
     () => benchIdentity({ keys: mostKeys, accounts: Math.ceil(mostKeys / 100) }),
     identityTable,
