@@ -1,7 +1,7 @@
 import type { DescService } from "@bufbuild/protobuf";
 import { AuthzService } from "@gatehouse/proto/authz";
 import { AccountService, KeyService, MeterService, PlanService } from "@gatehouse/proto/identity";
-import { LimitService, UsageService } from "@gatehouse/proto/metering";
+import { CreditService, LimitService, UsageService } from "@gatehouse/proto/metering";
 import { type CallHeaders, type GrpcClient, grpcClient, type UnaryOptions } from "@gatehouse/service";
 import { tryAgain } from "./try-again.ts";
 
@@ -24,6 +24,7 @@ export interface Caller {
   readonly plans: GrpcClient<typeof PlanService>;
   readonly limits: GrpcClient<typeof LimitService>;
   readonly usage: GrpcClient<typeof UsageService>;
+  readonly credits: GrpcClient<typeof CreditService>;
   /** By replica. */
   readonly authz: readonly GrpcClient<typeof AuthzService>[];
   close(): void;
@@ -38,6 +39,7 @@ export function callerOf(secret: string, addresses: GrpcAddresses): Caller {
     plans: controlPlane(PlanService, addresses.identity, headers),
     limits: controlPlane(LimitService, addresses.metering, headers),
     usage: controlPlane(UsageService, addresses.metering, headers),
+    credits: controlPlane(CreditService, addresses.metering, headers),
   };
   const authz = addresses.authz.map((address) => grpcClient(AuthzService, address, { headers }));
   return {

@@ -16,6 +16,8 @@ export interface Answer {
   readonly code: keyof typeof DecisionCode | "LOST";
   readonly stalenessMs: number;
   readonly retryAfterMs: number | undefined;
+  /** Micros, of all currencies; undefined for what was not admitted or is free. */
+  readonly cost?: number;
   readonly error?: Failure;
 }
 
@@ -38,6 +40,9 @@ export async function ask(
       code: DecisionCode[answer.code] as keyof typeof DecisionCode,
       stalenessMs: answer.staleness === undefined ? 0 : durationMs(answer.staleness),
       retryAfterMs: answer.retryAfter && durationMs(answer.retryAfter),
+      ...(answer.cost.length > 0 && {
+        cost: answer.cost.reduce((sum, { micros }) => sum + Number(micros), 0),
+      }),
     };
   } catch (error) {
     const lost = { code: "LOST", stalenessMs: 0, retryAfterMs: undefined, error: error as Failure } as const;
