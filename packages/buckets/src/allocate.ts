@@ -12,6 +12,7 @@
 
 import { assertUnits } from "./assert-units.ts";
 import { leaseSize } from "./lease-size.ts";
+import { Pool } from "./pool.ts";
 
 export interface Ask {
   readonly holder: string;
@@ -29,12 +30,24 @@ export interface Need {
 
 /** A bucket as its locked row and its leases are when the transaction begins. */
 export interface AllocatableBucket {
-  /** Units that can be leased; may be negative. */
+  /** Units that can be leased; may be negative. Of a pool, to anybody. */
   readonly available: number;
   /** Units leased to each live holder: one that may still return some. */
   readonly leased: ReadonlyMap<string, number>;
   /** Live holders that draw on the bucket, the asking ones included, ≥ 1: the divisor of lease sizes. */
   readonly holders: number;
+  /** Where other buckets draw on the same units: the same object for all of them. */
+  readonly pool?: BucketPool | undefined;
+}
+
+/** Several buckets that draw on the same units. */
+export interface BucketPool {
+  /** Units that only this bucket can be leased and that it was not leased yet. */
+  readonly kept: ReadonlyMap<string, number>;
+  /** How many of the units that are leased of a bucket were kept for it: these come back to it alone. */
+  readonly leasedOfKept: ReadonlyMap<string, number>;
+  /** Units leased under other names, which come back to all. */
+  readonly leasedBesides: number;
 }
 
 export type Allocation = Granted | Wait | Exhausted;
@@ -76,17 +89,29 @@ export function allocate(
   buckets: ReadonlyMap<string, AllocatableBucket>,
 ): readonly Allocation[] {
   const shelves = new Map<string, Shelf>();
-  return asks.map((ask) => allocateOne(ask, shelvesOf(ask, buckets, shelves)));
+  const stocks = new Map<BucketPool, Stock>();
+  return asks.map((ask) => allocateOne(ask, shelvesOf(ask, buckets, shelves, stocks)));
 }
 
 /** What is left of a bucket after the asks before. */
 interface Shelf {
+  readonly bucket: string;
   readonly holders: number;
+  readonly stock: Stock;
+  /** By holder. */
   readonly leased: Map<string, number>;
   leasedUnits: number;
-  available: number;
-  /** Units that waiting asks need, whether they are here yet or not. */
-  claimed: number;
+  /** Of those, what comes back to this bucket alone. */
+  ofKeptUnits: number;
+}
+
+/** What the buckets of one pool share, or what one bucket has for itself. */
+interface Stock {
+  readonly now: Pool;
+  /** Without the units that waiting asks need, whether they are here yet or not. */
+  readonly unclaimed: Pool;
+  /** Leased to anybody under any name, without what comes back to one bucket alone. */
+  leasedOfAll: number;
 }
 
 type ShelvedNeed = Need & { readonly shelf: Shelf };
@@ -94,15 +119,14 @@ type ShelvedNeed = Need & { readonly shelf: Shelf };
 function allocateOne({ holder }: Ask, needs: readonly ShelvedNeed[]): Allocation {
   const lacking: Shortfall[] = [];
   for (const { bucket, need, shelf } of needs) {
-    const elsewhere = shelf.leasedUnits - (shelf.leased.get(holder) ?? 0);
-    if (need > 0 && shelf.available + elsewhere < need) {
-      return { kind: "exhausted", bucket, available: shelf.available, elsewhere };
-    }
+    const elsewhere = elsewhereOf(shelf, holder);
+    const available = shelf.stock.now.availableTo(bucket);
+    if (need > 0 && available + elsewhere < need) return { kind: "exhausted", bucket, available, elsewhere };
     const units = need - free(shelf);
     if (need > 0 && units > 0) lacking.push({ bucket, units, elsewhere });
   }
   if (lacking.length > 0) {
-    for (const { need, shelf } of needs) shelf.claimed += need;
+    for (const { bucket, need, shelf } of needs) shelf.stock.unclaimed.take(bucket, need);
     return { kind: "wait", lacking };
   }
   return { kind: "granted", grants: needs.map((need) => grant(need, holder)) };
@@ -110,20 +134,29 @@ function allocateOne({ holder }: Ask, needs: readonly ShelvedNeed[]): Allocation
 
 function grant({ bucket, need, want, shelf }: ShelvedNeed, holder: string) {
   const units = leaseSize({ available: free(shelf), need, want, holders: shelf.holders });
-  shelf.available -= units;
+  const ofKept = shelf.stock.now.take(bucket, units);
+  shelf.stock.unclaimed.take(bucket, units);
+  shelf.stock.leasedOfAll += units - ofKept;
   shelf.leasedUnits += units;
   shelf.leased.set(holder, (shelf.leased.get(holder) ?? 0) + units);
+  shelf.ofKeptUnits += ofKept;
   return { bucket, units };
 }
 
-function free(shelf: Shelf): number {
-  return shelf.available - shelf.claimed;
+function free({ stock, bucket }: Shelf): number {
+  return stock.unclaimed.availableTo(bucket);
+}
+
+// What may come back to the bucket: of what others hold, all but what was kept for another one.
+function elsewhereOf({ stock, leased, ofKeptUnits }: Shelf, holder: string): number {
+  return stock.leasedOfAll + ofKeptUnits - (leased.get(holder) ?? 0);
 }
 
 function shelvesOf(
   { needs }: Ask,
   buckets: ReadonlyMap<string, AllocatableBucket>,
   shelves: Map<string, Shelf>,
+  stocks: Map<BucketPool, Stock>,
 ): ShelvedNeed[] {
   if (new Set(needs.map(({ bucket }) => bucket)).size < needs.length) {
     throw new RangeError("an ask names a bucket twice");
@@ -131,16 +164,48 @@ function shelvesOf(
   return needs.map((need) => {
     assertUnits("need", need.need);
     assertUnits("want", need.want);
-    const shelf = shelves.get(need.bucket) ?? shelve(need.bucket, buckets);
+    const shelf = shelves.get(need.bucket) ?? shelve(need.bucket, buckets, stocks);
     shelves.set(need.bucket, shelf);
     return { ...need, shelf };
   });
 }
 
-function shelve(id: string, buckets: ReadonlyMap<string, AllocatableBucket>): Shelf {
+function shelve(
+  id: string,
+  buckets: ReadonlyMap<string, AllocatableBucket>,
+  stocks: Map<BucketPool, Stock>,
+): Shelf {
   const bucket = buckets.get(id);
   if (bucket === undefined) throw new RangeError(`an ask names bucket ${id}, which was not given`);
+  const { available, holders, pool } = bucket;
+  const stock = (pool && stocks.get(pool)) ?? stockOf(available, bucket, buckets);
+  if (pool !== undefined) stocks.set(pool, stock);
   const leased = new Map(bucket.leased);
-  const leasedUnits = leased.values().reduce((sum, units) => sum + units, 0);
-  return { holders: bucket.holders, leased, leasedUnits, available: bucket.available, claimed: 0 };
+  return {
+    bucket: id,
+    holders,
+    stock,
+    leased,
+    leasedUnits: sumOf(leased),
+    ofKeptUnits: pool?.leasedOfKept.get(id) ?? 0,
+  };
+}
+
+function stockOf(
+  available: number,
+  { leased, pool }: AllocatableBucket,
+  buckets: ReadonlyMap<string, AllocatableBucket>,
+): Stock {
+  const stock = { now: new Pool(available, pool?.kept), unclaimed: new Pool(available, pool?.kept) };
+  if (pool === undefined) return { ...stock, leasedOfAll: sumOf(leased) };
+  let leasedOfAll = pool.leasedBesides;
+  for (const [id, other] of buckets) {
+    if (other.pool !== pool) continue;
+    leasedOfAll += sumOf(other.leased) - (pool.leasedOfKept.get(id) ?? 0);
+  }
+  return { ...stock, leasedOfAll };
+}
+
+function sumOf(units: ReadonlyMap<string, number>): number {
+  return units.values().reduce((sum, each) => sum + each, 0);
 }

@@ -3,6 +3,7 @@ export {
   type Allocation,
   type Ask,
   allocate,
+  type BucketPool,
   type Exhausted,
   type Granted,
   type Need,
@@ -20,6 +21,7 @@ export { type IdleSpan, MAX_IDLE_SPANS } from "./idle.ts";
 export { leaseLife } from "./lease-life.ts";
 export { leaseSize, lowWater, wantFor } from "./lease-size.ts";
 export { type PayingAccount, payerOf } from "./payer.ts";
+export { Pool } from "./pool.ts";
 export { type Cost, costOf, type Price, type PricedUse, type PriceInForce, priceInForce } from "./price.ts";
 export type { QuotaState } from "./quota.ts";
 // Both kinds speak of open, take, settle, …: `quota.take(state, 5)`, `rate.take(state, 5)`.

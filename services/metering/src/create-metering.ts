@@ -61,6 +61,7 @@ import { PostgresReportStore } from "./storage/report-store.ts";
 import { Reports1764500000000 } from "./storage/reports-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
 import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
+import { ReservedShares1764410000000 } from "./storage/reserved-shares-migration.ts";
 import { UsageAccounts1764530000000 } from "./storage/usage-accounts-migration.ts";
 import { UsageCosts1764650000000 } from "./storage/usage-costs-migration.ts";
 import { UsagePartitions1764510000000 } from "./storage/usage-partitions-migration.ts";
@@ -238,6 +239,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       MirrorNodes1764200000000,
       Reservations1764300000000,
       Plans1764400000000,
+      ReservedShares1764410000000,
       Reports1764500000000,
       UsagePartitions1764510000000,
       Quarantine1764520000000,

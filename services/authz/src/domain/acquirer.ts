@@ -210,7 +210,7 @@ export class Acquirer {
     const asked = new Set<LocalBucket>();
     return batch.map(({ ask: { nodeIds, resource, needs, due } }) => {
       const wants = due.map(({ bucket, units }): Want => {
-        const limitId = bucket.limit.id;
+        const limitId = bucket.id;
         const need = needs.length === 0 ? 0 : units;
         const held = bucket.left(now);
         if (need > 0 && held >= need) return { limitId, units: 0, held };

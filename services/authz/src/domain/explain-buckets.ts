@@ -9,6 +9,8 @@ import { REFUSED_AS } from "./refusal.ts";
 /** What metering says of a bucket. */
 export interface BucketReading {
   readonly limit: Limit;
+  /** What leases of it are called that the call can use, where that is not the limit's id. */
+  readonly part?: string;
   /** How fast a rate refills, in units a millisecond; undefined for a quota. */
   readonly unitsPerMs: number | undefined;
   /** The most that it ever holds. */
@@ -50,7 +52,9 @@ export function metBuckets(
 ): MetBucket[] {
   return readings.flatMap((reading) => {
     const units = needs.find(({ meter }) => meter === reading.limit.meter)?.units;
-    return units === undefined ? [] : [metBucket(reading, units, pool.inHand(reading.limit.id, now), now)];
+    return units === undefined
+      ? []
+      : [metBucket(reading, units, pool.inHand(reading.part ?? reading.limit.id, now), now)];
   });
 }
 

@@ -203,7 +203,9 @@ export class LeasePool {
       nodes.push(limits);
       for (const bucket of limits.buckets) {
         if (!bucket.counts(path.resource)) continue;
-        for (const { meter, units } of needs) if (meter === bucket.limit.meter) due.push({ bucket, units });
+        const part = bucket.partFor(path.nodeIds);
+        for (const { meter, units } of needs)
+          if (meter === part.limit.meter) due.push({ bucket: part, units });
       }
     }
     const { edition } = prices;

@@ -95,6 +95,33 @@ describe("the book of limits", () => {
     expect([book.bucket("lim_1"), book.bucket("lim_2")]).toEqual([undefined, undefined]);
   });
 
+  it("has a part of its own for each node that a share of a limit is kept for, as long as it is", () => {
+    const { book, change } = setUp();
+    const limit = limitOf("lim_1", "acc_org", { reservedFor: ["acc_a", "acc_b"] });
+    book.fill("acc_org", [limit], at(10));
+    const [bucket] = book.limitsOf("acc_org")!.buckets;
+    const part = bucket!.partFor(["key_1", "acc_a", "acc_org"]);
+    expect([part.id, part.limit.id]).toEqual(["lim_1@acc_a", "lim_1"]);
+    expect(bucket!.partFor(["key_1", "acc_c", "acc_org"])).toBe(bucket);
+    part.grant(leaseOf("lease_1"), now);
+    book.sweep();
+    expect([book.bucket("lim_1@acc_a"), book.bucket("lim_1@acc_b")?.id]).toEqual([part, "lim_1@acc_b"]);
+    part.refusal = { units: 1, held: 0, untilMs: 1000, remaining: 0, retryAtMs: undefined };
+    change("acc_org");
+    expect(part.refusal).toBeUndefined();
+
+    book.fill("acc_org", [limitOf("lim_1", "acc_org", { reservedFor: ["acc_b"] })], at(11));
+    const [again] = book.limitsOf("acc_org")!.buckets;
+    expect(again).toBe(bucket);
+    expect(again!.partFor(["key_1", "acc_a", "acc_org"])).toBe(bucket);
+    book.sweep();
+    expect(book.bucket("lim_1@acc_a")).toBe(part);
+    part.leases = [];
+    book.sweep();
+    expect(book.bucket("lim_1@acc_a")).toBeUndefined();
+    expect(book.bucket("lim_1@acc_b")).toBeDefined();
+  });
+
   it("forgets buckets that hold nothing and are on no node it knows, however many came", () => {
     const { book, idsOn } = setUp(10);
     for (let i = 0; i < 1000; i++) book.fill(`key_${i}`, [limitOf(`lim_${i}`, `key_${i}`)], at(10));

@@ -139,7 +139,9 @@ export class LimitBook implements Replica<LimitChange> {
     const known = new Set<LocalBucket>();
     for (const bucket of this.#buckets.values()) {
       const node = this.#nodes.peek(bucket.limit.nodeId);
-      const isOnNode = node?.buckets.includes(bucket) || node?.wallets.includes(bucket);
+      const isOnNode =
+        node?.buckets.some((each) => each === bucket || hasPart(each, bucket)) ||
+        node?.wallets.includes(bucket);
       if (isOnNode || bucket.leases.length > 0) known.add(bucket);
     }
     for (const [limitId, bucket] of this.#buckets) if (!known.has(bucket)) this.#buckets.delete(limitId);
@@ -177,18 +179,37 @@ export class LimitBook implements Replica<LimitChange> {
     for (const nodeId of nodeIds) {
       const node = this.#nodes.peek(nodeId);
       if (node === undefined) continue;
-      for (const bucket of node.buckets) bucket.refusal = undefined;
+      for (const bucket of node.buckets) {
+        bucket.refusal = undefined;
+        for (const part of bucket.parts?.values() ?? []) part.refusal = undefined;
+      }
       for (const wallet of node.wallets) wallet.refusal = undefined;
       this.#nodes.delete(nodeId);
     }
   }
 
   #open(limit: Limit): LocalBucket {
-    const bucket = this.#buckets.get(limit.id) ?? new LocalBucket(limit);
-    bucket.limit = limit;
-    this.#buckets.set(limit.id, bucket);
+    const bucket = this.#keep(limit, limit.id);
+    const { reservedFor = NOBODY } = limit;
+    bucket.parts =
+      reservedFor.length === 0
+        ? undefined
+        : new Map(reservedFor.map((nodeId) => [nodeId, this.#keep(limit, `${limit.id}@${nodeId}`)]));
     return bucket;
   }
+
+  #keep(limit: Limit, id: string): LocalBucket {
+    const bucket = this.#buckets.get(id) ?? new LocalBucket(limit, id);
+    bucket.limit = limit;
+    this.#buckets.set(id, bucket);
+    return bucket;
+  }
+}
+
+const NOBODY: readonly string[] = [];
+
+function hasPart({ parts }: LocalBucket, bucket: LocalBucket): boolean {
+  return parts?.values().some((part) => part === bucket) ?? false;
 }
 
 function sameMoney(node: NodeLimits, { usesParentBalance, wallets }: NodeMoney): boolean {
@@ -199,12 +220,20 @@ function sameMoney(node: NodeLimits, { usesParentBalance, wallets }: NodeMoney):
   );
 }
 
+function sameNodes(a: readonly string[] = NOBODY, b: readonly string[] = NOBODY): boolean {
+  return a.length === b.length && a.every((nodeId, i) => nodeId === b[i]);
+}
+
 function sameLimits(buckets: readonly LocalBucket[], limits: readonly Limit[]): boolean {
   return (
     buckets.length === limits.length &&
     buckets.every(({ limit }, i) => {
       const other = limits[i]!;
-      return limit.id === other.id && limit.enforcement === other.enforcement;
+      return (
+        limit.id === other.id &&
+        limit.enforcement === other.enforcement &&
+        sameNodes(limit.reservedFor, other.reservedFor)
+      );
     })
   );
 }

@@ -11,6 +11,8 @@ export interface Limit {
   readonly kind: "rate" | "quota" | "wallet";
   /** WARN counts and warns, and never refuses. */
   readonly enforcement: "ENFORCE" | "WARN";
+  /** Nodes that a share of it is kept for: calls that are charged to one draw on a part of their own. */
+  readonly reservedFor?: readonly string[];
   /** What it allows in each window, for callers to pace themselves by: nothing is decided by it. */
   readonly units?: number;
   /** Undefined where windows differ in length, as months do. */

@@ -67,6 +67,10 @@ const MAX_SPENDS = 16;
 /** One limit as this replica can spend it. */
 export class LocalBucket {
   limit: Limit;
+  /** What leases of it are called: the limit's id, with that of the node that has a share of it for a part. */
+  readonly id: string;
+  /** By node that has a share of it, what its calls draw on in the place of this. */
+  parts: ReadonlyMap<string, LocalBucket> | undefined;
   readonly matcher: Grant | undefined;
   /** Oldest first. */
   leases: LocalLease[] = [];
@@ -88,9 +92,20 @@ export class LocalBucket {
   #left = 0;
   #carries: Map<string, Carry> | undefined;
 
-  constructor(limit: Limit) {
+  constructor(limit: Limit, id = limit.id) {
     this.limit = limit;
+    this.id = id;
     this.matcher = patternMatcher(limit.pattern);
+  }
+
+  /** What calls draw on that are charged to these nodes: this, or the part of the one that has a share. */
+  partFor(nodeIds: readonly string[]): LocalBucket {
+    if (this.parts === undefined) return this;
+    for (const nodeId of nodeIds) {
+      const part = this.parts.get(nodeId);
+      if (part !== undefined) return part;
+    }
+    return this;
   }
 
   /** Does it count a call of this resource? */

@@ -195,6 +195,7 @@ function limitOf(limit: LimitMessage): Limit {
     pattern: limit.resource,
     kind: limit.allowance.case === "rate" ? "rate" : "quota",
     enforcement: limit.enforcement === Enforcement.WARN ? "WARN" : "ENFORCE",
+    ...(limit.reservedFor.length > 0 && { reservedFor: limit.reservedFor }),
     ...paceOf(limit),
   };
 }
@@ -227,7 +228,8 @@ function readingOf(
   const { allowance } = limit!;
   const isRate = allowance.case === "rate";
   return {
-    limit: limitOf(limit!),
+    limit: { ...limitOf(limit!), id: limit!.id.split("@", 1)[0]! },
+    part: limit!.id,
     unitsPerMs: isRate ? Number(allowance.value.units) / durationMs(allowance.value.interval!) : undefined,
     capacity: Number(isRate ? allowance.value.burst : (allowance.value?.units ?? 0n)),
     used: Number(used),

@@ -2,6 +2,7 @@ import { Failure, failedPrecondition, overloaded, unavailable } from "@gatehouse
 import type { AcquireAnswer, AcquireRequest, AskResult, Grant, LeaseStore } from "./lease.ts";
 import type { Share } from "./ledger.ts";
 import { type Applicant, lend, type Round } from "./lend.ts";
+import { limitIdOf } from "./limit.ts";
 
 /**
  * All concurrent acquires as one transaction after another: while one runs, the next ones gather.
@@ -51,7 +52,7 @@ export class AcquireLoop {
 
   /** Units of these limits came back, somewhere. */
   wake(limitIds: readonly string[]): void {
-    if (limitIds.some((id) => this.#waiting.some(({ lacks }) => lacks.has(id)))) this.#start();
+    if (limitIds.map(limitIdOf).some((id) => this.#waiting.some(({ lacks }) => lacks.has(id)))) this.#start();
     else if (this.#running) this.#again = true;
   }
 
@@ -176,7 +177,7 @@ class Acquire {
       if (known !== undefined) continue;
       const result = results.next().value!;
       const waits = result.outcome === "NOT_NOW" && nowMs < this.deadlineMs;
-      if (waits) this.lacks.add(result.limitId!);
+      if (waits) this.lacks.add(limitIdOf(result.limitId!));
       else this.#results[i] = result;
     }
     if (this.lacks.size > 0) return;

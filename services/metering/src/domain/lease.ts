@@ -83,6 +83,8 @@ export interface AcquireAnswer {
 export interface QuotaBucketRow {
   readonly id: string;
   readonly limitId: string;
+  /** The node that a share is kept for; empty for what is common to all. */
+  readonly shareNode: string;
   readonly endMs: number | undefined;
   readonly spent: number;
   readonly leased: number;
@@ -112,6 +114,11 @@ export interface HeldUnits {
   readonly limitId: string;
   readonly holder: string;
   readonly units: number;
+}
+
+/** The limit is the part that was lent of; the bucket is the row. */
+export interface HeldOfQuota extends HeldUnits {
+  readonly bucketId: string;
 }
 
 export interface RateLeaseRow {
@@ -186,6 +193,7 @@ export interface LeaseTx {
     limitIds: readonly string[],
     nowMs: number,
     windowOf: (limitId: string) => Window,
+    shares?: readonly { readonly limitId: string; readonly nodeId: string }[],
   ): Promise<readonly QuotaBucketRow[]>;
   /** Locks the buckets of the limits and of the leases; a limit without a state gets `lost`. */
   lockRates(
@@ -195,7 +203,7 @@ export interface LeaseTx {
   ): Promise<readonly RateBucketRow[]>;
   /** Marks leases whose deadline is at or before `beforeMs` as forfeited; answers their unspent units by bucket. */
   forfeitQuotaLeases(bucketIds: readonly string[], beforeMs: number): Promise<ReadonlyMap<string, number>>;
-  heldOfQuotas(bucketIds: readonly string[]): Promise<readonly HeldUnits[]>;
+  heldOfQuotas(bucketIds: readonly string[]): Promise<readonly HeldOfQuota[]>;
   rateLeases(limitIds: readonly string[]): Promise<readonly RateLeaseRow[]>;
   /** Locks wallets; those that are not there are left out. */
   lockWallets(walletIds: readonly string[]): Promise<readonly WalletRow[]>;

@@ -49,7 +49,7 @@ export class Ledger {
     claims: readonly (AskClaim | Unknown)[],
     next: () => Allocation,
   ): Share {
-    const taken = new Map<string, number>();
+    const taken: Taken = new Map();
     const recalled = new Set(applicant.recalled);
     const results = claims.map((claim): AskResult => {
       if (typeof claim === "string") return { outcome: claim };
@@ -66,21 +66,21 @@ export class Ledger {
       for (const need of claim.warned) this.#take(taken, need.bucket, this.#warnedUnits(need));
       return { outcome: "GRANTED" };
     });
-    const grants = [...taken].filter(([, units]) => units > 0);
-    return {
-      results,
-      recalled,
-      grants: grants.map(([id, units]) => this.#lease(applicant.holder, id, units)),
-    };
+    const grants = [...taken].flatMap(([id, rows]) =>
+      [...rows].flatMap(([bucketId, units]) =>
+        units > 0 ? this.#lease(applicant.holder, id, bucketId, units) : [],
+      ),
+    );
+    return { results, recalled, grants };
   }
 
   changes(): Omit<RoundChanges, "freedLimitIds"> {
     const shelves = [...this.#shelves.values()];
-    const quotas = shelves.filter((shelf) => shelf instanceof QuotaShelf && shelf.touched);
+    const quotas = shelves.flatMap((shelf) => (shelf instanceof QuotaShelf ? shelf.bucket : []));
     const rates = shelves.filter((shelf) => shelf instanceof RateShelf);
     const wallets = shelves.filter((shelf) => shelf instanceof WalletShelf && shelf.touched);
     return {
-      quotaBuckets: quotas.map((shelf) => (shelf as QuotaShelf).row),
+      quotaBuckets: [...new Set(quotas)].flatMap(({ touchedRows }) => touchedRows),
       rateBuckets: rates.filter(({ touched }) => touched).map(({ limitId, state }) => ({ limitId, state })),
       wallets: wallets.map(({ limitId, leased }) => ({ id: limitId, leased })),
       newLeases: this.#newLeases,
@@ -91,9 +91,12 @@ export class Ledger {
     };
   }
 
-  #take(taken: Map<string, number>, bucket: string, units: number): void {
-    this.#shelves.get(bucket)!.take(units);
-    taken.set(bucket, (taken.get(bucket) ?? 0) + units);
+  #take(taken: Taken, bucket: string, units: number): void {
+    const rows = taken.get(bucket) ?? new Map<string | undefined, number>();
+    taken.set(bucket, rows);
+    for (const piece of this.#shelves.get(bucket)!.take(units) ?? [{ bucketId: undefined, units }]) {
+      rows.set(piece.bucketId, (rows.get(piece.bucketId) ?? 0) + piece.units);
+    }
   }
 
   #warnedUnits({ bucket, need, want }: Claim["needs"][number]): number {
@@ -118,23 +121,30 @@ export class Ledger {
     for (const { bucket, elsewhere } of lacking) {
       if (elsewhere === 0 || recalled.has(bucket)) continue;
       recalled.add(bucket);
-      for (const [holder, units] of this.#shelves.get(bucket)!.held) {
-        if (holder === asking || units === 0) continue;
-        this.#recalls.set(holder, (this.#recalls.get(holder) ?? new Set()).add(bucket));
+      for (const { holder, limitId } of holdersBesides(this.#shelves.get(bucket)!, asking)) {
+        this.#recalls.set(holder, (this.#recalls.get(holder) ?? new Set()).add(limitId));
       }
     }
   }
 
-  #lease(holder: string, limitId: string, units: number): Grant {
+  #lease(holder: string, limitId: string, bucketId: string | undefined, units: number): Grant {
     const shelf = this.#shelves.get(limitId)!;
     const isOfWallet = shelf instanceof WalletShelf;
     const id = isOfWallet ? newWalletLeaseId() : crypto.randomUUID();
     const ttlMs = shelf instanceof RateShelf ? shelf.lifeMs(holder) : lifeMs(shelf, this.#nowMs);
-    const bucketId = shelf instanceof QuotaShelf ? shelf.bucketId : undefined;
     const lease = { id, limitId, bucketId, holder, units, deadlineMs: this.#nowMs + ttlMs };
     (isOfWallet ? this.#newWalletLeases : this.#newLeases).push(lease);
     return { id, limitId, units, ttlMs, windowEndMs: endOf(shelf), remaining: shelf.available };
   }
+}
+
+/** Units of each bucket that were taken, by row. */
+type Taken = Map<string, Map<string | undefined, number>>;
+
+function holdersBesides(shelf: Shelf, asking: string): { holder: string; limitId: string }[] {
+  if (shelf instanceof QuotaShelf) return shelf.holdersBesides(asking);
+  const others = [...shelf.held].filter(([holder, units]) => holder !== asking && units > 0);
+  return others.map(([holder]) => ({ holder, limitId: shelf.limitId }));
 }
 
 function endOf(shelf: Shelf): number | undefined {

@@ -1,8 +1,17 @@
-import { allocate, rate, windowAt } from "@gatehouse/buckets";
+import { allocate, type BucketPool, rate, windowAt } from "@gatehouse/buckets";
 import type { Ask, LeaseTx, NodeMoney, RateReport, Unknown } from "./lease.ts";
 import { type AskClaim, Ledger, type Share, type Shelf, type Shelves } from "./ledger.ts";
-import { capacityOf, countsResource, isQuota, isRate, type Limit } from "./limit.ts";
-import { QuotaShelf } from "./quota-shelf.ts";
+import {
+  asPart,
+  capacityOf,
+  countsResource,
+  isQuota,
+  isRate,
+  type Limit,
+  limitIdOf,
+  partOf,
+} from "./limit.ts";
+import { QuotaBucket, QuotaShelf } from "./quota-shelf.ts";
 import { MOST_LIFE_MS, RateShelf } from "./rate-shelf.ts";
 import { isWalletId, WalletShelf } from "./wallet-shelf.ts";
 
@@ -52,10 +61,10 @@ export async function lend(tx: LeaseTx, all: readonly Applicant[]): Promise<Roun
 
   const before = groupByNode(await tx.limitsOn(nodeIds));
   const asked = applicants.flatMap(({ asks }) => asks).filter((ask) => unknownIn(ask) === undefined);
-  const charged = unique(asked.flatMap((ask) => applicable(ask, before)));
+  const charged = byId(asked.flatMap((ask) => applicable(ask, before)));
   const walletIds = unique(asked.flatMap(walletsOf));
   const reports = applicants.flatMap(({ reports }) => reports);
-  const locked = await lockShelves(tx, charged, walletIds, reports, nodeIds, nowMs);
+  const locked = await lockShelves(tx, [...charged.values()], walletIds, reports, nodeIds, nowMs);
   const { shelves, limits, money, freshness } = locked;
 
   const freed = bookReports(applicants, shelves);
@@ -84,9 +93,14 @@ async function lockShelves(
   nodeIds: readonly string[],
   nowMs: number,
 ) {
-  const quotas = new Map(charged.filter(isQuota).map((limit) => [limit.id, limit]));
+  const quotas = new Map(charged.filter(isQuota).map((limit) => [limitIdOf(limit.id), limit]));
+  const shares = charged.flatMap(({ id, shares = [] }) =>
+    shares.flatMap(({ nodeId }) =>
+      partOf(limitIdOf(id), nodeId) === id ? { limitId: limitIdOf(id), nodeId } : [],
+    ),
+  );
   const windowOf = (id: string) => windowAt(quotas.get(id)!.allowance, nowMs);
-  const quotaRows = quotas.size === 0 ? [] : await tx.lockQuotas([...quotas.keys()], nowMs, windowOf);
+  const quotaRows = quotas.size === 0 ? [] : await tx.lockQuotas([...quotas.keys()], nowMs, windowOf, shares);
   const rateIds = charged.filter(isRate).map(({ id }) => id);
   const leaseIds = reports.map(({ leaseId }) => leaseId);
   // The leases that were lost with the state can be spent until then.
@@ -96,31 +110,28 @@ async function lockShelves(
 
   const lockedIds = [...quotaRows, ...rateRows].map(({ limitId }) => limitId);
   const now = await tx.limitsAtHead(nodeIds, lockedIds);
-  const byId = new Map(now.limits.map((limit) => [limit.id, limit]));
+  const current = byId(now.limits);
   const bucketIds = quotaRows.map(({ id }) => id);
   const noBuckets = bucketIds.length === 0;
   const forfeited = noBuckets
-    ? undefined
+    ? new Map<string, number>()
     : await tx.forfeitQuotaLeases(bucketIds, now.nowMs - FORFEIT_GRACE_MS);
   const held = noBuckets ? [] : await tx.heldOfQuotas(bucketIds);
   const lent = walletRows.length === 0 ? [] : await tx.heldOfWallets(walletIds, now.nowMs - FORFEIT_GRACE_MS);
   const rateLeases = rateRows.length === 0 ? [] : await tx.rateLeases(rateRows.map(({ limitId }) => limitId));
 
-  const heldBy = Map.groupBy(held, ({ limitId }) => limitId);
+  const heldBy = Map.groupBy(held, ({ limitId }) => limitIdOf(limitId));
   const leasesBy = Map.groupBy(rateLeases, ({ limitId }) => limitId);
   const lentOf = Map.groupBy(lent, ({ limitId }) => limitId);
   const shelves = new Map<string, Shelf>();
-  for (const row of quotaRows) {
-    const limit = byId.get(row.limitId);
+  for (const [limitId, rows] of Map.groupBy(quotaRows, (row) => row.limitId)) {
+    const limit = current.get(limitId);
     if (limit === undefined || !isQuota(limit)) continue;
-    const of = heldBy.get(row.limitId) ?? [];
-    shelves.set(
-      row.limitId,
-      new QuotaShelf(limit.allowance, row, of, forfeited?.get(row.id) ?? 0, now.nowMs),
-    );
+    const bucket = new QuotaBucket(limit, rows, heldBy.get(limitId) ?? [], forfeited, now.nowMs);
+    for (const shelf of bucket.shelves) shelves.set(shelf.limitId, shelf);
   }
   for (const { limitId, state } of rateRows) {
-    const limit = byId.get(limitId);
+    const limit = current.get(limitId);
     if (limit === undefined || !isRate(limit)) continue;
     const of = leasesBy.get(limitId) ?? [];
     shelves.set(limitId, new RateShelf(limitId, limit.allowance, state, of, now.nowMs));
@@ -184,12 +195,21 @@ function enforcedBuckets(
       asking.set(bucket, holders.add(claim.enforced.holder));
     }
   }
+  const pools = new Map<QuotaBucket, BucketPool | undefined>();
+  const poolOf = ({ bucket }: QuotaShelf) => {
+    if (!pools.has(bucket)) pools.set(bucket, bucket.pool);
+    return pools.get(bucket);
+  };
+  const bucketOf = (id: string, shelf: Shelf) => {
+    const pool = shelf instanceof QuotaShelf ? poolOf(shelf) : undefined;
+    // Of a pool, what is left to anybody: whose part it is, is in the pool.
+    const available = pool === undefined ? shelf.available : (shelf as QuotaShelf).bucket.available;
+    return { available, leased: shelf.held, holders: asking.get(id)?.size ?? 1, pool };
+  };
   return new Map(
-    [...shelves].flatMap(([id, shelf]) =>
-      shelf instanceof WalletShelf || enforced.has(id)
-        ? [[id, { available: shelf.available, leased: shelf.held, holders: asking.get(id)?.size ?? 1 }]]
-        : [],
-    ),
+    [...shelves]
+      .filter(([id, shelf]) => shelf instanceof WalletShelf || enforced.has(limitIdOf(id)))
+      .map(([id, shelf]) => [id, bucketOf(id, shelf)]),
   );
 }
 
@@ -203,7 +223,8 @@ function applicable(ask: Ask, limits: ReadonlyMap<string, readonly Limit[]>): Li
     const want = ask.wants.get(limit.id);
     return want === undefined ? needOn(limit, ask) !== undefined : want.units > 0;
   };
-  return ask.nodeIds.flatMap((id) => (limits.get(id) ?? []).filter(concerns));
+  const onNode = (id: string) => (limits.get(id) ?? []).map((limit) => asPart(limit, ask.nodeIds));
+  return ask.nodeIds.flatMap((id) => onNode(id).filter(concerns));
 }
 
 /** The wallets that a call draws on, or that the holder wants more of, as with limits. */
@@ -215,6 +236,10 @@ function walletsOf({ walletNeeds, wants }: Ask): string[] {
 function needOn(limit: Limit, { needs, resource }: Ask): number | undefined {
   const units = needs.get(limit.meter);
   return units !== undefined && countsResource(limit, resource) ? units : undefined;
+}
+
+function byId(limits: readonly Limit[]): ReadonlyMap<string, Limit> {
+  return new Map(limits.map((limit) => [limit.id, limit]));
 }
 
 function groupByNode(limits: readonly Limit[]): ReadonlyMap<string, readonly Limit[]> {

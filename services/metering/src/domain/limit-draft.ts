@@ -11,6 +11,8 @@ export interface LimitDraft {
   readonly quota?: QuotaDraft | undefined;
   /** `UNKNOWN` for what this version does not know. */
   readonly enforcement: Enforcement | "UNKNOWN";
+  /** 0: none. */
+  readonly reservedShare?: number;
 }
 
 export interface RateDraft {
@@ -36,6 +38,7 @@ export function readDraft(draft: LimitDraft): { terms: LimitTerms | undefined; v
   if (draft.enforcement === "UNKNOWN") {
     violations.push({ field: "enforcement", description: "not known to this version" });
   }
+  if (draft.reservedShare !== undefined) violations.push(...shareViolations(draft.reservedShare, draft));
   const allowance = readAllowance(draft, violations);
   if (violations.length > 0 || allowance === undefined) return { terms: undefined, violations };
   const enforcement = draft.enforcement as Enforcement;
@@ -58,6 +61,12 @@ function askedOf({ rate, quota }: LimitDraft): AskedAllowance | undefined {
     return { kind: "RATE", units: Number(units), intervalMs, burst: Number(burst || units) };
   }
   return quota && { ...quota, kind: "QUOTA", units: Number(quota.units), timeZone: quota.timeZone || "UTC" };
+}
+
+function shareViolations(share: number, { quota }: LimitDraft): Violation[] {
+  const wrong = (description: string) => [{ field: "reserved_share", description }];
+  if (!(share >= 0 && share <= 1)) return wrong("must be 0 to 1");
+  return share > 0 && quota === undefined ? wrong("is for quotas") : [];
 }
 
 /** What is wrong with a resource pattern that counts or prices calls. */

@@ -1,5 +1,5 @@
 import type { RateState } from "@gatehouse/buckets";
-import type { Limit, LimitTerms, NodeRef } from "./limit.ts";
+import type { Limit, LimitTerms, NodeRef, ReservedShare } from "./limit.ts";
 
 /** Who did it, for the audit trail. */
 export interface Actor {
@@ -18,15 +18,17 @@ export interface LimitAudit {
 
 export interface LimitStore {
   /**
-   * Runs `work` in a transaction that has the node's limits to itself, and commits it with the change of that
-   * node. `work` may run more than once.
+   * Runs `work` in a transaction that has the nodes' limits to itself, and commits it with the change of these
+   * nodes. `work` may run more than once.
    */
   mutate<T>(
-    nodeId: string,
+    nodeIds: readonly string[],
     actor: Actor,
     work: (tx: LimitTx) => Promise<T>,
   ): Promise<{ readonly value: T; readonly freshness: string }>;
   find(limitId: string): Promise<Limit | undefined>;
+  /** The limits with the identity that these nodes have. */
+  sameOn(nodeIds: readonly string[], terms: LimitTerms): Promise<readonly Limit[]>;
   /** The limits on a node, oldest first, after the one with the id `afterId`. */
   list(nodeId: string, afterId: string, count: number): Promise<readonly Limit[]>;
   /** What is in the buckets of these nodes' limits now; `holder` is whose part of what is lent is told apart. */
@@ -50,6 +52,8 @@ export interface QuotaReading {
   readonly leased: number;
   /** Undefined: never ends. */
   readonly endMs: number | undefined;
+  /** What of both is of the rows of shares, by node. */
+  readonly drawnOfShares?: ReadonlyMap<string, number>;
 }
 
 /** Every method locks what it reads for writing, the bucket before the limit. */
@@ -66,7 +70,12 @@ export interface LimitTx {
   insert(id: string, node: NodeRef, terms: LimitTerms): Promise<Limit>;
   /** Undefined if it is gone. */
   update(id: string, source: Limit["source"], terms: LimitTerms): Promise<Limit | undefined>;
-  /** Answers whether there was one. */
+  sharesOf(limitId: string): Promise<readonly ReservedShare[]>;
+  /** Does what is below the node have a share of the limit's bucket? */
+  hasShareBelow(limitId: string, nodeId: string): Promise<boolean>;
+  /** Notes the share that the limit has of another's bucket. */
+  reserve(limitId: string, share: Limit["reserved"]): Promise<void>;
+  /** With the shares of it. Answers whether there was one. */
   remove(id: string): Promise<boolean>;
   /** Undefined for a quota, and for a rate whose state was lost. */
   rateState(limitId: string): Promise<RateState | undefined>;

@@ -26,8 +26,19 @@ export interface Limit extends LimitTerms {
   readonly node: NodeRef;
   /** Set on the node, or a default of the organization's plan. */
   readonly source: "OWN" | "PLAN";
+  /** The part of the bucket of a limit above that is kept for this one's node. */
+  readonly reserved?: { readonly share: number; readonly of: string } | undefined;
+  /** Who has such a part of this one's bucket; of quotas that refuse. */
+  readonly shares?: readonly ReservedShare[] | undefined;
   readonly createdAtMs: number;
   readonly updatedAtMs: number;
+}
+
+/** A part of a quota's bucket that is kept for the calls of one node and of what is below it. */
+export interface ReservedShare {
+  readonly nodeId: string;
+  /** Above 0, at most 1. */
+  readonly share: number;
 }
 
 export type RateLimit = Limit & { readonly allowance: RateAllowance };
@@ -58,10 +69,39 @@ export function lowers(before: LimitTerms, after: LimitTerms): boolean {
   );
 }
 
-/** The most units that a limit ever has at once. */
-export function capacityOf({ allowance }: LimitTerms): number {
-  return allowance.kind === "RATE" ? allowance.burst : allowance.units;
+/** The most units that calls can ever have of a limit at once; see `asPart`. */
+export function capacityOf({ id, allowance, shares = [] }: Limit): number {
+  if (allowance.kind === "RATE") return allowance.burst;
+  const others = shares.filter(({ nodeId }) => partOf(limitIdOf(id), nodeId) !== id);
+  return others.reduce((units, share) => units - keptUnits(share, allowance.units), allowance.units);
 }
+
+/** Whole units: what is left over is everybody's. */
+export function keptUnits({ share }: ReservedShare, capacity: number): number {
+  return Math.floor(share * capacity);
+}
+
+/** What leases of a limit are called that are for the calls of a node with a share, and for all others. */
+export function partOf(limitId: string, nodeId: string): string {
+  return nodeId === "" ? limitId : `${limitId}${PART}${nodeId}`;
+}
+
+/** The limit that a part is of. */
+export function limitIdOf(part: string): string {
+  return part.split(PART, 1)[0]!;
+}
+
+/** The limit under the name that leases have which the calls of these nodes can use. */
+export function asPart(limit: Limit, nodeIds: readonly string[]): Limit {
+  const share = limit.shares?.find(({ nodeId }) => nodeIds.includes(nodeId));
+  return share === undefined ? limit : { ...limit, id: partOf(limitIdOf(limit.id), share.nodeId) };
+}
+
+/** In no id. */
+const PART = "@";
+
+/** How many can have a share of one bucket. */
+export const MAX_SHARES = 50;
 
 /** The meter that exists without being declared. */
 export const REQUESTS = "requests";

@@ -103,7 +103,7 @@ export class RateShelf {
   }
 
   /** Lends `units`, even more than there are: a limit that only warns gives what is asked. */
-  take(units: number): void {
+  take(units: number): undefined {
     this.touched = true;
     const state = this.#state;
     this.#state = { ...state, available: state.available - units, leased: state.leased + units };

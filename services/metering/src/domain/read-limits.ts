@@ -1,9 +1,19 @@
 import { type KeyView, reaches } from "@gatehouse/access";
-import { quota, rate, windowAt } from "@gatehouse/buckets";
+import { Pool, quota, rate, windowAt } from "@gatehouse/buckets";
 import { isId } from "@gatehouse/keys";
 import { invalid, type Violation } from "@gatehouse/service/failure";
-import { countsResource, isQuota, isRate, type Limit } from "./limit.ts";
-import type { BucketReading, LimitStore } from "./limit-store.ts";
+import {
+  asPart,
+  countsResource,
+  isQuota,
+  isRate,
+  keptUnits,
+  type Limit,
+  limitIdOf,
+  partOf,
+  type QuotaLimit,
+} from "./limit.ts";
+import type { BucketReading, LimitStore, QuotaReading } from "./limit-store.ts";
 import { type NodeName, nodeInReach, nodeViolations, type ReachedNode } from "./node-in-reach.ts";
 import type { LimitDependencies } from "./set-limit.ts";
 
@@ -23,6 +33,8 @@ export interface Allowance {
   readonly leased: number;
   /** Below zero after a lowered limit or late usage. */
   readonly remaining: number;
+  /** What is left and kept for others. */
+  readonly reservedForOthers: number;
   /** Undefined for rates and quotas that never refill. */
   readonly resetsAtMs: number | undefined;
 }
@@ -71,7 +83,9 @@ export async function readBuckets(
   { nodeIds, resource, holder }: { nodeIds: readonly string[]; resource: string; holder: string },
 ): Promise<readonly MetBucket[]> {
   const { nowMs, buckets } = await store.readBuckets(nodeIds, holder);
-  const met = buckets.filter(({ limit }) => countsResource(limit, resource));
+  const met = buckets
+    .filter(({ limit }) => countsResource(limit, resource))
+    .map((bucket) => ({ ...bucket, limit: asPart(bucket.limit, nodeIds) }));
   return allowancesOf({ nowMs, buckets: met }, nodeIds);
 }
 
@@ -82,7 +96,7 @@ function allowancesOf(
   const byNode = Map.groupBy(buckets, ({ limit }) => limit.node.id);
   return nodeIds.flatMap((id) =>
     (byNode.get(id) ?? []).map((bucket) => ({
-      ...allowanceOf(bucket, nowMs),
+      ...allowanceOf(bucket, nowMs, nodeIds),
       leasedToHolder: bucket.leasedToHolder,
     })),
   );
@@ -95,20 +109,38 @@ function bindingNodes(caller: KeyView, node: ReachedNode): string[] {
   return [node.id, ...(parentKeyId === undefined ? [] : [parentKeyId]), ...accounts];
 }
 
-/** What a bucket has, as its rows say. */
-export function allowanceOf({ limit, quota: window, rate: state }: BucketReading, nowMs: number): Allowance {
+/** What a bucket has, as its rows say, for calls that are charged to these nodes. */
+export function allowanceOf(
+  { limit, quota: window, rate: state }: BucketReading,
+  nowMs: number,
+  nodeIds: readonly string[] = [],
+): Allowance {
   if (isRate(limit)) {
     const now = state && rate.refill(state, limit.allowance, nowMs);
     // A bucket whose state was lost has nothing to give until an acquire opens it anew.
     const [remaining, leased] = [now?.available ?? 0, now?.leased ?? 0];
     const used = Math.max(0, limit.allowance.burst - remaining - leased);
-    return { limit, used, leased, remaining, resetsAtMs: undefined };
+    return { limit, used, leased, remaining, resetsAtMs: undefined, reservedForOthers: 0 };
   }
   if (!isQuota(limit)) throw new Error("a limit is a rate or a quota");
   const { spent = 0, leased = 0 } = window ?? {};
   const endMs = window === undefined ? finite(windowAt(limit.allowance, nowMs).endMs) : window.endMs;
-  const remaining = quota.available({ units: limit.allowance.units, spent, leased });
-  return { limit, used: spent, leased, remaining, resetsAtMs: endMs };
+  const { id } = asPart(limit, nodeIds);
+  const pool = new Pool(
+    quota.available({ units: limit.allowance.units, spent, leased }),
+    keptOf(limit, window),
+  );
+  const [remaining, reservedForOthers] = [pool.availableTo(id), pool.keptFromOthers(id)];
+  return { limit, used: spent, leased, remaining, reservedForOthers, resetsAtMs: endMs };
+}
+
+function keptOf({ id, allowance, shares = [] }: QuotaLimit, window: QuotaReading | undefined) {
+  return new Map(
+    shares.map((share) => {
+      const drawn = window?.drawnOfShares?.get(share.nodeId) ?? 0;
+      return [partOf(limitIdOf(id), share.nodeId), Math.max(0, keptUnits(share, allowance.units) - drawn)];
+    }),
+  );
 }
 
 function finite(ms: number): number | undefined {

@@ -22,7 +22,7 @@ export async function resetLimit(
   limitId: string,
 ): Promise<{ allowance: Allowance; freshness: string }> {
   const { node } = await limitInReach(dependencies, caller, limitId);
-  const { value, freshness } = await dependencies.store.mutate(node.id, actorOf(caller), async (tx) => {
+  const { value, freshness } = await dependencies.store.mutate([node.id], actorOf(caller), async (tx) => {
     const limit = await tx.find(limitId);
     if (limit === undefined) throw notFound("limit");
     // Before leases go: the recall finds its holders in them.

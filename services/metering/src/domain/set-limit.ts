@@ -16,6 +16,7 @@ import {
   type ReachedNode,
   requireCeilingOf,
 } from "./node-in-reach.ts";
+import { keepShare, wantedShare } from "./reserve-share.ts";
 
 export interface LimitDependencies {
   /** Fresh: see FreshMirror. */
@@ -38,8 +39,12 @@ export async function setLimit(
   const terms = await checkedTerms(mirror, named, draft);
   const node = await nodeInReach(mirror, caller, named);
   requireCeilingOf(caller, node);
-  const { value: limit, freshness } = await store.mutate(node.id, actorOf(caller), (tx) =>
-    put(tx, node, terms),
+  const share = await wantedShare(store, caller, node, terms, draft.reservedShare ?? 0);
+  const [before] = await store.sameOn([node.id], terms);
+  const had = before?.reserved && (await store.find(before.reserved.of));
+  const nodeIds = new Set([node.id, ...[share?.above, had].flatMap((above) => above?.node.id ?? [])]);
+  const { value: limit, freshness } = await store.mutate([...nodeIds], actorOf(caller), (tx) =>
+    put(tx, node, terms, (limit) => keepShare(tx, limit, share, nodeIds)),
   );
   return { limit, freshness };
 }
@@ -54,13 +59,16 @@ export async function deleteLimit(
   caller: KeyView,
   limitId: string,
 ): Promise<{ freshness: string }> {
-  const { node } = await limitInReach({ mirror, store }, caller, limitId);
-  const { freshness } = await store.mutate(node.id, actorOf(caller), async (tx) => {
+  const { limit: known, node } = await limitInReach({ mirror, store }, caller, limitId);
+  const above = known.reserved && (await store.find(known.reserved.of));
+  const nodeIds = new Set([node.id, ...(above === undefined ? [] : [above.node.id])]);
+  const { freshness } = await store.mutate([...nodeIds], actorOf(caller), async (tx) => {
     const limit = await tx.find(limitId);
     if (limit === undefined) throw notFound("limit");
     if (limit.source === "PLAN") {
       throw failedPrecondition("IN_USE", "the limit comes from the organization's plan");
     }
+    await keepShare(tx, limit, undefined, nodeIds);
     const after = await takeAway(tx, node, limit);
     await tx.audit({ action: "limits.delete", limitId, before: limit, after });
   });
@@ -102,10 +110,17 @@ async function checkedTerms(
   return terms;
 }
 
-async function put(tx: LimitTx, node: ReachedNode, terms: LimitTerms): Promise<Limit> {
+async function put(
+  tx: LimitTx,
+  node: ReachedNode,
+  terms: LimitTerms,
+  withShare: (limit: Limit) => Promise<Limit>,
+): Promise<Limit> {
   const before = await tx.same(node, terms);
   if (before?.source !== "OWN") await requireRoom(tx, node);
-  const after = before === undefined ? await create(tx, node, terms) : await change(tx, before, "OWN", terms);
+  const after = await withShare(
+    before === undefined ? await create(tx, node, terms) : await change(tx, before, "OWN", terms),
+  );
   await tx.audit({ action: "limits.set", limitId: after.id, before, after });
   return after;
 }

@@ -31,7 +31,7 @@ export class WalletShelf {
     return available({ balance, creditLimit, leased: micros(this.#leased) });
   }
 
-  take(micros: number): void {
+  take(micros: number): undefined {
     this.touched = true;
     this.#leased += micros;
   }

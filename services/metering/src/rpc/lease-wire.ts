@@ -14,7 +14,7 @@ import type { AcquireAnswer, AcquireRequest, Ask, NodeMoney, RateReport } from "
 import type { MetBucket } from "../domain/read-limits.ts";
 import { isStorable } from "../domain/storable.ts";
 import type { AccountMoney } from "../domain/wallet-readings.ts";
-import { bucketMessage, limitMessage } from "./limit-wire.ts";
+import { bucketMessage, sharedLimitMessage } from "./limit-wire.ts";
 
 /** Of one request; what one turn of a replica's event loop gathers stays below. */
 const MAX_ASKS = 1000;
@@ -51,7 +51,7 @@ export function acquireResponse(answer: AcquireAnswer): MessageInitShape<typeof 
   return {
     limits: [...answer.limits].map(([nodeId, limits]) => ({
       nodeId,
-      limits: limits.map(limitMessage),
+      limits: limits.map(sharedLimitMessage),
       ...moneyMessage(answer.money.get(nodeId)),
     })),
     freshness: answer.freshness,

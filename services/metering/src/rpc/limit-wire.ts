@@ -46,8 +46,11 @@ export function limitDraft({
   resource,
   allowance,
   enforcement,
-}: Pick<SetLimitRequest, "meter" | "resource" | "allowance" | "enforcement">): LimitDraft {
-  const common = { meter, resource, enforcement: enforcementOf(enforcement) };
+  reservedShare = 0,
+}: Pick<SetLimitRequest, "meter" | "resource" | "allowance" | "enforcement"> & {
+  reservedShare?: number;
+}): LimitDraft {
+  const common = { meter, resource, enforcement: enforcementOf(enforcement), reservedShare };
   switch (allowance.case) {
     case "rate": {
       const { units, interval, burst } = allowance.value;
@@ -72,9 +75,15 @@ export function limitMessage(limit: Limit): MessageInitShape<typeof LimitSchema>
     allowance: allowanceMessage(limit.allowance),
     enforcement: WireEnforcement[limit.enforcement],
     source: LimitSource[limit.source],
+    reservedShare: limit.reserved?.share ?? 0,
     createdAt: timestampFromMs(limit.createdAtMs),
     updatedAt: timestampFromMs(limit.updatedAtMs),
   };
+}
+
+/** A limit as replicas of authz need it; others are not told who has shares of it. */
+export function sharedLimitMessage(limit: Limit): MessageInitShape<typeof LimitSchema> {
+  return { ...limitMessage(limit), reservedFor: (limit.shares ?? []).map(({ nodeId }) => nodeId) };
 }
 
 /** A limit with what is in its bucket. */
@@ -85,6 +94,7 @@ export function bucketMessage(bucket: Allowance): MessageInitShape<typeof Allowa
     used: BigInt(used),
     leased: BigInt(leased),
     remaining: BigInt(remaining),
+    reservedForOthers: BigInt(bucket.reservedForOthers),
     ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(resetsAtMs) }),
   };
 }

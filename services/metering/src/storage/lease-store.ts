@@ -2,7 +2,7 @@ import type { RateState, Window } from "@gatehouse/buckets";
 import { type ChangeLog, encodeFreshness, type Tx } from "@gatehouse/changefeed";
 import type { EntityManager } from "typeorm";
 import type {
-  HeldUnits,
+  HeldOfQuota,
   LeaseStore,
   LeaseTx,
   QuotaBucketRow,
@@ -17,7 +17,7 @@ import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { counted } from "./most-counted.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
 import { outdatedAmong, PlanLimits, PlansOutdated } from "./plan-limits.ts";
-import { isOfWindow, openQuotaWindows } from "./quota-windows.ts";
+import { isOfWindow, openQuotaWindows, openShares } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import {
   heldOfWallets,
@@ -134,18 +134,28 @@ class PostgresLeaseTx implements LeaseTx {
     limitIds: readonly string[],
     nowMs: number,
     windowOf: (limitId: string) => Window,
+    shares: readonly { readonly limitId: string; readonly nodeId: string }[] = [],
   ): Promise<QuotaBucketRow[]> {
     await openQuotaWindows(this.#manager, limitIds, nowMs, windowOf);
+    await openShares(this.#manager, shares, nowMs);
     const rows = await this.#manager.query<
-      { id: string; limit_id: string; window_end: Date | null; spent: string; leased: string }[]
+      {
+        id: string;
+        limit_id: string;
+        share_node: string;
+        window_end: Date | null;
+        spent: string;
+        leased: string;
+      }[]
     >(
-      `SELECT id, limit_id, window_end, spent, leased FROM quota_bucket b
+      `SELECT id, limit_id, share_node, window_end, spent, leased FROM quota_bucket b
        WHERE limit_id = ANY($1) AND ${isOfWindow} ORDER BY id FOR UPDATE`,
       [limitIds, instant(nowMs)],
     );
     return rows.map((row) => ({
       id: row.id,
       limitId: row.limit_id,
+      shareNode: row.share_node,
       endMs: row.window_end?.getTime(),
       spent: Number(row.spent),
       leased: Number(row.leased),
@@ -184,13 +194,20 @@ class PostgresLeaseTx implements LeaseTx {
     return forfeitQuotaLeases(this.#manager, bucketIds, beforeMs);
   }
 
-  async heldOfQuotas(bucketIds: readonly string[]): Promise<HeldUnits[]> {
-    const rows = await this.#manager.query<{ limit_id: string; holder: string; units: string }[]>(
-      `SELECT limit_id, holder, sum(greatest(units - spent, 0)) AS units FROM quota_lease
-       WHERE bucket_id = ANY($1) AND NOT closed AND NOT forfeited GROUP BY limit_id, holder`,
+  async heldOfQuotas(bucketIds: readonly string[]): Promise<HeldOfQuota[]> {
+    const rows = await this.#manager.query<
+      { bucket_id: string; limit_id: string; holder: string; units: string }[]
+    >(
+      `SELECT bucket_id, limit_id, holder, sum(greatest(units - spent, 0)) AS units FROM quota_lease
+       WHERE bucket_id = ANY($1) AND NOT closed AND NOT forfeited GROUP BY bucket_id, limit_id, holder`,
       [bucketIds],
     );
-    return rows.map((row) => ({ limitId: row.limit_id, holder: row.holder, units: Number(row.units) }));
+    return rows.map((row) => ({
+      bucketId: row.bucket_id,
+      limitId: row.limit_id,
+      holder: row.holder,
+      units: Number(row.units),
+    }));
   }
 
   async rateLeases(limitIds: readonly string[]): Promise<RateLeaseRow[]> {

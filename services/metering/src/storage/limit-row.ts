@@ -1,5 +1,5 @@
 import type { WindowKind } from "@gatehouse/buckets";
-import type { Enforcement, Limit, LimitTerms, NodeRef } from "../domain/limit.ts";
+import type { Enforcement, Limit, LimitTerms, NodeRef, ReservedShare } from "../domain/limit.ts";
 
 /** A row of node_limit, as `limitColumns` reads it. */
 export interface LimitRow {
@@ -17,18 +17,26 @@ export interface LimitRow {
   readonly anchor_ms: string | null;
   readonly enforcement: Enforcement;
   readonly source: Limit["source"];
+  readonly reserved_share: number | null;
+  readonly reserved_of: string | null;
+  readonly shares: ReservedShare[] | null;
   readonly created_at: Date;
   readonly updated_at: Date;
 }
 
 export const limitColumns = `l.id, l.node_kind, l.node_id, l.meter, l.resource, l.kind, l.units, l.interval_ms,
-  l.burst, l.window_kind, l.time_zone, l.anchor_ms, l.enforcement, l.source, l.created_at, l.updated_at`;
+  l.burst, l.window_kind, l.time_zone, l.anchor_ms, l.enforcement, l.source, l.created_at, l.updated_at,
+  l.reserved_share, l.reserved_of, CASE WHEN l.kind = 'QUOTA' AND l.enforcement = 'ENFORCE' THEN
+    (SELECT jsonb_agg(jsonb_build_object('nodeId', s.node_id, 'share', s.reserved_share) ORDER BY s.id)
+     FROM node_limit s WHERE s.reserved_of = l.id) END AS shares`;
 
 export function limitOf(row: LimitRow): Limit {
   return {
     id: row.id,
     node: { kind: row.node_kind, id: row.node_id },
     source: row.source,
+    ...(row.reserved_of !== null && { reserved: { share: row.reserved_share!, of: row.reserved_of } }),
+    ...(row.shares !== null && { shares: row.shares }),
     meter: row.meter,
     resource: row.resource,
     allowance: allowanceOf(row),

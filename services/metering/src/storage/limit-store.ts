@@ -2,7 +2,7 @@ import type { RateState } from "@gatehouse/buckets";
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import { mintId } from "@gatehouse/keys";
 import type { DataSource, EntityManager } from "typeorm";
-import type { Limit, LimitTerms, NodeRef } from "../domain/limit.ts";
+import type { Limit, LimitTerms, NodeRef, ReservedShare } from "../domain/limit.ts";
 import type {
   Actor,
   BucketReading,
@@ -14,8 +14,8 @@ import type {
 import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 import { changeableOf, identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { notifyFreed } from "./notice.ts";
-import { outdatedAmong, PlanLimits, planTermsOf } from "./plan-limits.ts";
-import { renewQuotaWindow } from "./quota-windows.ts";
+import { forgetShares, outdatedAmong, PlanLimits, planTermsOf } from "./plan-limits.ts";
+import { isOfWindow, renewQuotaWindow } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import { recallLeases } from "./recall.ts";
 
@@ -33,20 +33,25 @@ export class PostgresLimitStore implements LimitStore {
   }
 
   async mutate<T>(
-    nodeId: string,
+    nodeIds: readonly string[],
     actor: Actor,
     work: (tx: LimitTx) => Promise<T>,
   ): Promise<{ value: T; freshness: string }> {
-    await this.#bringUpToDate([nodeId]);
+    await this.#bringUpToDate(nodeIds);
     return this.#log.commit(async (tx) => {
-      await tx.gate({ changed: [nodeId] });
-      tx.changed("limits", nodeId);
+      await tx.gate({ changed: nodeIds });
+      for (const nodeId of nodeIds) tx.changed("limits", nodeId);
       return work(new PostgresLimitTx(tx, actor, this.#offsetMs));
     });
   }
 
   find(limitId: string): Promise<Limit | undefined> {
     return findLimit(this.#dataSource.manager, limitId);
+  }
+
+  async sameOn(nodeIds: readonly string[], terms: LimitTerms): Promise<Limit[]> {
+    await this.#bringUpToDate(nodeIds);
+    return findSame(this.#dataSource.manager, nodeIds, terms);
   }
 
   async list(nodeId: string, afterId: string, count: number): Promise<Limit[]> {
@@ -65,15 +70,19 @@ export class PostgresLimitStore implements LimitStore {
     await this.#bringUpToDate(nodeIds);
     const nowMs = await readNowMs(this.#dataSource.manager, this.#offsetMs);
     const rows = await this.#dataSource.query<ReadingRow[]>(
-      `SELECT ${limitColumns}, q.spent AS quota_spent, q.leased AS quota_leased, q.window_end,
+      `SELECT ${limitColumns}, q.spent AS quota_spent, q.leased AS quota_leased, q.window_end, q.shares_drawn,
          CASE WHEN r.limit_id IS NOT NULL THEN to_jsonb(r) END AS rate,
          coalesce((SELECT sum(greatest(e.units - e.spent, 0)) FROM quota_lease e
-           WHERE e.bucket_id = q.id AND e.holder = $3 AND NOT e.closed AND NOT e.forfeited), 0)
+           WHERE e.bucket_id = ANY(q.ids) AND e.holder = $3 AND NOT e.closed AND NOT e.forfeited
+             AND e.limit_id = coalesce((SELECT l.id || '@' || s.node_id FROM node_limit s
+               WHERE s.reserved_of = l.id AND s.node_id = ANY($1) LIMIT 1), l.id)), 0)
          + coalesce((SELECT sum(greatest(e.units - e.spent, 0)) FROM rate_lease e
            WHERE e.limit_id = l.id AND e.holder = $3), 0) AS leased_to_holder
        FROM node_limit l
-       LEFT JOIN quota_bucket q ON q.limit_id = l.id AND q.window_start <= $2::timestamptz
-         AND (q.window_end IS NULL OR q.window_end > $2::timestamptz)
+       LEFT JOIN LATERAL (
+         SELECT array_agg(b.id) AS ids, sum(spent) AS spent, sum(leased) AS leased, min(window_end) AS window_end,
+           jsonb_object_agg(share_node, spent + leased) FILTER (WHERE share_node <> '') AS shares_drawn
+         FROM quota_bucket b WHERE b.limit_id = l.id AND ${isOfWindow}) AS q ON true
        LEFT JOIN rate_bucket r ON r.limit_id = l.id
        WHERE l.node_id = ANY($1) ORDER BY l.id`,
       [nodeIds, instant(nowMs), holder],
@@ -94,6 +103,7 @@ interface ReadingRow extends LimitRow {
   readonly quota_spent: string | null;
   readonly quota_leased: string | null;
   readonly window_end: Date | null;
+  readonly shares_drawn: Record<string, number> | null;
   readonly rate: RateRow | null;
   readonly leased_to_holder: string;
 }
@@ -103,6 +113,7 @@ function readingOf(row: ReadingRow): BucketReading {
     spent: Number(row.quota_spent),
     leased: Number(row.quota_leased),
     endMs: row.window_end?.getTime(),
+    ...(row.shares_drawn !== null && { drawnOfShares: new Map(Object.entries(row.shares_drawn)) }),
   };
   return {
     limit: limitOf(row),
@@ -132,13 +143,7 @@ class PostgresLimitTx implements LimitTx {
   }
 
   async same(node: NodeRef, terms: LimitTerms): Promise<Limit | undefined> {
-    const rows = await this.#manager.query<LimitRow[]>(
-      `SELECT ${limitColumns} FROM node_limit l
-       WHERE l.node_id = $1 AND l.meter = $2 AND l.resource = $3 AND l.kind = $4
-         AND l.interval_ms IS NOT DISTINCT FROM $5 AND l.window_kind IS NOT DISTINCT FROM $6`,
-      [node.id, ...identityOf(terms)],
-    );
-    const limit = rows.map(limitOf)[0];
+    const [limit] = await findSame(this.#manager, [node.id], terms);
     if (limit !== undefined) await this.#lockQuota(limit.id);
     return limit;
   }
@@ -175,8 +180,35 @@ class PostgresLimitTx implements LimitTx {
     return rows.map(limitOf)[0];
   }
 
+  async sharesOf(limitId: string): Promise<ReservedShare[]> {
+    const rows = await this.#manager.query<{ node_id: string; reserved_share: number }[]>(
+      "SELECT node_id, reserved_share FROM node_limit WHERE reserved_of = $1",
+      [limitId],
+    );
+    return rows.map((row) => ({ nodeId: row.node_id, share: row.reserved_share }));
+  }
+
+  async hasShareBelow(limitId: string, nodeId: string): Promise<boolean> {
+    const rows = await this.#manager.query<unknown[]>(
+      `SELECT FROM node_limit l LEFT JOIN key k ON k.id = l.node_id
+         LEFT JOIN account a ON a.id = coalesce(k.account_id, l.node_id)
+       WHERE l.reserved_of = $1 AND l.node_id <> $2 AND (a.path @> ARRAY[$2] OR k.parent_key_id = $2)`,
+      [limitId, nodeId],
+    );
+    return rows.length > 0;
+  }
+
+  async reserve(limitId: string, share: Limit["reserved"]): Promise<void> {
+    await this.#manager.query("UPDATE node_limit SET reserved_share = $2, reserved_of = $3 WHERE id = $1", [
+      limitId,
+      share?.share ?? null,
+      share?.of ?? null,
+    ]);
+  }
+
   async remove(id: string): Promise<boolean> {
     await this.#lockQuota(id);
+    await forgetShares(this.#manager, [id]);
     await this.#manager.query("DELETE FROM rate_bucket WHERE limit_id = $1", [id]);
     await this.dropRateLeases(id);
     const [, count] = await this.#manager.query<[unknown[], number]>("DELETE FROM node_limit WHERE id = $1", [
@@ -235,6 +267,20 @@ class PostgresLimitTx implements LimitTx {
       limitId,
     ]);
   }
+}
+
+async function findSame(
+  manager: EntityManager,
+  nodeIds: readonly string[],
+  terms: LimitTerms,
+): Promise<Limit[]> {
+  const rows = await manager.query<LimitRow[]>(
+    `SELECT ${limitColumns} FROM node_limit l
+     WHERE l.node_id = ANY($1) AND l.meter = $2 AND l.resource = $3 AND l.kind = $4
+       AND l.interval_ms IS NOT DISTINCT FROM $5 AND l.window_kind IS NOT DISTINCT FROM $6`,
+    [nodeIds, ...identityOf(terms)],
+  );
+  return rows.map(limitOf);
 }
 
 async function findLimit(manager: EntityManager, limitId: string): Promise<Limit | undefined> {

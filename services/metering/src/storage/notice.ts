@@ -4,8 +4,8 @@ import type { EntityManager } from "typeorm";
 export const RECALL_CHANNEL = "gatehouse_metering_recall";
 export const FREED_CHANNEL = "gatehouse_metering_freed";
 
-/** Postgres takes 8000 bytes; 150 ids of 27 characters with a holder's name of 120 stay below. */
-const MAX_LIMITS_PER_NOTICE = 150;
+/** Postgres takes 8000 bytes; 120 parts of limits, of 52 characters, with a holder's name of 120 stay below. */
+const MAX_LIMITS_PER_NOTICE = 120;
 
 /** A recall as it travels. */
 export interface RecallNotice {

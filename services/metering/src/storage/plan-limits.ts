@@ -84,6 +84,14 @@ export async function planTermsOf(manager: EntityManager, accountId: string): Pr
   return row?.limits ?? [];
 }
 
+/** Nobody has a share any more of limits that go. */
+export async function forgetShares(manager: EntityManager, limitIds: readonly string[]): Promise<void> {
+  await manager.query(
+    "UPDATE node_limit SET reserved_share = NULL, reserved_of = NULL WHERE reserved_of = ANY($1)",
+    [limitIds],
+  );
+}
+
 class PostgresPlanTx implements PlanTx {
   readonly #tx: Tx;
   readonly #manager: EntityManager;
@@ -186,6 +194,7 @@ class PostgresPlanTx implements PlanTx {
     for (const table of ["rate_bucket", "rate_lease"]) {
       await this.#manager.query(`DELETE FROM ${table} WHERE limit_id = ANY($1)`, [limitIds]);
     }
+    await forgetShares(this.#manager, limitIds);
     await this.#manager.query("DELETE FROM node_limit WHERE id = ANY($1)", [limitIds]);
   }
 

@@ -26,6 +26,31 @@ export async function openQuotaWindows(
   );
 }
 
+/** Writes rows down for nodes with a share of a bucket that is written down, where they are not yet. */
+export async function openShares(
+  manager: EntityManager,
+  shares: readonly { readonly limitId: string; readonly nodeId: string }[],
+  atMs: number,
+): Promise<void> {
+  if (shares.length === 0) return;
+  const parameters = [
+    shares.map(({ limitId }) => limitId),
+    instant(atMs),
+    shares.map(({ nodeId }) => nodeId),
+  ];
+  const missing = `FROM unnest($1::text[], $3::text[]) AS s(limit_id, node_id)
+     JOIN quota_bucket b ON b.limit_id = s.limit_id AND b.share_node = '' AND ${isOfWindow}
+     WHERE NOT EXISTS (SELECT FROM quota_bucket o WHERE o.limit_id = s.limit_id AND o.share_node = s.node_id
+       AND o.window_start = b.window_start)`;
+  if ((await manager.query<unknown[]>(`SELECT ${missing}`, parameters)).length === 0) return;
+  await haveWindowsAlone(manager);
+  await manager.query(
+    `INSERT INTO quota_bucket (limit_id, share_node, window_start, window_end)
+     SELECT s.limit_id, s.node_id, b.window_start, b.window_end ${missing}`,
+    parameters,
+  );
+}
+
 /**
  * Writes windows down, cut to where no other row of the limit is: after its zone or anchor has changed, the window
  * that is due reaches back into the one that just ended, which was of other bounds. One at a time, or two rounds that
@@ -88,7 +113,7 @@ async function bucketsIn(
   const rows = await manager.query<(Bucket & { n: string })[]>(
     `SELECT w.n, b.id, b.window_start, b.window_end
      FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) WITH ORDINALITY AS w(limit_id, starts, ends, n)
-     JOIN quota_bucket b ON b.limit_id = w.limit_id
+     JOIN quota_bucket b ON b.limit_id = w.limit_id AND b.share_node = ''
        AND (w.ends IS NULL OR b.window_start < w.ends) AND (b.window_end IS NULL OR b.window_end > w.starts)`,
     [
       places.map(({ limitId }) => limitId),
@@ -132,9 +157,10 @@ export async function renewQuotaWindow(
        SELECT *, greatest($2::timestamptz, window_start + interval '1 microsecond') AS cut FROM quota_bucket b
        WHERE limit_id = $1 AND ${isOfWindow}),
      ended AS (UPDATE quota_bucket SET window_end = was.cut FROM was WHERE quota_bucket.id = was.id),
-     begun AS (INSERT INTO quota_bucket (limit_id, window_start, window_end)
-       SELECT limit_id, cut, window_end FROM was)
-     SELECT spent, leased, window_end FROM was`,
+     begun AS (INSERT INTO quota_bucket (limit_id, share_node, window_start, window_end)
+       SELECT limit_id, share_node, cut, window_end FROM was)
+     SELECT sum(spent) AS spent, sum(leased) AS leased, min(window_end) AS window_end FROM was
+     HAVING count(*) > 0`,
     [limitId, instant(await nowMs())],
   );
   return (

@@ -99,7 +99,8 @@ class PostgresReservationTx implements ReservationTx {
   async quotasAt(limitIds: readonly string[], atMs: number, windowOf: (limitId: string) => Window) {
     await openQuotaWindows(this.#manager, limitIds, atMs, windowOf);
     const rows = await this.#manager.query<{ id: string; limit_id: string }[]>(
-      `SELECT id, limit_id FROM quota_bucket b WHERE limit_id = ANY($1) AND ${isOfWindow}`,
+      `SELECT id, limit_id FROM quota_bucket b
+       WHERE limit_id = ANY($1) AND share_node = '' AND ${isOfWindow}`,
       [limitIds, instant(atMs)],
     );
     return new Map(rows.map((row) => [row.limit_id, row.id]));

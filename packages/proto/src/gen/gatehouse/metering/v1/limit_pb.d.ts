@@ -172,6 +172,20 @@ export declare type Limit = Message<"gatehouse.metering.v1.Limit"> & {
    * @generated from field: gatehouse.metering.v1.LimitSource source = 10;
    */
   source: LimitSource;
+
+  /**
+   * The part of the bucket above that is kept for its node; 0 for none.
+   *
+   * @generated from field: double reserved_share = 11;
+   */
+  reservedShare: number;
+
+  /**
+   * Told to Gatehouse's own services only: the nodes that shares of its bucket are kept for.
+   *
+   * @generated from field: repeated string reserved_for = 12;
+   */
+  reservedFor: string[];
 };
 
 /**
@@ -253,6 +267,16 @@ export declare type SetLimitRequest = Message<"gatehouse.metering.v1.SetLimitReq
    * @generated from field: gatehouse.metering.v1.Enforcement enforcement = 7;
    */
   enforcement: Enforcement;
+
+  /**
+   * Of a quota: the part, 0 to 1, that is kept for the node in the bucket of the nearest limit above it with the same
+   * meter, resource and window. What is left of it nobody else can take; beyond it the node takes of what is common.
+   * Kept until the limit is set without it, or one of the two limits is deleted. The shares of one bucket add up
+   * to at most 1, and what is below a node with a share has none of the same bucket.
+   *
+   * @generated from field: double reserved_share = 8;
+   */
+  reservedShare: number;
 };
 
 /**
@@ -516,7 +540,7 @@ export declare type Allowance = Message<"gatehouse.metering.v1.Allowance"> & {
   leased: bigint;
 
   /**
-   * Units neither spent nor lent; below zero after a lowered limit or late usage.
+   * Units neither spent nor lent, nor reserved for others; below zero after a lowered limit or late usage.
    *
    * @generated from field: int64 remaining = 4;
    */
@@ -528,6 +552,13 @@ export declare type Allowance = Message<"gatehouse.metering.v1.Allowance"> & {
    * @generated from field: google.protobuf.Timestamp resets_at = 5;
    */
   resetsAt?: Timestamp | undefined;
+
+  /**
+   * Units left that are kept for others: see `reserved_share`.
+   *
+   * @generated from field: int64 reserved_for_others = 6;
+   */
+  reservedForOthers: bigint;
 };
 
 /**
