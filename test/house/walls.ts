@@ -12,7 +12,15 @@ export type Wall = (file: SourceFile) => string[];
 
 const SERVICES = ["identity", "authz", "metering"];
 const TRANSPORT = [/^@grpc\//, /^@connectrpc\//, /^grpc-health-check$/, /^node:(http|http2|https|net|tls)$/];
-const DOMAIN_PACKAGES = ["access", "buckets", "keys", "scopes", "changefeed", "service/failure"];
+const DOMAIN_PACKAGES = [
+  "access",
+  "buckets",
+  "keys",
+  "scopes",
+  "changefeed",
+  "events/webhook",
+  "service/failure",
+];
 
 /** What of the change feed knows neither database nor bus. */
 const CHANGEFEED_PURE = new Set(

@@ -29,6 +29,7 @@ export { KeyFormatError } from "./key-format-error.ts";
 export { DEFAULT_PREFIX, type KeyKind } from "./key-text.ts";
 export { leakPattern, maskKey, redact } from "./leaked-key.ts";
 export { newPepper, type Pepper, parsePepper } from "./pepper.ts";
+export { type Resealed, reseal, type SealedPlace, type SealedRow } from "./reseal.ts";
 export { ReservedDecisionIds } from "./reserved-decision-id.ts";
 export {
   type EncryptionKey,

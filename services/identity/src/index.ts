@@ -10,6 +10,7 @@ import {
   translatedRoute,
   trimChanges,
 } from "@gatehouse/changefeed";
+import { deliverEvents, type EventDelivery, publishEvents } from "@gatehouse/events";
 import { KeyFormat, Sealer } from "@gatehouse/keys";
 import {
   type Bus,
@@ -24,7 +25,6 @@ import {
 } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import type { IdentityConfig } from "./config.ts";
-import { deliverEvents, type EventDelivery, publishEvents } from "./deliver-events.ts";
 import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
 import type { Plan } from "./domain/definitions/definition.ts";
 import { DEFAULT_PLAN } from "./domain/definitions/plan.ts";
@@ -142,7 +142,8 @@ export async function createIdentity(
     opened.add("forgetting", () => forgetting.stop());
     const { insecureWebhooks: insecure } = config;
     const counts = new IdentityCounts();
-    delivery = deliverEvents({ dataSource: followed, sealer, insecure, nowMs, log, counts });
+    const { deliveries } = counts;
+    delivery = deliverEvents({ dataSource: followed, sealer, insecure, nowMs, log, counts: deliveries });
     opened.add("delivery", delivery.stop);
     const directory: Directory = {
       findKey: (keyId) => store.keys.find(keyId),

@@ -1,9 +1,9 @@
+import { reseal, type SealedPlace } from "@gatehouse/keys";
 import { type Disposables, type Log, type Loop, runLoop } from "@gatehouse/service";
 import type { Domain } from "./domain/domain.ts";
 import type { ActivityStore, SeenKeys } from "./domain/keys/activity.ts";
 import type { NonceStore } from "./domain/keys/nonces.ts";
 import { watchKeys } from "./domain/keys/watch-keys.ts";
-import { reseal, type SealedPlace } from "./domain/reseal.ts";
 import type { IdentityCounts } from "./metrics.ts";
 
 /** What a key's owner sees of its use is this old at most, here and there. */

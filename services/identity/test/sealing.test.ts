@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { secretContext } from "@gatehouse/events/webhook";
 import { newEncryptionKey, newPepper, parseEncryptionKey, Sealer } from "@gatehouse/keys";
 import { KeyService, SigningAlgorithm } from "@gatehouse/proto/identity";
 import { createLog, grpcClient, serve } from "@gatehouse/service";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { secretContext } from "../src/domain/events/webhook.ts";
 import { createIdentity, readIdentityConfig } from "../src/index.ts";
 import { reasonOf, type System, startSystem, timely } from "./system.ts";
 

@@ -1,7 +1,7 @@
 import { openDatabase } from "@gatehouse/changefeed";
+import { type ClaimedDelivery, DeliveryStore } from "@gatehouse/events";
+import { DELIVERIES_KEPT_MS } from "@gatehouse/events/webhook";
 import { afterAll, beforeAll, beforeEach, expect, it, vi } from "vitest";
-import { DELIVERIES_KEPT_MS } from "../src/domain/events/webhook.ts";
-import { type ClaimedDelivery, DeliveryStore } from "../src/storage/delivery-store.ts";
 import { type System, startSystem, timely } from "./system.ts";
 
 const patiently = { timeout: 15_000, interval: 20 };

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { Principal } from "@gatehouse/access";
+import type { Delivery } from "@gatehouse/events/webhook";
 import {
   type DeliverySchema,
   type WebhookSchema,
@@ -10,7 +11,7 @@ import {
 import { type Route, route } from "@gatehouse/service";
 import type { Domain } from "../domain/domain.ts";
 import { listDeliveries, redeliverEvents } from "../domain/events/deliveries.ts";
-import type { Delivery, Webhook } from "../domain/events/webhook.ts";
+import type { Webhook } from "../domain/events/webhook.ts";
 import {
   createWebhook,
   deleteWebhook,

@@ -1,4 +1,5 @@
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
+import type { OutgoingEvent } from "@gatehouse/events";
 import { overloaded } from "@gatehouse/service/failure";
 import type { DataSource, EntityManager } from "typeorm";
 import type { AuditEvent } from "../domain/events/audit.ts";
@@ -11,7 +12,7 @@ import { DatabaseWatches } from "./activity-watches.ts";
 import { AuditReader } from "./audit-reads.ts";
 import { auditRow, auditRows } from "./audit-row.ts";
 import { DefinitionReader, DefinitionWriter } from "./definition-store.ts";
-import { type OutgoingEvent, putOut } from "./event-outbox.ts";
+import { putOut } from "./event-outbox.ts";
 import { ImportedReader, ImportedWriter } from "./imported-keys.ts";
 import { InvitationReader, InvitationWriter } from "./invitation-store.ts";
 import { KeyReader } from "./key-reads.ts";

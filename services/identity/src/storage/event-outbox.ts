@@ -1,15 +1,7 @@
+import { type OutgoingEvent, outgoingOf } from "@gatehouse/events";
 import { mintId } from "@gatehouse/keys";
 import type { EntityManager } from "typeorm";
 import type { DomainEvent } from "../domain/events/event.ts";
-
-/** An event as it leaves: the same text for every webhook, and for the bus. */
-export interface OutgoingEvent {
-  readonly id: string;
-  readonly type: string;
-  /** Of the organization that it concerns; undefined for the provider's own. */
-  readonly organizationId: string | undefined;
-  readonly body: string;
-}
 
 /**
  * Writes events of one account and time down for every webhook that is to get them, in the transaction of what they
@@ -22,7 +14,7 @@ export async function putOut(
 ): Promise<OutgoingEvent[]> {
   const [first] = events;
   if (first === undefined) return [];
-  const outgoing = events.map(outgoingOf);
+  const outgoing = events.map((event) => outgoingOf({ ...event, id: mintId("evt") }));
   await manager.query(
     `INSERT INTO delivery (webhook_id, event_id, type, at, body, status, attempts, last_error, next_attempt_at)
      SELECT w.id, e.id, e.type, $4, e.body, 'PENDING', 0, '', $4
@@ -41,19 +33,4 @@ export async function putOut(
     ],
   );
   return outgoing;
-}
-
-function outgoingOf({ type, at, accountPath, subject, data }: DomainEvent): OutgoingEvent {
-  const id = mintId("evt");
-  const [, organizationId] = accountPath;
-  const body = {
-    id,
-    type,
-    at: at.toISOString(),
-    account_id: accountPath.at(-1) ?? "",
-    organization_id: organizationId ?? "",
-    subject,
-    data,
-  };
-  return { id, type, organizationId, body: JSON.stringify(body) };
 }

@@ -1,5 +1,5 @@
 import { EntitySchema } from "typeorm";
-import type { Delivery, DeliveryStatus, Webhook } from "../domain/events/webhook.ts";
+import type { Webhook } from "../domain/events/webhook.ts";
 
 /** A row of `webhook`; its number is never another's. */
 export interface WebhookRow {
@@ -31,17 +31,6 @@ export const webhookRows = new EntitySchema<WebhookRow>({
   },
 });
 
-/** A row of `delivery`, as far as it is shown. */
-export interface DeliveryRow {
-  event_id: string;
-  type: string;
-  at: Date;
-  status: DeliveryStatus;
-  attempts: number;
-  last_error: string;
-  next_attempt_at: Date;
-}
-
 export function webhookOf(row: WebhookRow): Webhook {
   return {
     accountId: row.account_id,
@@ -67,17 +56,5 @@ export function webhookRow(webhook: Webhook): Omit<WebhookRow, "id"> {
     sealed_secret: webhook.sealedSecret,
     created_at: webhook.createdAt,
     updated_at: webhook.updatedAt,
-  };
-}
-
-export function deliveryOf(row: DeliveryRow): Delivery {
-  return {
-    eventId: row.event_id,
-    type: row.type,
-    status: row.status,
-    attempts: row.attempts,
-    lastError: row.last_error,
-    nextAttemptAt: row.next_attempt_at,
-    at: row.at,
   };
 }

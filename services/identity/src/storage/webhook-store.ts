@@ -1,10 +1,12 @@
+import { readDeliveries, redeliver } from "@gatehouse/events";
+import type { Delivery, DeliveryStatus } from "@gatehouse/events/webhook";
 import { alreadyExists } from "@gatehouse/service/failure";
 import type { EntityManager } from "typeorm";
-import type { Delivery, DeliveryStatus, Webhook } from "../domain/events/webhook.ts";
+import type { Webhook } from "../domain/events/webhook.ts";
 import type { WebhookReads, WebhookWrites } from "../domain/events/webhook-store.ts";
 import type { Page } from "../domain/store.ts";
 import { violatedUnique } from "./constraint.ts";
-import { type DeliveryRow, deliveryOf, webhookOf, webhookRow, webhookRows } from "./webhook-row.ts";
+import { webhookOf, webhookRow, webhookRows } from "./webhook-row.ts";
 
 /** Webhooks, read through one connection or transaction. */
 export class WebhookReader implements WebhookReads {
@@ -27,16 +29,8 @@ export class WebhookReader implements WebhookReads {
     return rows.map(webhookOf);
   }
 
-  /** A walk along the primary key, or along the index by status. */
-  async deliveries(webhook: Webhook, status: DeliveryStatus | undefined, page: Page): Promise<Delivery[]> {
-    const rows = await this.manager.query<DeliveryRow[]>(
-      `SELECT event_id, type, at, status, attempts, last_error, next_attempt_at FROM delivery
-       WHERE webhook_id = (SELECT id FROM webhook WHERE account_id = $1 AND name = $2) AND event_id > $3
-         ${status === undefined ? "" : "AND status = $5"}
-       ORDER BY event_id LIMIT $4`,
-      [webhook.accountId, webhook.name, page.after, page.limit, ...(status === undefined ? [] : [status])],
-    );
-    return rows.map(deliveryOf);
+  deliveries(webhook: Webhook, status: DeliveryStatus | undefined, page: Page): Promise<Delivery[]> {
+    return readDeliveries(this.manager, webhook, status, page);
   }
 }
 
@@ -61,16 +55,7 @@ export class WebhookWriter extends WebhookReader implements WebhookWrites {
     await this.manager.delete(webhookRows, { account_id: accountId, name });
   }
 
-  async redeliver(webhook: Webhook, eventIds: readonly string[], at: Date, limit: number): Promise<number> {
-    const [, redelivered] = await this.manager.query<[unknown, number]>(
-      `UPDATE delivery SET status = 'PENDING', attempts = 0, next_attempt_at = $3
-       WHERE (webhook_id, event_id) IN (
-         SELECT webhook_id, event_id FROM delivery
-         WHERE webhook_id = (SELECT id FROM webhook WHERE account_id = $1 AND name = $2) AND status = 'DEAD'
-           AND ($4::text[] = '{}' OR event_id = ANY ($4))
-         ORDER BY event_id LIMIT $5 FOR UPDATE)`,
-      [webhook.accountId, webhook.name, at, eventIds, limit],
-    );
-    return redelivered;
+  redeliver(webhook: Webhook, eventIds: readonly string[], at: Date, limit: number): Promise<number> {
+    return redeliver(this.manager, webhook, eventIds, at, limit);
   }
 }

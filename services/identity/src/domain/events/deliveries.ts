@@ -1,17 +1,17 @@
 import type { Principal } from "@gatehouse/access";
+import {
+  DELIVERY_STATUSES,
+  type Delivery,
+  MAX_REDELIVERED,
+  MAX_REDELIVERED_NAMED,
+} from "@gatehouse/events/webhook";
 import type { Domain } from "../domain.ts";
 import { Fields } from "../fields.ts";
 import type { Listed } from "../list.ts";
 import { encodePageToken } from "../page-token.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
 import { requireReachOf } from "./descendants-rule.ts";
-import { DELIVERY_STATUSES, type Delivery } from "./webhook.ts";
 import { changeWebhook, requireWebhook } from "./webhooks.ts";
-
-/** Named in one call. */
-const MAX_NAMED = 500;
-/** Let go again by one call: one statement of some tens of milliseconds. */
-const MAX_REDELIVERED = 10_000;
 
 /** What was sent to a webhook, or is still to be, oldest first. */
 export async function listDeliveries(
@@ -51,8 +51,9 @@ export async function redeliverEvents(
   const account = fields.reference("account", request.account);
   const name = fields.reference("webhook", request.webhook, { required: true })!;
   const { eventIds } = request;
-  if (eventIds.length > MAX_NAMED) fields.wrong("event_ids", `must name at most ${MAX_NAMED} events`);
-  for (const [index, eventId] of eventIds.slice(0, MAX_NAMED).entries()) {
+  if (eventIds.length > MAX_REDELIVERED_NAMED)
+    fields.wrong("event_ids", `must name at most ${MAX_REDELIVERED_NAMED} events`);
+  for (const [index, eventId] of eventIds.slice(0, MAX_REDELIVERED_NAMED).entries()) {
     fields.reference(`event_ids[${index}]`, eventId, { required: true });
   }
   fields.check();

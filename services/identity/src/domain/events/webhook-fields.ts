@@ -1,23 +1,15 @@
+import { webhookUrlFault } from "@gatehouse/events/webhook";
 import type { Fields } from "../fields.ts";
 import { EVENT_TYPES } from "./event.ts";
 
-const MAX_URL = 1000;
 const MAX_EVENTS = 50;
 const PART = "(?:[a-z]+|\\*)";
 const EVENT_PATTERN = new RegExp(`^${PART}(?:\\.${PART})?$`);
 
-/** An address that deliveries may go to. Whether it is of the public internet shows when it is connected to. */
+/** An address that deliveries may go to. */
 export function webhookUrl(fields: Fields, value: string, { insecure }: { insecure: boolean }): string {
-  fields.text("url", value, { min: 1, max: MAX_URL });
-  if (value === "" || value.length > MAX_URL) return value;
-  const url = URL.parse(value);
-  if (url === null || !(url.protocol === "https:" || (insecure && url.protocol === "http:"))) {
-    fields.wrong("url", "must be an https address");
-  } else if (url.username !== "" || url.password !== "") {
-    fields.wrong("url", "must have no user and no password; deliveries are signed");
-  } else if (url.hash !== "") {
-    fields.wrong("url", "must have no fragment, which is sent to nobody");
-  }
+  const fault = webhookUrlFault(value, { insecure });
+  if (fault !== undefined) fields.wrong("url", fault);
   return value;
 }
 

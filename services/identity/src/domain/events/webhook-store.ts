@@ -1,5 +1,6 @@
+import type { Delivery, DeliveryStatus } from "@gatehouse/events/webhook";
 import type { Page } from "../store.ts";
-import type { Delivery, DeliveryStatus, Webhook } from "./webhook.ts";
+import type { Webhook } from "./webhook.ts";
 
 export interface WebhookReads {
   find(accountId: string, name: string): Promise<Webhook | undefined>;

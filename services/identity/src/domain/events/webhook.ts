@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { auditedUrl } from "@gatehouse/events/webhook";
 
 /** A place that an account has its events sent to. */
 export interface Webhook {
@@ -18,39 +18,10 @@ export interface Webhook {
   readonly updatedAt: Date;
 }
 
-export const DELIVERY_STATUSES = ["PENDING", "DELIVERED", "DEAD"] as const;
-export type DeliveryStatus = (typeof DELIVERY_STATUSES)[number];
-
-/** An event on its way to a webhook. */
-export interface Delivery {
-  readonly eventId: string;
-  readonly type: string;
-  readonly status: DeliveryStatus;
-  readonly attempts: number;
-  readonly lastError: string;
-  readonly nextAttemptAt: Date;
-  readonly at: Date;
-}
-
 /** Of an account. */
 export const MAX_WEBHOOKS = 20;
 
-/** Deliveries are forgotten after as long, whatever became of them. */
-export const DELIVERIES_KEPT_MS = 30 * 86_400_000;
-
-const SECRET_BYTES = 32;
-
-export function mintWebhookSecret(): string {
-  return `whsec_${randomBytes(SECRET_BYTES).toString("base64url")}`;
-}
-
-/** What a webhook's secret is sealed for. */
-export function secretContext({ accountId, name }: Pick<Webhook, "accountId" | "name">): string {
-  return `webhook:${accountId}/${name}`;
-}
-
-/** A webhook as the audit shows it: of its address what is no secret, as a query often is. */
+/** A webhook as the audit shows it. */
 export function auditedWebhook({ accountId, name, url, events, paused, descendants }: Webhook): unknown {
-  const { origin, pathname } = new URL(url);
-  return { accountId, name, url: `${origin}${pathname}`, events, paused, descendants };
+  return { accountId, name, url: auditedUrl(url), events, paused, descendants };
 }

@@ -1,4 +1,5 @@
 import { type Principal, stateOfChain } from "@gatehouse/access";
+import { mintWebhookSecret, secretContext } from "@gatehouse/events/webhook";
 import { alreadyExists, Failure, failedPrecondition, notFound } from "@gatehouse/service/failure";
 import type { Chain } from "../accounts/account.ts";
 import { SLUG_PATTERN, SLUG_RULE } from "../accounts/slug.ts";
@@ -10,7 +11,7 @@ import { findAccount } from "../rules/find-in-reach.ts";
 import type { Change } from "../store.ts";
 import { audited, done } from "./audit.ts";
 import { requireReachOf } from "./descendants-rule.ts";
-import { auditedWebhook, MAX_WEBHOOKS, mintWebhookSecret, secretContext, type Webhook } from "./webhook.ts";
+import { auditedWebhook, MAX_WEBHOOKS, type Webhook } from "./webhook.ts";
 import { webhookEvents, webhookUrl } from "./webhook-fields.ts";
 
 export interface ChangedWebhook {

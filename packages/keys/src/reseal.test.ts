@@ -1,6 +1,6 @@
-import { newEncryptionKey, parseEncryptionKey, Sealer } from "@gatehouse/keys";
 import { describe, expect, test } from "vitest";
 import { reseal, type SealedPlace } from "./reseal.ts";
+import { newEncryptionKey, parseEncryptionKey, Sealer } from "./sealer.ts";
 
 const [current, old, gone] = ["2", "1", "0"].map((version) => parseEncryptionKey(newEncryptionKey(version)));
 const before = new Sealer([old!]);

@@ -1,6 +1,8 @@
-import { type Deliveries, type Outcome, retryDelayMs } from "@gatehouse/events";
 import type { DataSource } from "typeorm";
-import { DELIVERIES_KEPT_MS } from "../domain/events/webhook.ts";
+import type { Deliveries } from "./delivery-pump.ts";
+import type { Outcome } from "./post.ts";
+import { retryDelayMs } from "./retry-schedule.ts";
+import { DELIVERIES_KEPT_MS } from "./webhook.ts";
 
 /**
  * How long a delivery that was claimed is nobody else's. An attempt takes 10 s at most; what a replica that died had
@@ -25,7 +27,10 @@ export interface ClaimedDelivery {
   readonly sealedSecret: string;
 }
 
-/** Deliveries in Postgres, shared by all replicas. */
+/**
+ * Deliveries in Postgres, shared by all replicas: in the tables `webhook` and `delivery` of the schema, which a service
+ * that tells of events has, of one shape in all.
+ */
 export class DeliveryStore implements Deliveries<ClaimedDelivery> {
   readonly #dataSource: DataSource;
   readonly #nowMs: () => number;

@@ -1,11 +1,11 @@
-import { DeliveryPump, type Outcome, post, signatureOf } from "@gatehouse/events";
 import { SealError, type Sealer } from "@gatehouse/keys";
-import { BUS_PAYLOAD_BYTES_MAX, type Bus, type Log, runLoop } from "@gatehouse/service";
+import { type Log, runLoop } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
-import { secretContext } from "./domain/events/webhook.ts";
-import type { IdentityCounts } from "./metrics.ts";
-import { type ClaimedDelivery, DeliveryStore } from "./storage/delivery-store.ts";
-import type { OutgoingEvent } from "./storage/event-outbox.ts";
+import { DeliveryPump } from "./delivery-pump.ts";
+import { type ClaimedDelivery, DeliveryStore } from "./delivery-store.ts";
+import { type Outcome, post } from "./post.ts";
+import { signatureOf } from "./signature.ts";
+import { secretContext } from "./webhook.ts";
 
 /** What another replica wrote, and what is tried again, is noticed within this. */
 const CLAIM_EVERY_MS = 1000;
@@ -17,7 +17,8 @@ export interface EventDeliveryOptions {
   readonly insecure: boolean;
   readonly nowMs: () => number;
   readonly log: Log;
-  readonly counts: IdentityCounts;
+  /** Attempts, by what came of them. */
+  readonly counts: { taken: number; failed: number };
 }
 
 /** Brings events to webhooks until it is stopped. */
@@ -40,7 +41,7 @@ export function deliverEvents({
     deliveries,
     send: async (delivery, signal) => {
       const outcome = await send(delivery, signal);
-      counts.deliveries[outcome.taken ? "taken" : "failed"]++;
+      counts[outcome.taken ? "taken" : "failed"]++;
       return outcome;
     },
     onSettled: () => delivering.poke(),
@@ -91,13 +92,4 @@ export function deliverEvents({
       await pump.stop();
     },
   };
-}
-
-/** Tells the bus of events, after their commit: it hastens, and the webhooks are what is sure. */
-export function publishEvents(bus: Bus, events: readonly OutgoingEvent[]): void {
-  for (const { type, organizationId, body } of events) {
-    // Larger than a bell may be; webhooks take it all the same.
-    if (Buffer.byteLength(body) > BUS_PAYLOAD_BYTES_MAX) continue;
-    bus.publish(`gatehouse.event.${organizationId ?? "provider"}.${type}`, Buffer.from(body));
-  }
 }

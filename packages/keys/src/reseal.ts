@@ -1,4 +1,4 @@
-import { SealError, type Sealer } from "@gatehouse/keys";
+import { SealError, type Sealer } from "./sealer.ts";
 
 /** A row that holds sealed secrets, and the id that they are sealed for. */
 export interface SealedRow {
