@@ -113,6 +113,11 @@ export class ServiceProcess {
     await until(`all processes of ${this.name} have ended`, () => this.#open === 0, STOP_MS);
   }
 
+  /** Waits until it has ended by itself. */
+  async ended(): Promise<void> {
+    await until(`${this.name} has ended`, () => !this.#isRunning, READY_MS);
+  }
+
   async restart(): Promise<void> {
     await this.kill();
     await this.start();

@@ -9,7 +9,7 @@ import { Link } from "./link.ts";
 import { NatsProcess } from "./nats-process.ts";
 import { ServiceProcess } from "./service-process.ts";
 
-/** A replica of authz. */
+/** A process of a service. */
 export interface ReplicaOptions {
   /** Default: the service's own. */
   readonly main?: string;
@@ -19,6 +19,7 @@ export interface ReplicaOptions {
 export interface SystemOptions {
   /** Default: two, as they come. */
   readonly replicas?: readonly ReplicaOptions[];
+  readonly metering?: ReplicaOptions;
   /** Set for every process. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -73,7 +74,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
 }
 
 async function start(
-  { replicas = [{}, {}], environment }: SystemOptions,
+  { replicas = [{}, {}], metering: ofMetering = {}, environment }: SystemOptions,
   opened: AsyncDisposableStack,
 ): Promise<System> {
   const directory = await mkdtemp(join(tmpdir(), "gatehouse-system-"));
@@ -139,7 +140,14 @@ async function start(
   const metering = service(
     "METERING",
     "metering",
-    { environment: { ...database, GATEHOUSE_IDENTITY_ADDRESS: meteringLinks.identity.address } },
+    {
+      ...ofMetering,
+      environment: {
+        ...database,
+        GATEHOUSE_IDENTITY_ADDRESS: meteringLinks.identity.address,
+        ...ofMetering.environment,
+      },
+    },
     meteringLinks.nats,
   );
   const made: Replica[] = [];
