@@ -39,6 +39,7 @@ import { ingestRoute } from "./rpc/ingest-service.ts";
 import { leaseRoute } from "./rpc/lease-service.ts";
 import { limitRoute } from "./rpc/limit-service.ts";
 import { usageRoute } from "./rpc/usage-service.ts";
+import { AccountParents1764420000000 } from "./storage/account-parents-migration.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { EndedHolders1764100000000 } from "./storage/ended-holders-migration.ts";
 import { EpochGaps1764540000000 } from "./storage/epoch-gaps-migration.ts";
@@ -240,6 +241,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       Reservations1764300000000,
       Plans1764400000000,
       ReservedShares1764410000000,
+      AccountParents1764420000000,
       Reports1764500000000,
       UsagePartitions1764510000000,
       Quarantine1764520000000,

@@ -31,6 +31,8 @@ export interface LimitStore {
   sameOn(nodeIds: readonly string[], terms: LimitTerms): Promise<readonly Limit[]>;
   /** The limits on a node, oldest first, after the one with the id `afterId`. */
   list(nodeId: string, afterId: string, count: number): Promise<readonly Limit[]>;
+  /** By limit on these accounts: what the units of the same limits on the accounts right below add up to. */
+  allocatedBelow(accountIds: readonly string[]): Promise<ReadonlyMap<string, bigint>>;
   /** What is in the buckets of these nodes' limits now; `holder` is whose part of what is lent is told apart. */
   readBuckets(
     nodeIds: readonly string[],

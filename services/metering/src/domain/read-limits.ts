@@ -35,6 +35,8 @@ export interface Allowance {
   readonly remaining: number;
   /** What is left and kept for others. */
   readonly reservedForOthers: number;
+  /** Of the same limits right below, all together; undefined where that is not the caller's to see. */
+  readonly allocatedBelow?: bigint | undefined;
   /** Undefined for rates and quotas that never refill. */
   readonly resetsAtMs: number | undefined;
 }
@@ -69,7 +71,15 @@ export async function getAllowance(
 ): Promise<readonly Allowance[]> {
   const node = await nodeInReach(mirror, caller, named);
   const nodeIds = bindingNodes(caller, node);
-  return allowancesOf(await store.readBuckets(nodeIds), nodeIds);
+  const allowances = allowancesOf(await store.readBuckets(nodeIds), nodeIds);
+  if (caller.key.kind !== "MASTER" || caller.chain[0]?.isolated === true) return allowances;
+  const onAccounts = allowances.filter(({ limit }) => limit.node.kind === "ACCOUNT");
+  const below = await store.allocatedBelow([...new Set(onAccounts.map(({ limit }) => limit.node.id))]);
+  return allowances.map((allowance) =>
+    onAccounts.includes(allowance)
+      ? { ...allowance, allocatedBelow: below.get(allowance.limit.id) ?? 0n }
+      : allowance,
+  );
 }
 
 /** A bucket that a call meets, and what of it is lent to one holder. */

@@ -95,6 +95,7 @@ export function bucketMessage(bucket: Allowance): MessageInitShape<typeof Allowa
     leased: BigInt(leased),
     remaining: BigInt(remaining),
     reservedForOthers: BigInt(bucket.reservedForOthers),
+    ...(bucket.allocatedBelow !== undefined && { allocatedBelow: bucket.allocatedBelow }),
     ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(resetsAtMs) }),
   };
 }

@@ -90,6 +90,21 @@ export class PostgresLimitStore implements LimitStore {
     return { nowMs, buckets: rows.map(readingOf) };
   }
 
+  async allocatedBelow(accountIds: readonly string[]): Promise<Map<string, bigint>> {
+    // Each child once, however many limits are on its parent.
+    const rows = await this.#dataSource.query<{ id: string; units: string }[]>(
+      `SELECT l.id, least(b.units, 9223372036854775807) AS units FROM node_limit l JOIN (
+         SELECT a.parent_id, c.meter, c.resource, c.kind, c.interval_ms, c.window_kind, sum(c.units) AS units
+         FROM account a JOIN node_limit c ON c.node_id = a.id WHERE a.parent_id = ANY($1)
+         GROUP BY a.parent_id, c.meter, c.resource, c.kind, c.interval_ms, c.window_kind) AS b
+       ON l.node_id = b.parent_id AND l.meter = b.meter AND l.resource = b.resource AND l.kind = b.kind
+         AND l.interval_ms IS NOT DISTINCT FROM b.interval_ms AND l.window_kind IS NOT DISTINCT FROM b.window_kind
+       WHERE l.node_id = ANY($1)`,
+      [accountIds],
+    );
+    return new Map(rows.map((row) => [row.id, BigInt(row.units)]));
+  }
+
   async #bringUpToDate(nodeIds: readonly string[]): Promise<void> {
     const [row] = await this.#dataSource.query<[{ outdated: string[] }]>(
       `SELECT ${outdatedAmong("$1")} AS outdated`,

@@ -559,6 +559,15 @@ export declare type Allowance = Message<"gatehouse.metering.v1.Allowance"> & {
    * @generated from field: int64 reserved_for_others = 6;
    */
   reservedForOthers: bigint;
+
+  /**
+   * What the limits of the same meter, resource, kind and interval or window add up to on the accounts right below. More than
+   * the limit's own units is allowed; what is used never is. Absent for a key's limits, and where the caller does not
+   * see what is below.
+   *
+   * @generated from field: optional int64 allocated_below = 7;
+   */
+  allocatedBelow?: bigint | undefined;
 };
 
 /**
@@ -574,7 +583,7 @@ export declare const AllowanceSchema: GenMessage<Allowance>;
  */
 export declare type GetAllowanceResponse = Message<"gatehouse.metering.v1.GetAllowanceResponse"> & {
   /**
-   * The buckets: the node's own first, then upwards.
+   * The buckets: the node's own first, then upwards. At most 100 of each node: 50 of its own, 50 of its plan's.
    *
    * @generated from field: repeated gatehouse.metering.v1.Allowance allowances = 1;
    */
