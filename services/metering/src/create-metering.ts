@@ -60,6 +60,7 @@ import { PostgresPriceBook } from "./storage/price-book.ts";
 import { Quarantine1764520000000 } from "./storage/quarantine-migration.ts";
 import { PostgresReportStore } from "./storage/report-store.ts";
 import { Reports1764500000000 } from "./storage/reports-migration.ts";
+import { ReservationCosts1764660000000 } from "./storage/reservation-costs-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
 import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
 import { ReservedShares1764410000000 } from "./storage/reserved-shares-migration.ts";
@@ -250,6 +251,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       Money1764600000000,
       LedgerOrder1764610000000,
       UsageCosts1764650000000,
+      ReservationCosts1764660000000,
     ],
     poolSize,
   });

@@ -17,6 +17,9 @@ export interface Wish {
   readonly resource?: string;
   readonly estimate: Readonly<Record<string, number>>;
   readonly ttlMs?: number;
+  /** What of the estimate has a price, by meter, and the wallet that pays. */
+  readonly costs?: Readonly<Record<string, { priceId: string; currency: string; micros: number }>>;
+  readonly walletId?: string;
   /** When it was asked; default now. */
   readonly atMs?: number;
 }
@@ -40,11 +43,17 @@ export class Reserver extends Holder {
     const { verifier, key, parentKey = "", accounts, resource = "", estimate, ttlMs = 60_000 } = wish;
     const atMs = wish.atMs ?? Date.now() + this.#metering.time.offsetMs;
     const nodeIds = [key, ...(parentKey === "" ? [] : [parentKey]), ...accounts];
-    const answer = await this.acquire(nodeIds, estimate, { resource });
+    const { costs = {}, walletId } = wish;
+    const micros = Object.values(costs).reduce((sum, cost) => sum + cost.micros, 0);
+    const answer = await this.acquire(nodeIds, estimate, {
+      resource,
+      ...(walletId !== undefined && { costs: { [walletId]: micros } }),
+    });
     const [result] = answer.results;
     if (result?.outcome !== AskResult_Outcome.GRANTED) throw new Error("there were no units to reserve");
     const limits = new Map(answer.limits.flatMap((node) => node.limits).map((limit) => [limit.id, limit]));
     const draws = answer.leases.flatMap(({ id, limitId }) => {
+      if (limitId === walletId) return [{ leaseId: id, units: BigInt(micros) }];
       const { meter, allowance } = limits.get(limitId)!;
       return allowance.case === "quota" ? [{ leaseId: id, units: BigInt(estimate[meter] ?? 0) }] : [];
     });
@@ -53,7 +62,7 @@ export class Reserver extends Holder {
     const units = Object.entries(estimate).map(([meter, units]) => ({ meter, units: BigInt(units) }));
     const series = { minute, keyId: key, accountId: accounts[0]!, resource, outcome: "VALID" };
     const batch = this.batch({
-      usage: units.map((charge) => ({ ...series, ...charge })),
+      usage: units.map((charge) => ({ ...series, ...charge, ...costOf(costs[charge.meter]) })),
       leases: draws.map(({ leaseId, units }) => ({ leaseId, spent: units, closed: true })),
       reservations: [
         {
@@ -66,9 +75,18 @@ export class Reserver extends Holder {
           expiresAtMs: BigInt(atMs + ttlMs),
           charges: units,
           draws,
+          costs: Object.entries(costs).map(([meter, cost]) => ({
+            meter,
+            ...cost,
+            micros: BigInt(cost.micros),
+          })),
         },
       ],
     });
     return { decisionId, ship: () => this.#metering.ingest.ingestBatch(batch, timely) };
   }
+}
+
+function costOf(cost: { priceId: string; currency: string; micros: number } | undefined) {
+  return cost && { priceId: cost.priceId, currency: cost.currency, cost: BigInt(cost.micros) };
 }

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { bookSettlements, type SettledReservation } from "./book-settlements.ts";
 import type { Limit } from "./limit.ts";
+import { FakePricing } from "./pricing.fixture.ts";
 import type { QuotaDraw, Settlement } from "./reservation.ts";
 import type { ReservationTx } from "./reservation-store.ts";
 
@@ -31,6 +32,7 @@ function quota(id: string, meter: string, nodeId: string): Limit {
 
 /** Buckets, usage and what was marked, in memory. */
 class Books implements ReservationTx {
+  readonly pricing = new FakePricing();
   readonly spent = new Map<string, number>();
   readonly used = new Map<string, bigint>();
   readonly booked: string[] = [];
@@ -105,7 +107,7 @@ test("usage and every level's buckets move by what calls cost besides their esti
             ? { kind: "RELEASED" }
             : { kind: "COMMITTED", cost: new Map(Object.entries(cost)), mayExceed: true };
         const series = { keyId: "key_1", parentKeyId: "", accountId: "acc_team", resource: "", minute: 7 };
-        const held = { ...series, estimate, draws };
+        const held = { ...series, estimate, draws, costs: [], walletIds: [] };
         return { decisionId: `dec_${i}`, expiresAtMs: 0, isBooked: false, held, settlement };
       });
       const answered = await bookSettlements(books, settled, 0);
@@ -136,6 +138,8 @@ test("a reservation of an account that is not known yet is left for later", asyn
     ...{ keyId: "key_1", parentKeyId: "", accountId: "acc_unknown", resource: "", minute: 7 },
     estimate: new Map([["tokens", 5]]),
     draws: [],
+    costs: [],
+    walletIds: [],
   };
   const one = {
     decisionId: "dec_1",

@@ -1,5 +1,6 @@
 import { quota, type RateState, rate, windowAt } from "@gatehouse/buckets";
 import { countsResource, isQuota, isRate, type Limit } from "./limit.ts";
+import { type PriceChange, postingsOf, priceChanges, type UnpricedChange } from "./price-changes.ts";
 import { differences, type HeldEstimate, type Reservation, type Settlement } from "./reservation.ts";
 import type { DrawnBucket, ReservationTx } from "./reservation-store.ts";
 import { CHARGED, type MinuteUsage } from "./usage.ts";
@@ -12,6 +13,8 @@ import { CHARGED, type MinuteUsage } from "./usage.ts";
  * was drawn there (a limit set since gets nothing), and what is booked and what is drawn stay one number, also for a
  * window that is over. A meter without an estimate is drawn from the quotas that count it now, in the window of the
  * estimate's minute.
+ *
+ * Money: what the difference costs is a row of the ledger of its own, see price-changes.ts.
  *
  * Rates: units above the estimate are drawn now, which may leave less than nothing; units below it are not given
  * back. A rate promises what is admitted in any interval, a reservation counted at its estimate, and has refilled.
@@ -30,10 +33,13 @@ export async function bookSettlements(
   if (settled.length === 0) return new Set();
   const paths = await tx.paths([...new Set(settled.map(({ held }) => held.accountId))]);
   const known = settled.filter(({ held }) => paths.has(held.accountId));
-  const changes = known.flatMap((reservation) => changesOf(reservation, paths));
-  if (changes.length > 0) {
+  const unpriced = known.flatMap((reservation) => changesOf(reservation, paths));
+  if (unpriced.length > 0) {
+    const prices = await priceChanges(tx.pricing, unpriced);
+    const changes = unpriced.map((change, i) => ({ ...change, ...prices[i]! }));
     await bookChanges(tx, changes, nowMs);
     await tx.bookUsage(changes.map(usageOf));
+    await tx.pricing.post(await postingsOf(tx.pricing, changes));
   }
   const booked = known.map(({ decisionId }) => decisionId);
   await tx.markBooked(booked);
@@ -41,37 +47,24 @@ export async function bookSettlements(
 }
 
 /** What one meter of one call cost more than its estimate, or less. */
-interface Change {
-  readonly held: HeldEstimate;
+interface Change extends UnpricedChange {
   readonly nodeIds: readonly string[];
-  readonly meter: string;
-  /** Not 0. */
-  readonly units: number;
 }
 
 function changesOf(
-  { held, settlement }: SettledReservation,
+  { decisionId, held, settlement }: SettledReservation,
   paths: ReadonlyMap<string, readonly string[]>,
 ): Change[] {
   const keyIds = held.parentKeyId === "" ? [held.keyId] : [held.keyId, held.parentKeyId];
   const nodeIds = [...keyIds, ...paths.get(held.accountId)!];
   const changes = differences(held.estimate, settlement);
-  return [...changes].map(([meter, units]) => ({ held, nodeIds, meter, units }));
+  return [...changes].map(([meter, units]) => ({ decisionId, held, nodeIds, meter, units }));
 }
 
-function usageOf({ held, meter, units }: Change): MinuteUsage {
+function usageOf({ held, meter, units, cost, currency }: Change & PriceChange): MinuteUsage {
   const { minute, keyId, accountId, resource } = held;
-  return {
-    minute,
-    keyId,
-    accountId,
-    meter,
-    resource,
-    outcome: CHARGED,
-    units: BigInt(units),
-    cost: 0n,
-    currency: "",
-  };
+  const charged = { outcome: CHARGED, units: BigInt(units), cost: BigInt(cost), currency };
+  return { minute, keyId, accountId, meter, resource, ...charged };
 }
 
 async function bookChanges(tx: ReservationTx, changes: readonly Change[], nowMs: number): Promise<void> {

@@ -189,11 +189,14 @@ function arrived(
   { decisionId, expiresAtMs, draws, ...held }: BatchReservation,
   leases: ReadonlyMap<string, HeldLease>,
 ): ArrivedReservation {
-  const drawn = draws.flatMap(({ leaseId, units }) => {
+  const known = draws.flatMap(({ leaseId, units }) => {
     const lease = leases.get(leaseId);
-    return lease === undefined ? [] : [{ bucketId: lease.bucketId, limitId: lease.limitId, units }];
+    return lease === undefined ? [] : [{ lease, units }];
   });
-  return { decisionId, expiresAtMs, held: { ...held, draws: drawn } };
+  const [ofWallets, ofQuotas] = partition(known, ({ lease }) => isWalletLease(lease.id));
+  const drawn = ofQuotas.map(({ lease: { bucketId, limitId }, units }) => ({ bucketId, limitId, units }));
+  const walletIds = [...new Set(ofWallets.map(({ lease }) => lease.bucketId))];
+  return { decisionId, expiresAtMs, held: { ...held, draws: drawn, walletIds } };
 }
 
 function gap(expected: number): Failure {

@@ -1,6 +1,7 @@
 import type { RateState, Window } from "@gatehouse/buckets";
 import type { SettledReservation } from "./book-settlements.ts";
 import type { Limit, RateLimit } from "./limit.ts";
+import type { Pricing } from "./pricing.ts";
 import type { Reservation, Settlement } from "./reservation.ts";
 import type { MinuteUsage } from "./usage.ts";
 
@@ -19,6 +20,8 @@ export interface LockedRate {
 
 /** A transaction over reservations. Locks them first, then quotas' buckets by id, then rates' by limit. */
 export interface ReservationTx {
+  /** Prices and the ledger; it comes last. */
+  readonly pricing: Pricing;
   /**
    * Locks a reservation, with the database's time once it is locked. One that is not there is noted, as one of which
    * no batch has told; that is undone with the transaction.

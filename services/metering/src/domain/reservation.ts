@@ -32,6 +32,18 @@ export interface HeldEstimate {
   readonly estimate: Units;
   /** What was taken of quotas for it. */
   readonly draws: readonly QuotaDraw[];
+  /** What of it has a price. */
+  readonly costs: readonly HeldCost[];
+  /** The wallets that it was taken of. */
+  readonly walletIds: readonly string[];
+}
+
+/** What the estimate of one meter cost, as it was charged. */
+export interface HeldCost {
+  readonly meter: string;
+  readonly priceId: string;
+  readonly currency: string;
+  readonly micros: number;
 }
 
 /** Units that were taken from a quota's bucket of one window. */

@@ -1,3 +1,5 @@
+import type { HeldCost } from "./reservation.ts";
+
 /** Units used in one minute by one series. */
 export interface MinuteUsage {
   /** Unix time of the minute's start, in minutes. */
@@ -35,7 +37,9 @@ export interface BatchReservation {
   readonly resource: string;
   readonly minute: number;
   readonly estimate: ReadonlyMap<string, number>;
-  /** What was taken of quotas' leases for it. */
+  /** What of it has a price. */
+  readonly costs: readonly HeldCost[];
+  /** What was taken of leases of quotas and wallets for it. */
   readonly draws: readonly { readonly leaseId: string; readonly units: number }[];
 }
 

@@ -121,7 +121,14 @@ function reservationViolations(reservation: Reservation, i: number): Violation[]
     expiresAtMs >= 0n &&
     expiresAtMs <= MAX_MINUTE * 60_000n &&
     reservation.charges.every(({ meter, units }) => isName(meter, MAX_METER_LENGTH) && isUnits(units)) &&
-    reservation.draws.every(({ leaseId, units }) => isName(leaseId, MAX_ID_LENGTH) && isUnits(units));
+    reservation.draws.every(({ leaseId, units }) => isName(leaseId, MAX_ID_LENGTH) && isUnits(units)) &&
+    reservation.costs.every(
+      ({ meter, priceId, currency, micros }) =>
+        reservation.charges.some((charge) => charge.meter === meter) &&
+        isName(priceId, MAX_ID_LENGTH) &&
+        CURRENCY.test(currency) &&
+        isUnits(micros),
+    );
   return good ? [] : [{ field: `payload.reservations[${i}]`, description: "has a value out of bounds" }];
 }
 
@@ -133,6 +140,9 @@ function reservationOf(reservation: Reservation): BatchReservation {
     expiresAtMs: Number(reservation.expiresAtMs),
     estimate: new Map(charges.map(({ meter, units }) => [meter, Number(units)])),
     draws: draws.map(({ leaseId, units }) => ({ leaseId, units: Number(units) })),
+    costs: reservation.costs.map(({ meter, priceId, currency, micros }) => {
+      return { meter, priceId, currency, micros: Number(micros) };
+    }),
   };
 }
 

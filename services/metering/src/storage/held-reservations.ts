@@ -21,12 +21,13 @@ export async function holdReservations(
   if (rows.length === 0) return;
   await manager.query(
     `INSERT INTO reservation AS r
-       (decision_id, expires_at, account_id, key_id, parent_key_id, resource, minute, estimate, draws)
+       (decision_id, expires_at, account_id, key_id, parent_key_id, resource, minute, estimate, draws,
+        costs, wallets)
      SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[],
-       $7::bigint[], $8::jsonb[], $9::jsonb[]) AS a(decision_id) ORDER BY a.decision_id
+       $7::bigint[], $8::jsonb[], $9::jsonb[], $10::jsonb[], $11::jsonb[]) AS a(decision_id) ORDER BY a.decision_id
      ON CONFLICT (decision_id) DO UPDATE SET account_id = excluded.account_id, key_id = excluded.key_id,
        parent_key_id = excluded.parent_key_id, resource = excluded.resource, minute = excluded.minute,
-       estimate = excluded.estimate, draws = excluded.draws
+       estimate = excluded.estimate, draws = excluded.draws, costs = excluded.costs, wallets = excluded.wallets
      WHERE r.account_id IS NULL`,
     [
       rows.map(({ decisionId }) => decisionId),
@@ -38,6 +39,8 @@ export async function holdReservations(
       rows.map(({ held }) => held.minute),
       rows.map(({ held }) => JSON.stringify(unitsRow(held.estimate))),
       rows.map(({ held }) => JSON.stringify(held.draws)),
+      rows.map(({ held }) => (held.costs.length === 0 ? null : JSON.stringify(held.costs))),
+      rows.map(({ held }) => (held.walletIds.length === 0 ? null : JSON.stringify(held.walletIds))),
     ],
   );
 }

@@ -1,4 +1,4 @@
-import type { QuotaDraw, Reservation, Settlement, Units } from "../domain/reservation.ts";
+import type { HeldCost, QuotaDraw, Reservation, Settlement, Units } from "../domain/reservation.ts";
 
 /** A row of reservation, as `reservationColumns` reads it. */
 export interface ReservationRow {
@@ -15,13 +15,15 @@ export interface ReservationRow {
   readonly minute: string | null;
   readonly estimate: UnitsRow | null;
   readonly draws: readonly QuotaDraw[] | null;
+  readonly costs: readonly HeldCost[] | null;
+  readonly wallets: readonly string[] | null;
 }
 
 /** Units by meter; each is at most 2^48, which JSON holds. */
 export type UnitsRow = Readonly<Record<string, number>>;
 
 export const reservationColumns = `r.decision_id, r.expires_at, r.state, r.cost, r.may_exceed, r.booked, r.account_id,
-  r.key_id, r.parent_key_id, r.resource, r.minute, r.estimate, r.draws`;
+  r.key_id, r.parent_key_id, r.resource, r.minute, r.estimate, r.draws, r.costs, r.wallets`;
 
 export function reservationOf(row: ReservationRow): Reservation {
   const { account_id: accountId } = row;
@@ -39,6 +41,8 @@ export function reservationOf(row: ReservationRow): Reservation {
             minute: Number(row.minute),
             estimate: new Map(Object.entries(row.estimate!)),
             draws: row.draws!,
+            costs: row.costs ?? [],
+            walletIds: row.wallets ?? [],
           },
     settlement: settlementOf(row),
     isBooked: row.booked,

@@ -1,8 +1,9 @@
 import type { RateState, Window } from "@gatehouse/buckets";
-import type { ChangeLog } from "@gatehouse/changefeed";
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { EntityManager } from "typeorm";
 import type { SettledReservation } from "../domain/book-settlements.ts";
 import { isRate, type Limit } from "../domain/limit.ts";
+import type { Pricing } from "../domain/pricing.ts";
 import type { Settlement } from "../domain/reservation.ts";
 import type {
   DrawnBucket,
@@ -15,6 +16,7 @@ import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
 import { drawQuotas } from "./draw-quotas.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { notifyFreed } from "./notice.ts";
+import { PostgresPricing } from "./pricing.ts";
 import { isOfWindow, openQuotaWindows } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import { recallLeases } from "./recall.ts";
@@ -31,19 +33,19 @@ export class PostgresReservationStore implements ReservationStore {
   }
 
   async transact<T>(work: (tx: ReservationTx) => Promise<T>): Promise<T> {
-    const { value } = await this.#log.commit((tx) =>
-      work(new PostgresReservationTx(tx.manager, this.#offsetMs)),
-    );
+    const { value } = await this.#log.commit((tx) => work(new PostgresReservationTx(tx, this.#offsetMs)));
     return value;
   }
 }
 
 class PostgresReservationTx implements ReservationTx {
+  readonly pricing: Pricing;
   readonly #manager: EntityManager;
   readonly #offsetMs: ClockOffset;
 
-  constructor(manager: EntityManager, offsetMs: ClockOffset) {
-    this.#manager = manager;
+  constructor(tx: Tx, offsetMs: ClockOffset) {
+    this.pricing = new PostgresPricing(tx, offsetMs);
+    this.#manager = tx.manager;
     this.#offsetMs = offsetMs;
   }
 
