@@ -94,7 +94,7 @@ async function wireUp(
   const identity = openIdentity(config, following ? config.freshness : UNGUARDED, parts, opened);
   const { cache, meters, reader } = identity;
   const onWritten = (ms: number) => observations.spoolWrites.observe(ms);
-  const spooling = await openSpooling({ config, worker, onWritten, log, opened });
+  const spooling = await openSpooling({ config, worker, parts, onWritten, log, opened });
   const { spool, shipper, metering } = spooling;
   const leases = openLeases({
     ...{ metering, spool, shipper, clock, opened },

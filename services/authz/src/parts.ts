@@ -2,10 +2,12 @@ import { type Clock, Follower, type FollowerOptions, follow, systemClock } from 
 import { FreshnessGate } from "./domain/freshness-gate.ts";
 import { IdentityCache } from "./domain/identity-cache.ts";
 import type { IdentityChange } from "./domain/identity-replica.ts";
+import { GrpcMeteringSource } from "./upstream/metering-source.ts";
 
 /**
- * What the promise rests on that a revoked key stops at once, each part made by a function: so that an attack can put
- * a weakened one in its place, and show that it finds what the rule protects from. Production has no such choice.
+ * What the promises rest on that a revoked key stops at once and that limits hold, each part made by a function: so that
+ * an attack can put a weakened one in its place, and show that it finds what the rule protects from. Production has no
+ * such choice.
  */
 export interface Parts {
   readonly clock: Clock;
@@ -16,6 +18,8 @@ export interface Parts {
   /** The gate before the keys that ask. */
   readonly guardGate: (gate: FreshnessGate) => FreshnessGate;
   readonly follow: typeof follow;
+  /** Who lends units, and wants them back. */
+  readonly meteringSource: (...of: ConstructorParameters<typeof GrpcMeteringSource>) => GrpcMeteringSource;
 }
 
 export const wholeParts: Parts = {
@@ -25,4 +29,5 @@ export const wholeParts: Parts = {
   identityGate: (follower, bounds) => new FreshnessGate(follower, bounds),
   guardGate: (gate) => gate,
   follow,
+  meteringSource: (...of) => new GrpcMeteringSource(...of),
 };

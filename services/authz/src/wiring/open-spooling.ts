@@ -1,5 +1,6 @@
 import type { Disposables, Log } from "@gatehouse/service";
 import type { AuthzConfig } from "../config.ts";
+import type { Parts } from "../parts.ts";
 import {
   placeOfWorker,
   placesLeft,
@@ -8,11 +9,11 @@ import {
   shipLeftSpools,
   type WorkerNumber,
 } from "../spool/index.ts";
-import { GrpcMeteringSource } from "../upstream/metering-source.ts";
 
 export interface SpoolingOptions {
   readonly config: AuthzConfig;
   readonly worker: WorkerNumber;
+  readonly parts: Pick<Parts, "meteringSource">;
   /** Told how long each write took. */
   readonly onWritten: (ms: number) => void;
   readonly log: Log;
@@ -23,12 +24,12 @@ export interface SpoolingOptions {
 const DRAIN_MS = 3000;
 
 /** Takes the spool's directory, and ships what is in it to metering. Rejects where the directory is taken. */
-export async function openSpooling({ config, worker, onWritten, log, opened }: SpoolingOptions) {
+export async function openSpooling({ config, worker, parts, onWritten, log, opened }: SpoolingOptions) {
   const { sync } = config.spool;
   const place = placeOfWorker(config.spool, worker);
   const spool = await Spool.open({ ...config.spool, ...place, onWritten, log });
   const holder = `${spool.producer}/${spool.epoch}`;
-  const metering = new GrpcMeteringSource(config.meteringAddress, config.serviceSecret.reveal(), holder);
+  const metering = parts.meteringSource(config.meteringAddress, config.serviceSecret.reveal(), holder);
   opened.add("metering client", () => metering.close());
   const { register, ingest: send } = metering;
   const shipper = new Shipper({ spool, register, send, log });
