@@ -1,7 +1,7 @@
 import { withDeadline } from "@gatehouse/service";
 import { Failure, unavailable } from "@gatehouse/service/failure";
 import type { PoolClient } from "pg";
-import type { DataSource, EntityManager } from "typeorm";
+import { type DataSource, type EntityManager, QueryFailedError } from "typeorm";
 import { encodeFreshness, type FeedName, type Position, positionOf } from "./position.ts";
 import { SharedRead } from "./shared-read.ts";
 import { Tx } from "./tx.ts";
@@ -113,9 +113,9 @@ export class ChangeLog {
 
   async #commitOnce<T>(work: (tx: Tx) => Promise<T>): Promise<Commit<T>> {
     const runner = this.#dataSource.createQueryRunner();
-    const client = (await runner.connect()) as PoolClient;
+    const client = (await stated("connect", () => runner.connect())) as PoolClient;
     try {
-      await client.query("BEGIN");
+      await stated("BEGIN", (text) => client.query(text));
       const tx = new Tx(runner.manager);
       const value = await work(tx);
       await tx.writeChanges();
@@ -188,10 +188,20 @@ async function readHead(manager: EntityManager): Promise<Position> {
 
 // One message: from the trigger's lock on the counter to the commit, nothing waits for this client.
 async function commitAndReadRevision(client: PoolClient): Promise<Position> {
-  const results = (await client.query(
+  const results = (await stated(
     "SET CONSTRAINTS ALL IMMEDIATE; SELECT incarnation, revision FROM feed_head; COMMIT",
-  )) as unknown as { rows: { incarnation: string; revision: string }[] }[];
+    (text) => client.query(text),
+  )) as { rows: { incarnation: string; revision: string }[] }[];
   return positionOf(results[1]!.rows[0]!);
+}
+
+// Fails as TypeORM's statements do: what lost its connection, or got none, is told from a fault by that.
+async function stated(text: string, run: (text: string) => Promise<unknown>): Promise<unknown> {
+  try {
+    return await run(text);
+  } catch (error) {
+    throw new QueryFailedError(text, [], error as Error);
+  }
 }
 
 function isContention(error: unknown): boolean {

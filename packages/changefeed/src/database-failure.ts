@@ -1,5 +1,5 @@
 import { Failure, unavailable } from "@gatehouse/service/failure";
-import { QueryFailedError } from "typeorm";
+import { QueryFailedError, QueryRunnerProviderAlreadyReleasedError } from "typeorm";
 import { sqlState } from "./change-log.ts";
 
 /**
@@ -21,6 +21,10 @@ const SOCKET = new Set([
 /** A Failure UNAVAILABLE where the database could not be asked; else the error as it is. */
 export function databaseFailure(error: unknown): unknown {
   if (error instanceof Failure) return error;
+  // TypeORM lets a connection go the moment it is lost, between two statements of a transaction too.
+  if (error instanceof QueryRunnerProviderAlreadyReleasedError) {
+    return unavailable("the database did not answer", error);
+  }
   const code = sqlState(error);
   // What the server says has a code; a statement that failed without one lost its connection.
   const isLost =

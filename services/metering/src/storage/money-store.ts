@@ -1,4 +1,4 @@
-import type { ChangeLog, Tx } from "@gatehouse/changefeed";
+import { type ChangeLog, databaseFailure, type Tx } from "@gatehouse/changefeed";
 import type { FailureInit } from "@gatehouse/service/failure";
 import type { EntityManager } from "typeorm";
 import { micros } from "../domain/money.ts";
@@ -20,8 +20,14 @@ export class PostgresMoneyStore implements MoneyStore {
     this.#offsetMs = offsetMs;
   }
 
-  transact<T>(work: (tx: MoneyTx) => Promise<T>): Promise<{ value: T; freshness: string }> {
-    return this.#log.commit((tx) => work(new PostgresMoneyTx(tx, this.#offsetMs)));
+  async transact<T>(work: (tx: MoneyTx) => Promise<T>): Promise<{ value: T; freshness: string }> {
+    try {
+      return await this.#log.commit((tx) => work(new PostgresMoneyTx(tx, this.#offsetMs)));
+    } catch (error) {
+      // Where the connection is lost, nobody knows whether it committed: told apart from what one movement broke,
+      // after which the others are tried alone.
+      throw databaseFailure(error) ?? error;
+    }
   }
 }
 

@@ -1,0 +1,110 @@
+import type { DataSource } from "typeorm";
+import type { Audit, Book, Difference } from "../domain/books.ts";
+
+/** Wallets of one statement: some milliseconds, and tens where they have moved a million times. */
+const MAX_WALLETS = 200;
+/** Rows of the ledger of one statement. */
+const MAX_ROWS = 20_000;
+
+/** Every wallet beside its rows in the ledger and its leases. */
+export class WalletBook implements Book {
+  readonly name = "wallets";
+  readonly #dataSource: DataSource;
+
+  constructor(dataSource: DataSource) {
+    this.#dataSource = dataSource;
+  }
+
+  async audit(after = ""): Promise<Audit & { next: string | undefined }> {
+    const rows = await this.#dataSource.query<WalletFigures[]>(
+      `SELECT w.id, w.balance, w.leased,
+         coalesce((SELECT sum(t.amount) FROM ledger_transfer t WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL), 0)
+         - coalesce((SELECT sum(t.amount) FROM ledger_transfer t WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL), 0)
+           AS sum,
+         coalesce((SELECT e.balance FROM (
+           (SELECT t.at, t.seq, t.to_balance AS balance FROM ledger_transfer t
+            WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL ORDER BY t.at DESC, t.seq DESC LIMIT 1)
+           UNION ALL
+           (SELECT t.at, t.seq, t.from_balance FROM ledger_transfer t
+            WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL ORDER BY t.at DESC, t.seq DESC LIMIT 1)) AS e
+           ORDER BY e.at DESC, e.seq DESC LIMIT 1), 0) AS latest,
+         coalesce((SELECT sum(greatest(l.units - l.spent, 0)) FROM wallet_lease l
+           WHERE l.wallet_id = w.id AND NOT l.closed), 0) AS lent
+       FROM wallet w WHERE w.id > $1 ORDER BY w.id LIMIT $2`,
+      [after, MAX_WALLETS],
+    );
+    const differences = rows.flatMap(({ id, balance, leased, sum, latest, lent }) => [
+      ...differing("BALANCE", id, balance, sum),
+      ...differing("RUNNING_BALANCE", id, balance, latest),
+      ...differing("WALLET_LEASED", id, leased, lent),
+    ]);
+    return {
+      looked: rows.length,
+      differences,
+      next: rows.length < MAX_WALLETS ? undefined : rows.at(-1)!.id,
+    };
+  }
+}
+
+/** Every row of the ledger: both of its sides are there, so that all wallets together come to nothing. */
+export class LedgerBook implements Book {
+  readonly name = "ledger";
+  readonly #dataSource: DataSource;
+
+  constructor(dataSource: DataSource) {
+    this.#dataSource = dataSource;
+  }
+
+  async audit(after = "0"): Promise<Audit & { next: string | undefined }> {
+    const rows = await this.#dataSource.query<{ seq: string; id: string; sides: string; known: string }[]>(
+      `SELECT t.seq, t.id, t.from_wallet || ' ' || t.to_wallet || ' ' || t.currency AS sides,
+         ${sideOf("from")} || ' ' || ${sideOf("to")} || ' ' || t.currency AS known
+       FROM ledger_transfer t WHERE t.seq > $1 ORDER BY t.seq LIMIT $2`,
+      [after, MAX_ROWS],
+    );
+    const differences = rows.flatMap(({ id, sides, known }) => differing("LOST_SIDE", id, sides, known));
+    return { looked: rows.length, differences, next: rows.length < MAX_ROWS ? undefined : rows.at(-1)!.seq };
+  }
+}
+
+/** Every quota's bucket beside its leases. */
+export class QuotaBook implements Book {
+  readonly name = "quotas";
+  readonly #dataSource: DataSource;
+
+  constructor(dataSource: DataSource) {
+    this.#dataSource = dataSource;
+  }
+
+  async audit(after = "0"): Promise<Audit & { next: string | undefined }> {
+    const rows = await this.#dataSource.query<{ id: string; leased: string; lent: string }[]>(
+      `SELECT b.id, b.leased, coalesce((SELECT sum(greatest(l.units - l.spent, 0)) FROM quota_lease l
+         WHERE l.bucket_id = b.id AND NOT l.closed AND NOT l.forfeited), 0) AS lent
+       FROM quota_bucket b WHERE b.id > $1 ORDER BY b.id LIMIT $2`,
+      [after, MAX_ROWS],
+    );
+    const differences = rows.flatMap(({ id, leased, lent }) => differing("QUOTA_LEASED", id, leased, lent));
+    return { looked: rows.length, differences, next: rows.length < MAX_ROWS ? undefined : rows.at(-1)!.id };
+  }
+}
+
+interface WalletFigures {
+  readonly id: string;
+  readonly balance: string;
+  readonly leased: string;
+  readonly sum: string;
+  readonly latest: string;
+  readonly lent: string;
+}
+
+/** SQL: the side's name if it is the provider's, or a wallet of the row's currency that says its balance. */
+function sideOf(side: "from" | "to"): string {
+  return `CASE WHEN t.${side}_wallet IN ('EXTERNAL', 'REVENUE', 'ADJUSTMENT') AND t.${side}_balance IS NULL
+      THEN t.${side}_wallet
+    ELSE coalesce((SELECT w.id FROM wallet w WHERE w.id = t.${side}_wallet AND w.currency = t.currency
+      AND t.${side}_balance IS NOT NULL), '') END`;
+}
+
+export function differing(what: Difference["what"], of: string, is: string, shouldBe: string): Difference[] {
+  return is === shouldBe ? [] : [{ what, of, is, shouldBe }];
+}
