@@ -27,6 +27,7 @@ import { AcquireLoop } from "./domain/acquire-loop.ts";
 import { catchUpWith } from "./domain/catch-up.ts";
 import { DueSettlements } from "./domain/due-settlements.ts";
 import { FreshMirror } from "./domain/mirror.ts";
+import { PartCarries } from "./domain/part-carries.ts";
 import { Recalls } from "./domain/recalls.ts";
 import { followedIdentity } from "./followed-identity.ts";
 import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
@@ -194,6 +195,7 @@ export async function createMetering(
           store: new PostgresReportStore(work, changeLog, clockOffsetMs),
           identity,
           keptMs: config.usage.minutesKeptMs,
+          carries: new PartCarries(),
         },
       ),
       money.route,

@@ -1,6 +1,7 @@
 import type { Window } from "@gatehouse/buckets";
 import type { Limit } from "./limit.ts";
 import type { AccountName } from "./mirror.ts";
+import type { Pricing } from "./pricing.ts";
 import type { DrawnBucket } from "./reservation-store.ts";
 import type { MinuteUsage } from "./usage.ts";
 import type { EventWorld, UsageEvent } from "./usage-event.ts";
@@ -20,8 +21,10 @@ export interface Claim {
   readonly event: UsageEvent;
 }
 
-/** A transaction over reported events: claims them first, then locks quotas' buckets by id. */
+/** A transaction over reported events: claims them first, then locks quotas' buckets by id, then wallets. */
 export interface ReportTx {
+  /** Prices and the ledger; it comes last. */
+  readonly pricing: Pricing;
   /**
    * Notes events as booked. Answers those that were already, by place, with their contents; one that another
    * transaction is booking is waited for.

@@ -1,5 +1,7 @@
 import { drawEvents } from "./draw-events.ts";
 import type { Proof } from "./mirror.ts";
+import type { PartCarries, Reckoning } from "./part-carries.ts";
+import { eventPostings, type PricedEvent, priceEvents } from "./price-events.ts";
 import type { ReportStore, ReportTx } from "./report-store.ts";
 import { CHARGED, type MinuteUsage } from "./usage.ts";
 import {
@@ -17,6 +19,7 @@ export interface ReportDependencies {
   readonly identity: Proof;
   /** How long ago an event may be: as long as usage by minute is kept. */
   readonly keptMs: number;
+  readonly carries: PartCarries;
 }
 
 /** What became of reported events. */
@@ -32,7 +35,7 @@ export interface Report {
  * so what was not answered can be reported again. Events of one call that are one event count once, too.
  */
 export async function reportUsage(
-  { store, identity, keptMs }: ReportDependencies,
+  { store, identity, keptMs, carries }: ReportDependencies,
   source: string,
   drafts: readonly EventDraft[],
 ): Promise<Report> {
@@ -68,7 +71,9 @@ export async function reportUsage(
   }
   const { firsts, repeats } = told(events, faults);
   if (firsts.size === 0) return { booked: 0, duplicates: repeats, faults };
-  const { booked, mismatches } = await store.transact((tx) => book(tx, source, firsts));
+  const { booked, mismatches } = await carries.during((begin) =>
+    store.transact((tx) => book(tx, source, firsts, begin())),
+  );
   for (const i of mismatches) faults.set(i, MISMATCH);
   const before = firsts.size - booked - mismatches.length;
   return { booked, duplicates: repeats + before, faults };
@@ -108,7 +113,12 @@ function told(events: ReadonlyMap<number, UsageEvent>, faults: Map<number, Event
   return { firsts, repeats };
 }
 
-async function book(tx: ReportTx, source: string, events: ReadonlyMap<number, UsageEvent>) {
+async function book(
+  tx: ReportTx,
+  source: string,
+  events: ReadonlyMap<number, UsageEvent>,
+  reckoning: Reckoning,
+) {
   const claims = [...events].map(([place, event]) => ({ place, event, day: dayOf(event) }));
   const taken = await tx.claim(source, claims);
   const mismatches = [...taken].flatMap(([place, content]) =>
@@ -118,15 +128,19 @@ async function book(tx: ReportTx, source: string, events: ReadonlyMap<number, Us
   const used = fresh.filter(({ units }) => units > 0);
   if (used.length > 0) {
     await drawEvents(tx, used);
-    await tx.bookUsage(used.map(usageOf));
+    const priced = await priceEvents(tx.pricing, used, reckoning);
+    await tx.bookUsage(priced.map(usageOf));
+    // No other report has this event among its fresh ones.
+    const reference = `report ${source} ${dayOf(used[0]!)} ${used[0]!.id}`;
+    await tx.pricing.post(await eventPostings(tx.pricing, reference, priced));
   }
   return { booked: fresh.length, mismatches };
 }
 
-const FREE = { cost: 0n, currency: "" };
-
-function usageOf({ node, meter, units, atMs, resource }: UsageEvent): MinuteUsage {
+function usageOf(event: PricedEvent): MinuteUsage {
+  const { node, meter, units, atMs, resource, cost, currency } = event;
   const { keyId, accountId } = node;
   const minute = Math.floor(atMs / 60_000);
-  return { minute, keyId, accountId, meter, resource, outcome: CHARGED, units: BigInt(units), ...FREE };
+  const charged = { outcome: CHARGED, units: BigInt(units), cost: BigInt(cost), currency };
+  return { minute, keyId, accountId, meter, resource, ...charged };
 }

@@ -1,7 +1,8 @@
-import type { ChangeLog } from "@gatehouse/changefeed";
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
 import { type Limit, REQUESTS } from "../domain/limit.ts";
 import type { AccountName } from "../domain/mirror.ts";
+import type { Pricing } from "../domain/pricing.ts";
 import type { BucketPlace, Claim, ReportStore, ReportTx } from "../domain/report-store.ts";
 import type { DrawnBucket } from "../domain/reservation-store.ts";
 import type { MinuteUsage } from "../domain/usage.ts";
@@ -10,6 +11,7 @@ import { type ClockOffset, nowMsExpression } from "./clock.ts";
 import { drawQuotas } from "./draw-quotas.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { nameIn } from "./mirror-row.ts";
+import { PostgresPricing } from "./pricing.ts";
 import { quotaBucketsAt } from "./quota-windows.ts";
 import { recallLeases } from "./recall.ts";
 import { bookRows } from "./usage-rows.ts";
@@ -26,7 +28,7 @@ export class PostgresReportStore implements ReportStore {
   }
 
   async transact<T>(work: (tx: ReportTx) => Promise<T>): Promise<T> {
-    const { value } = await this.#log.commit((tx) => work(new PostgresReportTx(tx.manager)));
+    const { value } = await this.#log.commit((tx) => work(new PostgresReportTx(tx, this.#offsetMs)));
     return value;
   }
 
@@ -93,10 +95,12 @@ export class PostgresReportStore implements ReportStore {
 }
 
 class PostgresReportTx implements ReportTx {
+  readonly pricing: Pricing;
   readonly #manager: EntityManager;
 
-  constructor(manager: EntityManager) {
-    this.#manager = manager;
+  constructor(tx: Tx, offsetMs: ClockOffset) {
+    this.pricing = new PostgresPricing(tx, offsetMs);
+    this.#manager = tx.manager;
   }
 
   async claim(source: string, claims: readonly Claim[]): Promise<ReadonlyMap<number, Buffer>> {
