@@ -4,6 +4,8 @@ import { benchCached } from "./cached.ts";
 import { benchCold } from "./cold.ts";
 import { benchFlood, type Flood } from "./flood.ts";
 import { benchIdentity, identityTable } from "./identity.ts";
+import { benchIngest, ingestTable } from "./ingest.ts";
+import { benchReport, reportTable } from "./report.ts";
 import { benchRevocation } from "./revocation.ts";
 import {
   batchTable,
@@ -15,6 +17,7 @@ import {
   workersTable,
 } from "./tables.ts";
 import { benchTransfers, transfersTable } from "./transfers.ts";
+import { benchUsage, usageTable } from "./usage.ts";
 import { benchVerify } from "./verify.ts";
 import { benchWorkers } from "./workers.ts";
 
@@ -35,6 +38,9 @@ const benches: Readonly<Record<string, Bench>> = {
   imported: bench(flood("imported"), floodTable),
   workers: bench(benchWorkers, workersTable),
   transfers: bench(benchTransfers, transfersTable),
+  report: bench(() => benchReport(mostKeys), reportTable),
+  ingest: bench(benchIngest, ingestTable),
+  usage: bench(benchUsage, usageTable),
   identity: bench(
     () => benchIdentity({ keys: mostKeys, accounts: Math.ceil(mostKeys / 100) }),
     identityTable,
