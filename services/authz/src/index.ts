@@ -127,7 +127,10 @@ async function wireUp(
   };
   const verifier = new Verifier(deciding);
   const peeking = { ...deciding, verifier: peekingVerifier(deciding) };
-  const explainer = new Explainer({ ...peeking, buckets: metering, identityFreshness: identity.position });
+  const explainer = new Explainer({
+    ...{ ...peeking, buckets: metering, prices: leases.prices },
+    identityFreshness: identity.position,
+  });
   const directory = new CachedDirectory({ ...deciding, identityGate: parts.guardGate(identity.gate) });
   const memory = new RequestMemory(() => clock.now().monotonicMs);
   const doors = openDoors({

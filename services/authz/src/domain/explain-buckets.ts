@@ -1,5 +1,6 @@
 import type { Moment } from "@gatehouse/changefeed";
 import type { DecisionCode } from "./decision.ts";
+import type { MoneyReading } from "./explain-wallets.ts";
 import type { ExplainedBucket } from "./explanation.ts";
 import type { InHand, LeasePool } from "./lease-pool.ts";
 import type { Need } from "./lease-source.ts";
@@ -24,12 +25,12 @@ export interface BucketReading {
 }
 
 export interface BucketSource {
-  /** The buckets that a call meets, in the order of the nodes. Settles within its own deadline. */
+  /** The buckets that a call meets, and what the accounts have, in the order of the nodes. Settles within its own deadline. */
   readBuckets(request: {
     readonly nodeIds: readonly string[];
     readonly resource: string;
     readonly identityFreshness: string;
-  }): Promise<readonly BucketReading[]>;
+  }): Promise<{ readonly buckets: readonly BucketReading[]; readonly money: readonly MoneyReading[] }>;
 }
 
 /** A bucket that the call meets, and when it may have enough, in milliseconds from now. */
@@ -69,14 +70,15 @@ export function codeOf({ limit, outcome }: MetBucket): DecisionCode {
   return REFUSED_AS[limit.kind];
 }
 
-/** The bucket that would be left with the least. */
+/** The bucket that would be left with the least; units and money do not compare. */
 export function scarcest(buckets: readonly MetBucket[]): MetBucket | undefined {
-  const enforced = buckets.filter(({ limit }) => limit.enforcement === "ENFORCE");
+  const enforced = buckets.filter(({ limit }) => limit.enforcement === "ENFORCE" && limit.kind !== "wallet");
   if (enforced.length === 0) return undefined;
   return enforced.reduce((least, each) => (each.left - each.units < least.left - least.units ? each : least));
 }
 
-function metBucket(
+/** A bucket as a call finds it that takes so much of it. */
+export function metBucket(
   reading: BucketReading,
   units: number,
   { held, unspent, isReturning }: InHand,

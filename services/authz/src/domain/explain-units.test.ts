@@ -164,7 +164,7 @@ function setUp(kinds: readonly Limit["kind"][], capacities: readonly number[], r
   const explainer = new Explainer({
     ...deciding,
     verifier: peekingVerifier(deciding),
-    buckets: { readBuckets: async () => read(metering) },
+    buckets: { readBuckets: async () => ({ buckets: read(metering), money: [] }) },
   });
   return { test, presented, metering, pool, ship, explainer, verifier: new Verifier(deciding) };
 }

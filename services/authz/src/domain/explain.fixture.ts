@@ -1,8 +1,11 @@
 import type { KeyView } from "@gatehouse/access";
 import { Explainer } from "./explain.ts";
 import type { BucketReading } from "./explain-buckets.ts";
+import type { MoneyReading } from "./explain-wallets.ts";
 import type { Explanation } from "./explanation.ts";
 import { peekingVerifier } from "./peek.ts";
+import { FREE } from "./price-book.fixture.ts";
+import type { Prices } from "./price-book.ts";
 import { callOf, TestVerifier } from "./verify.fixture.ts";
 import type { VerifyCall } from "./verify-call.ts";
 
@@ -10,6 +13,8 @@ import type { VerifyCall } from "./verify-call.ts";
 export class TestExplainer extends TestVerifier {
   /** What metering answers, in the order of the nodes; undefined: nothing. */
   readings: readonly BucketReading[] | undefined = [];
+  money: readonly MoneyReading[] = [];
+  prices: Prices = FREE;
   /** What the replica has in hand, by limit. */
   readonly inHand = new Map<string, { held: number; isReturning: boolean }>();
   /** Node ids of each question for buckets. */
@@ -21,7 +26,7 @@ export class TestExplainer extends TestVerifier {
       readBuckets: async ({ nodeIds }) => {
         this.asked.push(nodeIds);
         if (this.readings === undefined) throw new Error("metering is down");
-        return this.readings;
+        return { buckets: this.readings, money: this.money };
       },
     },
     pool: {
@@ -29,7 +34,14 @@ export class TestExplainer extends TestVerifier {
         const { held, isReturning } = this.inHand.get(limitId) ?? { held: 0, isReturning: false };
         return { held, unspent: held, isReturning };
       },
+      bucket: () => undefined,
       tellRates: async () => {},
+    },
+    prices: {
+      edition: 0,
+      isUsable: (nowMs) => this.prices.isUsable(nowMs),
+      inForce: (use, nowMs) => this.prices.inForce(use, nowMs),
+      fill: (nowMs) => this.prices.fill(nowMs),
     },
     identityFreshness: () => "",
   });

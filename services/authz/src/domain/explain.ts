@@ -13,11 +13,13 @@ import {
   scarcest,
 } from "./explain-buckets.ts";
 import { checkWords, type Examined } from "./explain-checks.ts";
+import { metWallets } from "./explain-wallets.ts";
 import { CHECKS, type Check, type CheckCode, type Explanation } from "./explanation.ts";
 import { findTarget } from "./find-target.ts";
 import type { IdentityCache } from "./identity-cache.ts";
 import type { LeasePool } from "./lease-pool.ts";
 import type { Need } from "./lease-source.ts";
+import type { Prices } from "./price-book.ts";
 import { Sight } from "./sight.ts";
 import type { Signatures } from "./signatures.ts";
 import type { Verifier } from "./verify.ts";
@@ -39,7 +41,8 @@ export interface ExplainerOptions {
   readonly cache: IdentityCache;
   readonly catalog: CatalogBook;
   readonly buckets: BucketSource;
-  readonly pool: Pick<LeasePool, "inHand" | "tellRates">;
+  readonly pool: Pick<LeasePool, "inHand" | "bucket" | "tellRates">;
+  readonly prices: Prices;
   readonly signatures: Pick<Signatures, "faultOf">;
   readonly clock: Clock;
   /** The state of identity that the cache rests on. */
@@ -48,6 +51,8 @@ export interface ExplainerOptions {
 
 /** The word for a limit that is on an account above the verifier's. */
 const ABOVE = "above";
+/** The word for a wallet that there is none of. */
+const NO_WALLET = "CREDIT_EXHAUSTED";
 const NO_NEEDS: readonly Need[] = [];
 
 export class Explainer {
@@ -80,13 +85,20 @@ export class Explainer {
 
   /** "unknown" where metering cannot be asked. */
   async #met(decision: Decision, call: VerifyCall): Promise<readonly MetBucket[] | "unknown"> {
-    const { buckets, pool, clock, identityFreshness } = this.#options;
+    const { buckets, pool, prices, clock, identityFreshness } = this.#options;
     const { resource } = this.#resourceOf(call);
     const { nodeIds } = new ChargePath(decision.entry!, decision.target!, resource);
     try {
       await pool.tellRates(nodeIds);
       const request = { nodeIds, resource, identityFreshness: identityFreshness() };
-      return metBuckets(await buckets.readBuckets(request), call.needs, pool, clock.now());
+      const readings = await buckets.readBuckets(request);
+      const met = metBuckets(readings.buckets, call.needs, pool, clock.now());
+      if (!prices.isUsable(clock.now().wallMs)) await prices.fill(() => clock.now().wallMs);
+      const { needs } = call;
+      return [
+        ...met,
+        ...metWallets(readings.money, decision.target!, resource, needs, prices, pool, clock.now()),
+      ];
     } catch {
       return "unknown";
     }
@@ -118,11 +130,13 @@ export class Explainer {
     }
     const buckets = met.filter(({ limit }) => sight.sees(limit.nodeId));
     const deciding = decidingBucket(met);
-    if (deciding === undefined) return { decision: admitted(decision, buckets), decidedBy, checks, buckets };
+    if (deciding === undefined) {
+      return { decision: admitted(decision, buckets, met), decidedBy, checks, buckets };
+    }
     const isSeen = sight.sees(deciding.limit.nodeId);
     return {
       decision: refused(decision, deciding, isSeen, nowMs),
-      decidedBy: deciding.outcome === "UNKNOWN" ? "" : isSeen ? deciding.limit.id : ABOVE,
+      decidedBy: deciding.outcome === "UNKNOWN" ? "" : isSeen ? deciding.limit.id || NO_WALLET : ABOVE,
       checks,
       buckets,
     };
@@ -218,7 +232,7 @@ function withoutLimits(decision: Decision): Decision {
   return { ...decision, code: "INDETERMINATE", reason: LIMITS_UNKNOWN };
 }
 
-function admitted(decision: Decision, seen: readonly MetBucket[]): Decision {
+function admitted(decision: Decision, seen: readonly MetBucket[], met: readonly MetBucket[]): Decision {
   const least = scarcest(seen);
   const warnings = seen.filter(({ outcome }) => outcome === "FAILED").map(({ limit }) => limit.id);
   const binding = least && {
@@ -226,13 +240,15 @@ function admitted(decision: Decision, seen: readonly MetBucket[]): Decision {
     remaining: least.left - least.units,
     resetsAtMs: least.resetsAtMs,
   };
-  return { ...decision, warnings, binding };
+  const wallets = met.filter(({ limit }) => limit.kind === "wallet");
+  const cost = wallets.map(({ limit, units }) => ({ currency: limit.currency!, micros: units }));
+  return { ...decision, warnings, binding, cost: cost.length === 0 ? undefined : cost };
 }
 
 function refused(decision: Decision, deciding: MetBucket, isSeen: boolean, nowMs: number): Decision {
   const { limit, left, resetsAtMs, retryAfterMs } = deciding;
   const code = codeOf(deciding);
   const resets = resetsAtMs ?? (retryAfterMs === undefined ? undefined : nowMs + retryAfterMs);
-  const binding = isSeen ? { limit, remaining: left, resetsAtMs: resets } : undefined;
+  const binding = isSeen && limit.id !== "" ? { limit, remaining: left, resetsAtMs: resets } : undefined;
   return { ...decision, code, reason: reasons[code], binding, retryAfterMs };
 }

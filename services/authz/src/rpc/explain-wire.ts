@@ -48,6 +48,7 @@ function bucketMessage({ limit, resetsAtMs, outcome, ...numbers }: ExplainedBuck
     held: BigInt(numbers.held),
     ...(resetsAtMs !== undefined && { resetsAt: timestampFromMs(resetsAtMs) }),
     warns: limit.enforcement === "WARN",
+    currency: limit.currency ?? "",
     outcome: CheckOutcome[outcome],
   };
 }

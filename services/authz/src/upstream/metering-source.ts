@@ -12,11 +12,13 @@ import {
   LeaseService,
   type Limit as LimitMessage,
   type NodeLimits,
+  type NodeMoney as NodeMoneyMessage,
   type RateReport as RateReportMessage,
   Window,
 } from "@gatehouse/proto/metering";
 import { type GrpcClient, grpcClient, type Span, unavailable, withDeadline } from "@gatehouse/service";
 import type { BucketReading, BucketSource } from "../domain/explain-buckets.ts";
+import type { MoneyReading } from "../domain/explain-wallets.ts";
 import type { AcquireReply, Ask, AskResult, LeaseSource, RateReport } from "../domain/lease-source.ts";
 import type { Limit } from "../domain/limit.ts";
 import type { LimitChange, NodeMoney } from "../domain/limit-book.ts";
@@ -91,13 +93,14 @@ export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource
     readonly nodeIds: readonly string[];
     readonly resource: string;
     readonly identityFreshness: string;
-  }): Promise<readonly BucketReading[]> {
+  }): ReturnType<BucketSource["readBuckets"]> {
     const { nodeIds, ...asked } = request;
     const answer = await this.#leases.readBuckets(
       { ...asked, nodeIds: [...nodeIds], holder: this.#holder },
       { timeoutMs: TIMEOUT_MS },
     );
-    return answer.buckets.map((bucket, i) => readingOf(bucket, answer.leasedToHolder[i]!));
+    const buckets = answer.buckets.map((bucket, i) => readingOf(bucket, answer.leasedToHolder[i]!));
+    return { buckets, money: answer.money.map(moneyReadingOf) };
   }
 
   /** Yields the limits whose leases metering wants back; ends with the connection. */
@@ -237,6 +240,21 @@ function readingOf(
     leasedHere: Number(leasedHere),
     remaining: Number(remaining),
     resetsAtMs: resetsAt && timestampMs(resetsAt),
+  };
+}
+
+function moneyReadingOf({ accountId, usesParentBalance, wallets }: NodeMoneyMessage): MoneyReading {
+  return {
+    accountId,
+    usesParentBalance,
+    wallets: wallets.map(({ id, currency, ...amounts }) => ({
+      id,
+      currency,
+      balance: Number(amounts.balance),
+      creditLimit: Number(amounts.creditLimit),
+      leased: Number(amounts.leased),
+      leasedHere: Number(amounts.leasedToHolder),
+    })),
   };
 }
 

@@ -28,7 +28,7 @@ export function openLeases({ metering, spool, shipper, nodes, clock, opened, ...
   const ship = () => void spool.seal().then(() => shipper.kick());
   const pool = new LeasePool({ book, prices, journal: spool, source: metering, clock, ship, ...told });
   opened.add("leases", () => pool.drain());
-  return { book, replica, follower, pool };
+  return { book, prices, replica, follower, pool };
 }
 
 const SWEEP_MS = 500;
