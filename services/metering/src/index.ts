@@ -1,3 +1,4 @@
+export { auditDatabase } from "./audit-books.ts";
 export { type MeteringConfig, readMeteringConfig } from "./config.ts";
 export { createMetering, type Metering, type MeteringOverrides } from "./create-metering.ts";
 export type { IdentityFeed } from "./identity-feed.ts";

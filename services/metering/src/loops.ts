@@ -1,8 +1,10 @@
 import { type ChangeLog, trimChanges } from "@gatehouse/changefeed";
 import { type Disposables, type Log, type LoopOptions, runLoop } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
+import { booksOf } from "./audit-books.ts";
 import type { MeteringConfig } from "./config.ts";
 import type { AcquireLoop } from "./domain/acquire-loop.ts";
+import { AuditWalk } from "./domain/books.ts";
 import type { DueSettlements } from "./domain/due-settlements.ts";
 import { FORFEIT_GRACE_MS } from "./domain/lend.ts";
 import type { MoneyLoop } from "./domain/money-loop.ts";
@@ -37,6 +39,10 @@ const HOUSEKEEPING_MS = 1000;
 const PLANS_MS = 250;
 /** Often enough that each run forgets few changes. */
 const TRIM_MS = 60_000;
+/** A slice of some milliseconds each time: ten thousand wallets and a million rows of the ledger take ten minutes. */
+const AUDIT_MS = 5000;
+/** Rollups that still change, and a day of those that do not. */
+const AUDITED_ROLLUPS_MS = 2 * 86_400_000;
 /** As often as metrics are scraped; a million rows are counted in a tenth of a second. */
 const QUARANTINE_MS = 15_000;
 /** A look at the catalog, mostly; partitions are made days ahead. */
@@ -98,5 +104,12 @@ export function startLoops(dependencies: LoopDependencies): void {
     // Who waits to drop one is waited for by everybody: not again at once.
     { minMs: 5000, maxMs: PARTITIONS_MS },
   );
+  const walk = new AuditWalk(booksOf(work, AUDITED_ROLLUPS_MS, clockOffsetMs));
+  start("audit books", AUDIT_MS, async () => {
+    const { looked, differences } = await walk.step();
+    counts.books.looked += looked;
+    counts.books.differences += differences.length;
+    for (const difference of differences) log.error(difference, "the books do not add up");
+  });
   start("trim the change log", TRIM_MS, () => trimChanges(work.manager));
 }

@@ -20,6 +20,8 @@ export class MeteringCounts {
   /** What an operator must hear of; the log says what it is. */
   alarms = 0;
   forfeitedUnits = 0;
+  /** Wallets, rows, buckets and rollups that were derived again, and those that came out otherwise. */
+  readonly books = { looked: 0, differences: 0 };
 }
 
 /** What the metrics are read from. */
@@ -65,6 +67,16 @@ export function meteringMetrics({ counts, follower, acquires, recalls, pools }: 
       "gatehouse_lease_units_forfeited_total",
       "Units lent to holders that vanished, counted as spent.",
       () => counts.forfeitedUnits,
+    ),
+    counter(
+      "gatehouse_books_looked_total",
+      "Wallets, ledger rows, buckets and rollups that were derived again.",
+      () => counts.books.looked,
+    ),
+    counter(
+      "gatehouse_books_differences_total",
+      "Those of them that came out otherwise.",
+      () => counts.books.differences,
     ),
     counter("gatehouse_acquire_rounds_total", "Transactions that lent units.", () => acquires.rounds),
     gauge("gatehouse_acquires_waiting", "Requests for units that wait.", "sum", () => acquires.waiting),

@@ -31,6 +31,24 @@ export interface Book {
   audit(after: string | undefined): Promise<Audit & { readonly next: string | undefined }>;
 }
 
+/** Goes through books for ever, a slice each time it is asked: what it costs does not grow with them. */
+export class AuditWalk {
+  readonly #books: readonly Book[];
+  #book = 0;
+  #after: string | undefined;
+
+  constructor(books: readonly Book[]) {
+    this.#books = books;
+  }
+
+  async step(): Promise<Audit> {
+    const slice = await this.#books[this.#book]!.audit(this.#after);
+    this.#after = slice.next;
+    if (slice.next === undefined) this.#book = (this.#book + 1) % this.#books.length;
+    return slice;
+  }
+}
+
 /** Looks at all of some books, and tells of what differs as it is found. */
 export async function auditBooks(
   books: readonly Book[],
