@@ -1,4 +1,5 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { DecisionCode } from "@gatehouse/proto/authz";
 import { beforeAll, describe, expect, test } from "vitest";
 import { timely } from "../system/caller.ts";
 import { measured } from "../system/measured.ts";
@@ -102,6 +103,30 @@ describe("a prepaid balance, two replicas, 32 callers that try again", () => {
     expect(admitted(answers)).toBeGreaterThan(N);
     expect(costOf(answers)).toBe(0);
   });
+});
+
+test("a retry, a batch and an explanation say the same cost, and only what was decided is charged", async () => {
+  const meter = await meterAt(PRICE);
+  const made = await makeOrganization(system(), "Retried", ["one"]);
+  const { id, key } = made.subaccounts[0]!;
+  await topUp(system().root, id, 4 * PRICE);
+  const verifier = system().root.authz[0]!;
+  const call = { key: key.secret, charges: once(meter) };
+  const expected = [{ currency: USD, micros: BigInt(PRICE) }];
+  await askUntilValid(system().root, 0, call);
+  for (const _ of ["first", "again"]) {
+    expect((await verifier.verify({ ...call, requestId: "one" }, timely)).cost).toMatchObject(expected);
+  }
+  const explained = await verifier.explain(call, timely);
+  expect(explained.decision!.cost).toMatchObject(expected);
+  expect(explained.buckets).toMatchObject([{ kind: "wallet", currency: USD, units: BigInt(PRICE) }]);
+  const { responses } = await verifier.batchVerify({ requests: [call, call, call] }, timely);
+  expect(responses.map(({ cost }) => cost.length)).toEqual([1, 1, 0]);
+  expect(DecisionCode[responses[2]!.code]).toBe("CREDIT_EXHAUSTED");
+  expect(responses[2]!.bindingLimit).toMatchObject({ nodeId: id, remaining: 0n });
+  expect(responses[2]!.retryAfter).toBeUndefined();
+  const books = await settledCosts(made, id, 4 * PRICE);
+  expect(books).toEqual({ usage: 4 * PRICE, ledger: 4 * PRICE, balance: 0, leased: 0 });
 });
 
 test("a top-up revives at once", async () => {
