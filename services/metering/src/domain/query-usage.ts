@@ -95,7 +95,8 @@ export async function* exportUsage(
   for await (const rows of store.stream(scope, queries)) {
     if (performance.now() - checkedMs >= RECHECK_MS) {
       const caller = await stillPermitted(mirror, principal, "gatehouse.usage.read", nowMs());
-      if ((await knownNodeInReach(mirror, caller, scope)) === undefined) throw notFound("account");
+      const reached = await knownNodeInReach(mirror, caller, scope);
+      if (reached === undefined) throw notFound(scope.kind === "KEY" ? "key" : "account");
       checkedMs = performance.now();
     }
     yield rows;
