@@ -5,8 +5,8 @@ import pg from "pg";
  * services tell each other, and webhooks, goes on by itself.
  */
 const ON_THEIR_OWN = ["audit_event", "key_activity", "delivery", "nonce"];
-/** The table of metering that requests fill; the others follow identity, or what is spent. */
-const OF_METERING = ["node_limit"];
+/** The tables of metering that requests fill; the others follow identity, or what is spent. */
+const OF_METERING = ["node_limit", "alert"];
 
 /** How many, by table. */
 export type Rows = Readonly<Record<string, number>>;

@@ -27,6 +27,7 @@ const KIND_OF_FIELD: Readonly<Record<string, Kind>> = {
   key: "key",
   parent_key: "key",
   limit: "limit",
+  alert: "alert",
   invitation: "invitation",
   user: "user",
   webhook: "webhook",
@@ -35,7 +36,17 @@ const KIND_OF_FIELD: Readonly<Record<string, Kind>> = {
   target: "actor",
   decision_id: "decision",
 };
-type Kind = "account" | "key" | "limit" | "invitation" | "user" | "webhook" | "role" | "actor" | "decision";
+type Kind =
+  | "account"
+  | "key"
+  | "limit"
+  | "alert"
+  | "invitation"
+  | "user"
+  | "webhook"
+  | "role"
+  | "actor"
+  | "decision";
 
 /** RPCs that are open to all organizations' keys and take such names. The provider's have no reach to be outside of. */
 const asks = publicMethods()
@@ -49,6 +60,7 @@ const asks = publicMethods()
 
 let world: World;
 let foreign: Readonly<Record<Kind, readonly string[]>>;
+const NEEDS_FUNDS = /CreditService|GetStatement/;
 /** Of the subaccount, for what its administrator may not. */
 let funds: string;
 let statements: StatementLog;
@@ -76,6 +88,7 @@ async function madeElsewhere(): Promise<typeof foreign> {
     account: [subaccount, organization, world.provider, "theirs", "their-team", "theirs/their-team"],
     key: [key, rootKey],
     limit: [await made("metering.v1.LimitService/DeleteLimit", "limit")],
+    alert: [await made("metering.v1.AlertService/DeleteAlert", "alert")],
     invitation: [await made("identity.v1.MemberService/RevokeInvitation", "invitation")],
     user: [await made("identity.v1.MemberService/RemoveMember", "user")],
     webhook: [await made("identity.v1.WebhookService/DeleteWebhook", "webhook")],
@@ -95,7 +108,7 @@ function withField(method: string, body: object, field: string, name: string): o
   };
 }
 
-const PREFIXES = { key: "key", limit: "lim", invitation: "inv", user: "usr" } as const;
+const PREFIXES = { key: "key", limit: "lim", alert: "alr", invitation: "inv", user: "usr" } as const;
 
 /** A name like the given one that nothing has. */
 function missing(kind: Kind, like: string): string {
@@ -138,7 +151,7 @@ describe.each(asks)("$method, by $field", ({ method, field, kind }) => {
     ["a subaccount's key", "acct"],
   ] as const)("tells %s the same of what is foreign and of what is not there", async (_who, caller) => {
     const body = await bodyOf(method);
-    const secret = caller === "acct" && method.includes(".CreditService/") ? funds : world.secrets[caller];
+    const secret = caller === "acct" && NEEDS_FUNDS.test(method) ? funds : world.secrets[caller];
     const ask = (name: string) => system().json(secret, method, withField(method, body, field, name));
     const names =
       caller === "acct" && kind === "account"

@@ -1,4 +1,5 @@
 import { accountRequests } from "./account-requests.ts";
+import { alertRequests } from "./alert-requests.ts";
 import { creditRequests } from "./credit-requests.ts";
 import { keyRequests } from "./key-requests.ts";
 import { memberRequests } from "./member-requests.ts";
@@ -15,5 +16,6 @@ export const requests: Requests = {
   ...memberRequests,
   ...providerRequests,
   ...creditRequests,
+  ...alertRequests,
   ...otherRequests,
 };

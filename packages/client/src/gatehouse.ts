@@ -14,7 +14,7 @@ import {
   TypeService,
   WebhookService,
 } from "@gatehouse/proto/identity";
-import { CreditService, LimitService, UsageService } from "@gatehouse/proto/metering";
+import { AlertService, CreditService, LimitService, UsageService } from "@gatehouse/proto/metering";
 import { type Credential, openTransport, type Transport } from "./transport.ts";
 
 /** Where the three services are and what to present to them. */
@@ -46,6 +46,7 @@ export interface Gatehouse {
   readonly webhooks: Client<typeof WebhookService>;
   readonly audit: Client<typeof AuditService>;
   readonly authz: Client<typeof AuthzService>;
+  readonly alerts: Client<typeof AlertService>;
   readonly limits: Client<typeof LimitService>;
   readonly credits: Client<typeof CreditService>;
   readonly usage: Client<typeof UsageService>;
@@ -91,6 +92,7 @@ export function gatehouse(options: GatehouseOptions): Gatehouse {
     webhooks: createClient(WebhookService, identity.transport),
     audit: createClient(AuditService, identity.transport),
     authz: createClient(AuthzService, authz.transport),
+    alerts: createClient(AlertService, metering.transport),
     limits: createClient(LimitService, metering.transport),
     credits: createClient(CreditService, metering.transport),
     usage: createClient(UsageService, metering.transport),

@@ -1,3 +1,4 @@
+export * from "./gen/gatehouse/metering/v1/alert_pb.js";
 export * from "./gen/gatehouse/metering/v1/credit_pb.js";
 export * from "./gen/gatehouse/metering/v1/feed_pb.js";
 export * from "./gen/gatehouse/metering/v1/holding_pb.js";

@@ -1,11 +1,11 @@
 import { signatureOf } from "@gatehouse/events";
+import { type Received, type Receiver, startReceiver } from "@gatehouse/events/test-receiver";
 import { DeliveryStatus } from "@gatehouse/proto/identity";
 import { createLog, localBus } from "@gatehouse/service";
 import { busy } from "@gatehouse/service/failure";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { AuditEvent } from "../src/domain/events/audit.ts";
 import type { Change } from "../src/domain/store.ts";
-import { type Received, type Receiver, startReceiver } from "./receiver.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 
 const patiently = { timeout: 15_000, interval: 20 };

@@ -1,4 +1,4 @@
-import { addressList, peppers } from "@gatehouse/access/settings";
+import { addressList, encryptionKeys, peppers } from "@gatehouse/access/settings";
 import {
   CALLS_MAX,
   CONNECTIONS_MAX,
@@ -20,9 +20,13 @@ const spec = {
   /** What Gatehouse's own services present to each other. */
   serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),
   peppers: peppers("GATEHOUSE_PEPPERS"),
+  /** Seal what deliveries to alerts' webhooks are signed with. */
+  encryptionKeys: encryptionKeys("GATEHOUSE_ENCRYPTION_KEYS"),
   keyPrefix: settings.text("GATEHOUSE_KEY_PREFIX", "gth"),
   /** The proxies whose X-Forwarded-For is believed. */
   trustedProxies: optional(addressList("GATEHOUSE_TRUSTED_PROXIES")),
+  /** Lets alerts' webhooks be at `http` and at any address, a private one too. For development and tests. */
+  insecureWebhooks: settings.flag("GATEHOUSE_WEBHOOK_INSECURE", false),
   /** How long usage is kept, by minute and by quarter of an hour; events are taken for as long as minutes are. */
   usage: {
     minutesKeptMs: settings.durationMs(

@@ -22,6 +22,7 @@ import {
   type Route,
 } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
+import { openAlerts } from "./alerts.ts";
 import type { MeteringConfig } from "./config.ts";
 import { AcquireLoop } from "./domain/acquire-loop.ts";
 import { catchUpWith } from "./domain/catch-up.ts";
@@ -41,6 +42,7 @@ import { leaseRoute } from "./rpc/lease-service.ts";
 import { limitRoute } from "./rpc/limit-service.ts";
 import { usageRoute } from "./rpc/usage-service.ts";
 import { AccountParents1764420000000 } from "./storage/account-parents-migration.ts";
+import { Alerts1764700000000 } from "./storage/alerts-migration.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { EndedHolders1764100000000 } from "./storage/ended-holders-migration.ts";
 import { EpochGaps1764540000000 } from "./storage/epoch-gaps-migration.ts";
@@ -65,6 +67,7 @@ import { ReservationCosts1764660000000 } from "./storage/reservation-costs-migra
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
 import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
 import { ReservedShares1764410000000 } from "./storage/reserved-shares-migration.ts";
+import { Statements1764620000000 } from "./storage/statements-migration.ts";
 import { UsageAccounts1764530000000 } from "./storage/usage-accounts-migration.ts";
 import { UsageCosts1764650000000 } from "./storage/usage-costs-migration.ts";
 import { UsagePartitions1764510000000 } from "./storage/usage-partitions-migration.ts";
@@ -134,6 +137,7 @@ export async function createMetering(
       mirror,
       work,
       quickLog: moneyLog,
+      workLog: changeLog,
       clockOffsetMs,
       waitMs: overrides.waitMs,
     });
@@ -168,6 +172,17 @@ export async function createMetering(
       counts.ingest.rows += rows;
       counts.ingest.quarantined += quarantined;
     };
+    const alerts = openAlerts({
+      config,
+      opened,
+      log,
+      bus,
+      mirror,
+      limits: limits.store,
+      work,
+      clockOffsetMs,
+      counts,
+    });
     const routes = [
       limitRoute(limits),
       leaseRoute({
@@ -197,8 +212,10 @@ export async function createMetering(
           keptMs: config.usage.minutesKeptMs,
           carries: new PartCarries(),
         },
+        money.statements,
       ),
       money.route,
+      alerts,
       feedRoute(quickLog, new PostgresPriceBook(quickLog)),
       holdingRoute({
         mirror,
@@ -252,8 +269,10 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
       EpochGaps1764540000000,
       Money1764600000000,
       LedgerOrder1764610000000,
+      Statements1764620000000,
       UsageCosts1764650000000,
       ReservationCosts1764660000000,
+      Alerts1764700000000,
     ],
     poolSize,
   });

@@ -20,6 +20,12 @@ export class MeteringCounts {
   /** What an operator must hear of; the log says what it is. */
   alarms = 0;
   forfeitedUnits = 0;
+  /** Alerts that were looked at, since something moved, and what they told. */
+  readonly alerts = { evaluated: 0, told: 0 };
+  /** Attempts to deliver an event to an alert's webhook. */
+  readonly deliveries = { taken: 0, failed: 0 };
+  /** Rows that were sealed with the current encryption key. */
+  resealed = 0;
   /** Wallets, rows, buckets and rollups that were derived again, and those that came out otherwise. */
   readonly books = { looked: 0, differences: 0 };
 }
@@ -90,6 +96,23 @@ export function meteringMetrics({ counts, follower, acquires, recalls, pools }: 
       "gatehouse_recalls_delivered_total",
       "Limits recalled from holders here.",
       () => recalls.delivered,
+    ),
+    counter(
+      "gatehouse_alerts_evaluated_total",
+      "Looks at alerts of which something had moved.",
+      () => counts.alerts.evaluated,
+    ),
+    counter("gatehouse_alert_events_total", "Events that alerts told.", () => counts.alerts.told),
+    counter(
+      "gatehouse_webhook_deliveries_total",
+      "Attempts to deliver an event to a webhook, by whether it was taken.",
+      () => counts.deliveries,
+      "outcome",
+    ),
+    counter(
+      "gatehouse_resealed_rows_total",
+      "Rows that were sealed with the current encryption key.",
+      () => counts.resealed,
     ),
     ...poolMetrics(pools),
   ];

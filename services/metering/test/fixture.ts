@@ -1,8 +1,16 @@
 import type { DescService } from "@bufbuild/protobuf";
 import type { AccountNode, KeyNode } from "@gatehouse/access";
 import type { Position } from "@gatehouse/changefeed";
-import { KeyFormat, mintId, newPepper, parsePepper } from "@gatehouse/keys";
 import {
+  KeyFormat,
+  mintId,
+  newEncryptionKey,
+  newPepper,
+  parseEncryptionKey,
+  parsePepper,
+} from "@gatehouse/keys";
+import {
+  AlertService,
   CreditService,
   FeedService,
   HoldingService,
@@ -22,6 +30,7 @@ import {
   type MirrorEntity,
 } from "../src/index.ts";
 
+const ENCRYPTION_KEY = parseEncryptionKey(newEncryptionKey("1"));
 export const SERVICE_SECRET = "a service secret of thirty-two characters";
 const log = createLog({ name: "metering", level: (process.env.TEST_LOG ?? "silent") as "silent" });
 
@@ -166,6 +175,8 @@ export async function startMetering(url: string, identity: IdentityLog, override
       identityAddress: "",
       serviceSecret: new Secret(SERVICE_SECRET),
       peppers: [identity.pepper],
+      encryptionKeys: [ENCRYPTION_KEY],
+      insecureWebhooks: true,
       keyPrefix: "gth",
       trustedProxies: undefined,
       usage: { minutesKeptMs: 35 * 86_400_000, quartersKeptMs: 1830 * 86_400_000 },
@@ -188,6 +199,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
     bus,
     httpAddress: server.httpAddress,
     limits: (key: TestKey) => as(LimitService, key.presented),
+    alerts: (key: TestKey) => as(AlertService, key.presented),
     credits: (key: TestKey) => as(CreditService, key.presented),
     usage: (key: TestKey) => as(UsageService, key.presented),
     holdings: (credential: string = SERVICE_SECRET) => as(HoldingService, credential),
