@@ -13,6 +13,7 @@ export const creditRequests: Requests = {
   [`${CREDITS}/GetBalance`]: ({ subaccount }) => ({ account: subaccount, currency: "USD" }),
   [`${CREDITS}/ListBalances`]: ({ subaccount }) => ({ account: subaccount, descendants: true }),
   [`${CREDITS}/ListTransactions`]: ({ subaccount }) => ({ account: subaccount, descendants: true }),
+  "metering.v1.UsageService/GetStatement": ({ subaccount }) => ({ account: subaccount, month: "2026-01" }),
   [`${CREDITS}/Adjust`]: ({ subaccount }) => ({ account: subaccount, reason: "put right", ...MONEY }),
   [`${CREDITS}/Adjust:refund`]: async ({ made, subaccount }) => {
     const { transaction } = await made(`${CREDITS}/TopUp`, { account: subaccount, ...MONEY });

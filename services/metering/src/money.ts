@@ -2,6 +2,7 @@ import type { Principal } from "@gatehouse/access";
 import type { ChangeLog } from "@gatehouse/changefeed";
 import type { Disposables, Route } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
+import type { StatementDependencies } from "./domain/get-statement.ts";
 import type { Mirror } from "./domain/mirror.ts";
 import { MoneyLoop } from "./domain/money-loop.ts";
 import { creditRoute } from "./rpc/credit-service.ts";
@@ -11,6 +12,7 @@ import { PostgresCreditTermsStore } from "./storage/credit-terms-store.ts";
 import { FilledWallets } from "./storage/filled-wallets.ts";
 import { PostgresMoneyStore } from "./storage/money-store.ts";
 import { PostgresPriceStore } from "./storage/price-store.ts";
+import { PostgresStatementStore } from "./storage/statement-store.ts";
 
 export interface MoneyOptions {
   readonly opened: Disposables;
@@ -20,6 +22,7 @@ export interface MoneyOptions {
   readonly work: DataSource;
   /** Of connections that no batch has: a transfer waits for its wallets, and for nothing else. */
   readonly quickLog: ChangeLog;
+  readonly workLog: ChangeLog;
   readonly clockOffsetMs: ClockOffset;
   readonly waitMs: number | undefined;
 }
@@ -29,9 +32,18 @@ export interface Money {
   readonly loop: MoneyLoop;
   readonly route: Route<Principal>;
   readonly filled: FilledWallets;
+  readonly statements: StatementDependencies;
 }
 
-export function openMoney({ opened, mirror, work, quickLog, clockOffsetMs, waitMs }: MoneyOptions): Money {
+export function openMoney({
+  opened,
+  mirror,
+  work,
+  quickLog,
+  workLog,
+  clockOffsetMs,
+  waitMs,
+}: MoneyOptions): Money {
   const loop = new MoneyLoop(new PostgresMoneyStore(quickLog, clockOffsetMs), waitMs);
   opened.add("money", () => loop.close());
   const route = creditRoute({
@@ -41,5 +53,10 @@ export function openMoney({ opened, mirror, work, quickLog, clockOffsetMs, waitM
     terms: new PostgresCreditTermsStore(quickLog, clockOffsetMs),
     prices: new PostgresPriceStore(work, quickLog, clockOffsetMs),
   });
-  return { loop, route, filled: new FilledWallets(work) };
+  const statements = {
+    mirror,
+    store: new PostgresStatementStore(workLog),
+    nowMs: () => Date.now() + clockOffsetMs(),
+  };
+  return { loop, route, filled: new FilledWallets(work), statements };
 }

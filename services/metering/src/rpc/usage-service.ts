@@ -7,6 +7,7 @@ import {
   GroupBy as WireGroupBy,
 } from "@gatehouse/proto/metering";
 import { type Route, route } from "@gatehouse/service";
+import { getStatement, type StatementDependencies } from "../domain/get-statement.ts";
 import { exportUsage, queryUsage, type UsageDependencies, type UsageRow } from "../domain/query-usage.ts";
 import { type ReportDependencies, reportUsage } from "../domain/report-usage.ts";
 import { type ReservationDependencies, settleReservation } from "../domain/settle-reservation.ts";
@@ -14,6 +15,7 @@ import type { UsageDraft } from "../domain/usage-query.ts";
 import { nodeName } from "./limit-wire.ts";
 import { draftsOf, reportMessage } from "./report-wire.ts";
 import { chargesOf, commitOf, releaseOf } from "./reservation-wire.ts";
+import { statementMessage } from "./statement-wire.ts";
 import { csvHeader, csvWriter } from "./usage-csv.ts";
 
 const granularities = ["MINUTE", "HOUR", "DAY", "MONTH"] as const;
@@ -23,6 +25,7 @@ export function usageRoute(
   dependencies: UsageDependencies,
   reservations: ReservationDependencies,
   reports: ReportDependencies,
+  statements: StatementDependencies,
 ): Route<Principal> {
   return route<typeof UsageService, Principal>(UsageService, {
     async reportUsage(request) {
@@ -45,6 +48,11 @@ export function usageRoute(
         if (signal.aborted) return;
       }
       if (head !== "") yield { csv: head };
+    },
+
+    async getStatement({ start, end, ...request }, { principal }) {
+      const draft = { ...request, startMs: start && timestampMs(start), endMs: end && timestampMs(end) };
+      return { statement: statementMessage(await getStatement(statements, principal.view, draft)) };
     },
 
     async commitReservation(request, { principal }) {

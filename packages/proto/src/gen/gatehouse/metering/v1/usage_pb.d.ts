@@ -631,6 +631,287 @@ export declare type ReleaseReservationResponse = Message<"gatehouse.metering.v1.
 export declare const ReleaseReservationResponseSchema: GenMessage<ReleaseReservationResponse>;
 
 /**
+ * What GetStatement takes: a month, or a start and an end.
+ *
+ * @generated from message gatehouse.metering.v1.GetStatementRequest
+ */
+export declare type GetStatementRequest = Message<"gatehouse.metering.v1.GetStatementRequest"> & {
+  /**
+   * Id or slug. Default: the caller's own account.
+   *
+   * @generated from field: string account = 1;
+   */
+  account: string;
+
+  /**
+   * A calendar month that has begun, `2026-01`.
+   *
+   * @generated from field: string month = 2;
+   */
+  month: string;
+
+  /**
+   * The IANA zone of the month. Default UTC.
+   *
+   * @generated from field: string time_zone = 3;
+   */
+  timeZone: string;
+
+  /**
+   * Begins then: a whole quarter of an hour, in the past.
+   *
+   * @generated from field: google.protobuf.Timestamp start = 4;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * Ends before then: a whole quarter of an hour, at most 400 days later.
+   *
+   * @generated from field: google.protobuf.Timestamp end = 5;
+   */
+  end?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.GetStatementRequest.
+ * Use `create(GetStatementRequestSchema)` to create a new message.
+ */
+export declare const GetStatementRequestSchema: GenMessage<GetStatementRequest>;
+
+/**
+ * What GetStatement answers.
+ *
+ * @generated from message gatehouse.metering.v1.GetStatementResponse
+ */
+export declare type GetStatementResponse = Message<"gatehouse.metering.v1.GetStatementResponse"> & {
+  /**
+   * The statement.
+   *
+   * @generated from field: gatehouse.metering.v1.Statement statement = 1;
+   */
+  statement?: Statement | undefined;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.GetStatementResponse.
+ * Use `create(GetStatementResponseSchema)` to create a new message.
+ */
+export declare const GetStatementResponseSchema: GenMessage<GetStatementResponse>;
+
+/**
+ * What an account and all below it had, paid and used.
+ *
+ * @generated from message gatehouse.metering.v1.Statement
+ */
+export declare type Statement = Message<"gatehouse.metering.v1.Statement"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * When the period begins.
+   *
+   * @generated from field: google.protobuf.Timestamp start = 2;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * When it ends.
+   *
+   * @generated from field: google.protobuf.Timestamp end = 3;
+   */
+  end?: Timestamp | undefined;
+
+  /**
+   * It will never change.
+   *
+   * @generated from field: bool final = 4;
+   */
+  final: boolean;
+
+  /**
+   * Of each currency that there was or came any of.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.StatementBalance balances = 5;
+   */
+  balances: StatementBalance[];
+
+  /**
+   * By meter, account and currency.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.StatementUsage usage = 6;
+   */
+  usage: StatementUsage[];
+
+  /**
+   * Usage of earlier periods that came after their statements were given, or less where it was taken back.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.StatementAdjustment adjustments = 7;
+   */
+  adjustments: StatementAdjustment[];
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.Statement.
+ * Use `create(StatementSchema)` to create a new message.
+ */
+export declare const StatementSchema: GenMessage<Statement>;
+
+/**
+ * Money of an account and all below it in one currency, in micros. Transfers among these accounts cancel out.
+ *
+ * @generated from message gatehouse.metering.v1.StatementBalance
+ */
+export declare type StatementBalance = Message<"gatehouse.metering.v1.StatementBalance"> & {
+  /**
+   * The currency or unit.
+   *
+   * @generated from field: string currency = 1;
+   */
+  currency: string;
+
+  /**
+   * At the start.
+   *
+   * @generated from field: int64 opening = 2;
+   */
+  opening: bigint;
+
+  /**
+   * At the end: opening and all that follows.
+   *
+   * @generated from field: int64 closing = 3;
+   */
+  closing: bigint;
+
+  /**
+   * What came from outside.
+   *
+   * @generated from field: int64 top_ups = 4;
+   */
+  topUps: bigint;
+
+  /**
+   * What came from other accounts, less what went to them.
+   *
+   * @generated from field: int64 transfers = 5;
+   */
+  transfers: bigint;
+
+  /**
+   * What calls cost, as it was booked in the period: below zero.
+   *
+   * @generated from field: int64 usage = 6;
+   */
+  usage: bigint;
+
+  /**
+   * What was taken back.
+   *
+   * @generated from field: int64 refunds = 7;
+   */
+  refunds: bigint;
+
+  /**
+   * What the provider put right.
+   *
+   * @generated from field: int64 adjustments = 8;
+   */
+  adjustments: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.StatementBalance.
+ * Use `create(StatementBalanceSchema)` to create a new message.
+ */
+export declare const StatementBalanceSchema: GenMessage<StatementBalance>;
+
+/**
+ * What one account used of one meter.
+ *
+ * @generated from message gatehouse.metering.v1.StatementUsage
+ */
+export declare type StatementUsage = Message<"gatehouse.metering.v1.StatementUsage"> & {
+  /**
+   * The account.
+   *
+   * @generated from field: string account_id = 1;
+   */
+  accountId: string;
+
+  /**
+   * The meter.
+   *
+   * @generated from field: string meter = 2;
+   */
+  meter: string;
+
+  /**
+   * What it was charged in; empty for units that were free.
+   *
+   * @generated from field: string currency = 3;
+   */
+  currency: string;
+
+  /**
+   * Units.
+   *
+   * @generated from field: int64 units = 4;
+   */
+  units: bigint;
+
+  /**
+   * What they cost, in micros.
+   *
+   * @generated from field: int64 cost = 5;
+   */
+  cost: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.StatementUsage.
+ * Use `create(StatementUsageSchema)` to create a new message.
+ */
+export declare const StatementUsageSchema: GenMessage<StatementUsage>;
+
+/**
+ * Usage of an earlier period, as a difference.
+ *
+ * @generated from message gatehouse.metering.v1.StatementAdjustment
+ */
+export declare type StatementAdjustment = Message<"gatehouse.metering.v1.StatementAdjustment"> & {
+  /**
+   * When that period begins.
+   *
+   * @generated from field: google.protobuf.Timestamp start = 1;
+   */
+  start?: Timestamp | undefined;
+
+  /**
+   * When it ends.
+   *
+   * @generated from field: google.protobuf.Timestamp end = 2;
+   */
+  end?: Timestamp | undefined;
+
+  /**
+   * What came, or was taken back.
+   *
+   * @generated from field: gatehouse.metering.v1.StatementUsage usage = 3;
+   */
+  usage?: StatementUsage | undefined;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.StatementAdjustment.
+ * Use `create(StatementAdjustmentSchema)` to create a new message.
+ */
+export declare const StatementAdjustmentSchema: GenMessage<StatementAdjustment>;
+
+/**
  * The length of one row's time.
  *
  * @generated from enum gatehouse.metering.v1.Granularity
@@ -773,6 +1054,21 @@ export declare const UsageService: GenService<{
     methodKind: "server_streaming";
     input: typeof ExportUsageRequestSchema;
     output: typeof ExportUsageResponseSchema;
+  },
+  /**
+   * What an account and all below it had, paid and used in a period: a calendar month, or a span. A statement of a period
+   * that is over by a minute is final: it is kept as it was first given, and is the same ever after. Usage that comes later,
+   * and what is taken back, is in the adjustments of the next statement of the same series that is given: of months in
+   * the same zone, or of spans, which should not overlap. So statements of a series, adjustments included, add up to
+   * all usage. Money is booked when it is told of, so balances need no adjustments. A key that is not a master
+   * key gets the statement of its own account alone. RESOURCE_EXHAUSTED where there are more than 20000 lines of usage.
+   *
+   * @generated from rpc gatehouse.metering.v1.UsageService.GetStatement
+   */
+  getStatement: {
+    methodKind: "unary";
+    input: typeof GetStatementRequestSchema;
+    output: typeof GetStatementResponseSchema;
   },
   /**
    * Books what a reserved call really cost, instead of the estimate, once. For the key that verified it, at any replica,

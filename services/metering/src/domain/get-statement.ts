@@ -1,0 +1,139 @@
+import type { KeyView } from "@gatehouse/access";
+import { isTimeZone, windowAt } from "@gatehouse/buckets";
+import { invalid, overloaded } from "@gatehouse/service/failure";
+import { type CreditScope, creditScope } from "./credit-scope.ts";
+import type { Mirror } from "./mirror.ts";
+import { MoneyFields } from "./money-fields.ts";
+import {
+  adjustmentsOf,
+  type GivenStatement,
+  type Period,
+  type StatedBalance,
+  type StatementBody,
+  type UsageLine,
+} from "./statement.ts";
+import { isTime } from "./usage-span.ts";
+
+export interface StatementDraft {
+  readonly account: string;
+  /** `2026-01`; empty for a span. */
+  readonly month: string;
+  /** Of the month. Empty: UTC. */
+  readonly timeZone: string;
+  readonly startMs: number | undefined;
+  readonly endMs: number | undefined;
+}
+
+export interface Statement extends StatementBody {
+  readonly accountId: string;
+  readonly period: Period;
+  /** It is what it will always be. */
+  readonly isFinal: boolean;
+}
+
+export interface StatementTx {
+  /** The latest of the period's series that end at or before it begins, latest first. */
+  earlier(scope: CreditScope, period: Period, count: number): Promise<readonly GivenStatement[]>;
+  given(scope: CreditScope, period: Period): Promise<StatementBody | undefined>;
+  balances(scope: CreditScope, period: Period): Promise<readonly StatedBalance[]>;
+  /** By account, meter and currency, at most `count`. */
+  usage(scope: CreditScope, period: Period, count: number): Promise<readonly UsageLine[]>;
+  give(scope: CreditScope, period: Period, body: StatementBody): Promise<void>;
+}
+
+export interface StatementStore {
+  /** Runs `work` in a transaction that has the account's statements to itself. It may run more than once. */
+  transact<T>(scope: CreditScope, work: (tx: StatementTx) => Promise<T>): Promise<T>;
+}
+
+export interface StatementDependencies {
+  /** Fresh: see FreshMirror. */
+  readonly mirror: Mirror;
+  readonly store: StatementStore;
+  readonly nowMs: () => number;
+}
+
+const MONTH = /^(19[7-9]\d|20\d\d|21\d\d)-(0[1-9]|1[0-2])$/;
+/** Usage of long ago is known by quarters of an hour. */
+const QUARTER_MS = 900_000;
+const LONGEST_MS = 400 * 86_400_000;
+/** Accounts times meters that one answer has room for. */
+const MAX_LINES = 20_000;
+/** Two years of months: later than that nothing comes, for minutes are kept for weeks. */
+const MAX_EARLIER = 24;
+/** No transaction is under way for longer; replicas' clocks are the database's. */
+const SETTLING_MS = 60_000;
+
+/**
+ * What an account, and all below it, had, paid and used in a period. Of a period that is over by a minute it is final: kept as
+ * it was first given. What comes for it afterwards is in the adjustments of the next one given of its series.
+ * Throws Failure INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED.
+ */
+export async function getStatement(
+  { mirror, store, nowMs }: StatementDependencies,
+  caller: KeyView,
+  draft: StatementDraft,
+): Promise<Statement> {
+  const period = periodOf(draft, nowMs());
+  const scope = await creditScope(mirror, caller, {
+    account: draft.account,
+    descendants: true,
+    currency: "",
+  });
+  const isFinal = period.endMs + SETTLING_MS <= nowMs();
+  const body = await store.transact(scope, async (tx) => {
+    const before = isFinal ? await tx.given(scope, period) : undefined;
+    if (before !== undefined) return before;
+    const earlier = await tx.earlier(scope, period, MAX_EARLIER);
+    const now = new Map<Period, readonly UsageLine[]>();
+    for (const given of earlier) now.set(given.period, await usageIn(tx, scope, given.period));
+    const fresh = {
+      balances: await tx.balances(scope, period),
+      usage: await usageIn(tx, scope, period),
+      adjustments: adjustmentsOf(earlier, now),
+    };
+    if (isFinal) await tx.give(scope, period, fresh);
+    return fresh;
+  });
+  return { accountId: scope.accountId, period, isFinal, ...body };
+}
+
+async function usageIn(tx: StatementTx, scope: CreditScope, period: Period): Promise<readonly UsageLine[]> {
+  const lines = await tx.usage(scope, period, MAX_LINES + 1);
+  if (lines.length <= MAX_LINES) return lines;
+  throw overloaded(`the statement has more than ${MAX_LINES} lines: ask for those of accounts below`);
+}
+
+function periodOf({ account, month, timeZone, startMs, endMs }: StatementDraft, nowMs: number): Period {
+  const fields = new MoneyFields();
+  fields.account("account", account, { isRequired: false });
+  const isSpan = startMs !== undefined || endMs !== undefined;
+  if (month === "" && !isSpan) fields.wrong("month", "a month, or start and end, are required");
+  if (month !== "" && isSpan) fields.wrong("month", "is given, and so is a start or an end");
+  if (month !== "" && !MONTH.test(month)) fields.wrong("month", "must be a month such as 2026-01");
+  if (timeZone !== "" && !isTimeZone(timeZone)) {
+    fields.wrong("time_zone", "must be a time zone of the IANA database");
+  }
+  if (timeZone !== "" && isSpan) fields.wrong("time_zone", "is of months");
+  for (const [field, ms] of Object.entries({ start: startMs, end: endMs })) {
+    if (!isSpan) break;
+    if (ms === undefined || !isTime(ms) || ms % QUARTER_MS !== 0) {
+      fields.wrong(field, "must be a whole quarter of an hour between the years 1970 and 2200");
+    }
+  }
+  if (fields.violations.length > 0) throw invalid(fields.violations);
+  const period = isSpan
+    ? { timeZone: undefined, startMs: startMs!, endMs: endMs! }
+    : monthIn(month, timeZone || "UTC");
+  if (period.endMs <= period.startMs) fields.wrong("end", "must be after start");
+  if (period.endMs - period.startMs > LONGEST_MS) fields.wrong("end", "must be at most 400 days after start");
+  if (period.startMs > nowMs) fields.wrong(isSpan ? "start" : "month", "must have begun");
+  if (fields.violations.length > 0) throw invalid(fields.violations);
+  return period;
+}
+
+function monthIn(month: string, timeZone: string): Period {
+  const [year, number] = month.split("-").map(Number) as [number, number];
+  const { startMs, endMs } = windowAt({ window: "MONTH", timeZone }, Date.UTC(year, number - 1, 15));
+  return { timeZone, startMs, endMs };
+}

@@ -1,0 +1,181 @@
+import type { ChangeLog } from "@gatehouse/changefeed";
+import type { EntityManager } from "typeorm";
+import type { CreditScope } from "../domain/credit-scope.ts";
+import type { StatementStore, StatementTx } from "../domain/get-statement.ts";
+import type { TransferKind } from "../domain/money.ts";
+import type { GivenStatement, Period, StatedBalance, StatementBody, UsageLine } from "../domain/statement.ts";
+import { instant } from "./clock.ts";
+import { usageStatement } from "./usage-statement.ts";
+
+export class PostgresStatementStore implements StatementStore {
+  readonly #log: ChangeLog;
+
+  constructor(log: ChangeLog) {
+    this.#log = log;
+  }
+
+  async transact<T>(scope: CreditScope, work: (tx: StatementTx) => Promise<T>): Promise<T> {
+    const { value } = await this.#log.commit(async (tx) => {
+      // Two statements of one account given at once would both state what came late.
+      await tx.gate({ changed: [`statements:${scope.accountId}`] });
+      return work(new PostgresStatementTx(tx.manager));
+    });
+    return value;
+  }
+}
+
+class PostgresStatementTx implements StatementTx {
+  readonly #manager: EntityManager;
+
+  constructor(manager: EntityManager) {
+    this.#manager = manager;
+  }
+
+  async earlier(scope: CreditScope, period: Period, count: number): Promise<readonly GivenStatement[]> {
+    const rows = await this.#manager.query<{ start_at: Date; end_at: Date; body: BodyRow }[]>(
+      `SELECT start_at, end_at, body FROM statement
+       WHERE account_id = $1 AND descendants = $2 AND time_zone = $3 AND end_at <= $4
+       ORDER BY end_at DESC LIMIT $5`,
+      [...seriesOf(scope, period), instant(period.startMs), count],
+    );
+    return rows.map(({ start_at, end_at, body }) => ({
+      period: { timeZone: period.timeZone, startMs: start_at.getTime(), endMs: end_at.getTime() },
+      body: bodyOf(body),
+    }));
+  }
+
+  async given(scope: CreditScope, period: Period): Promise<StatementBody | undefined> {
+    const rows = await this.#manager.query<{ body: BodyRow }[]>(
+      `SELECT body FROM statement
+       WHERE account_id = $1 AND descendants = $2 AND time_zone = $3 AND start_at = $4 AND end_at = $5`,
+      [...seriesOf(scope, period), instant(period.startMs), instant(period.endMs)],
+    );
+    return rows.map(({ body }) => bodyOf(body))[0];
+  }
+
+  async balances({ accountId, descendants }: CreditScope, period: Period): Promise<readonly StatedBalance[]> {
+    const of = descendants ? "a.path @> ARRAY[$1]" : "a.id = $1";
+    const rows = await this.#manager.query<{ currency: string; opening: string; sums: SumsRow | null }[]>(
+      `WITH mine AS MATERIALIZED (
+         SELECT w.id, w.currency FROM account a JOIN wallet w ON w.account_id = a.id WHERE ${of}),
+       moved AS (
+         SELECT w.currency, t.kind, t.amount FROM mine w JOIN ledger_transfer t ON t.to_wallet = w.id
+         WHERE t.to_balance IS NOT NULL AND t.at >= $2 AND t.at < $3
+         UNION ALL
+         SELECT w.currency, t.kind, -t.amount FROM mine w JOIN ledger_transfer t ON t.from_wallet = w.id
+         WHERE t.from_balance IS NOT NULL AND t.at >= $2 AND t.at < $3),
+       sums AS (
+         SELECT currency, json_object_agg(kind, amount::text) AS sums
+         FROM (SELECT currency, kind, sum(amount) AS amount FROM moved GROUP BY 1, 2) AS s GROUP BY 1),
+       openings AS (
+         SELECT w.currency, sum(coalesce((
+           SELECT e.balance FROM (
+             (SELECT t.at, t.seq, t.to_balance AS balance FROM ledger_transfer t
+              WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL AND t.at < $2
+              ORDER BY t.at DESC, t.seq DESC LIMIT 1)
+             UNION ALL
+             (SELECT t.at, t.seq, t.from_balance FROM ledger_transfer t
+              WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL AND t.at < $2
+              ORDER BY t.at DESC, t.seq DESC LIMIT 1)) AS e
+           ORDER BY e.at DESC, e.seq DESC LIMIT 1), 0)) AS opening
+         FROM mine w GROUP BY 1)
+       SELECT currency, opening::text, sums FROM openings LEFT JOIN sums USING (currency)
+       WHERE opening <> 0 OR sums IS NOT NULL ORDER BY currency`,
+      [accountId, instant(period.startMs), instant(period.endMs)],
+    );
+    return rows.map(({ currency, opening, sums }) =>
+      balanceOf(currency, BigInt(opening), sumsOf(sums ?? {})),
+    );
+  }
+
+  async usage(
+    { accountId, descendants }: CreditScope,
+    { timeZone = "UTC", startMs, endMs }: Period,
+    count: number,
+  ): Promise<readonly UsageLine[]> {
+    const query = { granularity: undefined, timeZone, startMs, endMs, meter: undefined, after: undefined };
+    const { text, parameters } = usageStatement(
+      { kind: "ACCOUNT", id: accountId, descendants },
+      { ...query, groups: ["ACCOUNT"], pageSize: count },
+      count,
+    );
+    const rows = await this.#manager.query<UsageRow[]>(text, parameters);
+    return rows.map(({ account_id, meter, currency, units, cost }) => ({
+      accountId: account_id,
+      meter,
+      currency,
+      units: BigInt(units),
+      cost: BigInt(cost),
+    }));
+  }
+
+  async give(scope: CreditScope, period: Period, { balances, ...lines }: StatementBody): Promise<void> {
+    const body = { balances: balances.map(({ closing: _, ...balance }) => balance), ...lines };
+    await this.#manager.query(
+      `INSERT INTO statement (account_id, descendants, time_zone, start_at, end_at, body)
+       VALUES ($1, $2, $3, $4, $5, $6)`,
+      [
+        ...seriesOf(scope, period),
+        instant(period.startMs),
+        instant(period.endMs),
+        JSON.stringify(body, (_, value) => (typeof value === "bigint" ? `${value}` : value)),
+      ],
+    );
+  }
+}
+
+interface UsageRow {
+  readonly account_id: string;
+  readonly meter: string;
+  readonly currency: string;
+  readonly units: string;
+  readonly cost: string;
+}
+
+type SumsRow = Readonly<Partial<Record<TransferKind, string>>>;
+
+/** Of what is a bigint in a statement: text. */
+interface LineRow {
+  readonly accountId: string;
+  readonly meter: string;
+  readonly currency: string;
+  readonly units: string;
+  readonly cost: string;
+}
+
+interface BodyRow {
+  readonly balances: readonly {
+    readonly currency: string;
+    readonly opening: string;
+    readonly sums: SumsRow;
+  }[];
+  readonly usage: readonly LineRow[];
+  readonly adjustments: readonly (LineRow & { readonly startMs: number; readonly endMs: number })[];
+}
+
+function bodyOf({ balances, usage, adjustments }: BodyRow): StatementBody {
+  return {
+    balances: balances.map(({ currency, opening, sums }) =>
+      balanceOf(currency, BigInt(opening), sumsOf(sums)),
+    ),
+    usage: usage.map(counted),
+    adjustments: adjustments.map(counted),
+  };
+}
+
+function balanceOf(currency: string, opening: bigint, sums: StatedBalance["sums"]): StatedBalance {
+  const closing = Object.values(sums).reduce((sum, amount) => sum + amount, opening);
+  return { currency, opening, closing, sums };
+}
+
+function sumsOf(row: SumsRow): StatedBalance["sums"] {
+  return Object.fromEntries(Object.entries(row).map(([kind, amount]) => [kind, BigInt(amount)]));
+}
+
+function counted<Row extends LineRow>(row: Row) {
+  return { ...row, units: BigInt(row.units), cost: BigInt(row.cost) };
+}
+
+function seriesOf({ accountId, descendants }: CreditScope, { timeZone }: Period): [string, boolean, string] {
+  return [accountId, descendants, timeZone ?? ""];
+}

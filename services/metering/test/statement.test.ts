@@ -1,0 +1,153 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import type { GetStatementRequestSchema, Statement } from "@gatehouse/proto/metering";
+import type { Failure } from "@gatehouse/service/failure";
+import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
+import { Holder } from "./holder.ts";
+
+const timely = { timeoutMs: 10_000 };
+const identity = new IdentityLog();
+const organization = identity.account(identity.root, "acme");
+const [team, other] = [identity.account(organization, "team"), identity.account(organization, "other")];
+const funds = ["fund-manager"];
+const root = identity.key(identity.root, "MASTER", undefined, funds);
+const master = identity.key(organization, "MASTER", undefined, funds);
+const teams = identity.key(team, "ACCOUNT", undefined, funds);
+const ZONE = "Asia/Kolkata";
+let postgres: TestPostgres;
+let metering: TestMetering;
+let holder: Holder;
+
+beforeAll(async () => {
+  identity.meter("tokens");
+  postgres = await startTestPostgres();
+  metering = await startMetering(postgres.url, identity);
+  await metering.follower.prove();
+  holder = new Holder(metering, "holder");
+});
+
+afterAll(async () => {
+  await metering?.stop();
+  await postgres?.stop();
+});
+
+const itIs = (time: string) => {
+  metering.time.offsetMs = Date.parse(time) - Date.now();
+};
+const statement = async (
+  request: MessageInitShape<typeof GetStatementRequestSchema>,
+  key: TestKey = master,
+): Promise<Statement> => (await metering.usage(key).getStatement(request, timely)).statement!;
+const monthly = (month: string, key = master) => statement({ month, timeZone: ZONE }, key);
+const use = (time: string, units: bigint, cost: bigint) =>
+  holder.ship(undefined, [
+    {
+      minute: BigInt(Date.parse(time) / 60_000),
+      keyId: teams.id,
+      accountId: team.id,
+      meter: "tokens",
+      outcome: "VALID",
+      units,
+      cost,
+      currency: "USD",
+    },
+  ]);
+const shown = ({ usage, adjustments }: Statement) => ({
+  usage: usage.map(({ accountId, meter, units, cost }) => [accountId, meter, units, cost]),
+  adjustments: adjustments.map(({ usage }) => [usage!.accountId, usage!.units, usage!.cost]),
+});
+
+test("a month's statement is what was had, paid and used in it, in its zone, of the account and all below it", async () => {
+  const credits = metering.credits(root);
+  // Half an hour into February in Kolkata, and still January in UTC.
+  itIs("2027-01-31T19:00:00Z");
+  await credits.topUp({ account: organization.id, amount: 1000n, currency: "USD" }, timely);
+  itIs("2027-02-10T00:00:00Z");
+  const pay = { from: organization.id, to: team.id, amount: 300n, currency: "USD" };
+  await metering.credits(master).transfer(pay, timely);
+  await credits.adjust({ account: team.id, amount: -10n, currency: "USD", reason: "fee" }, timely);
+  await use("2027-01-31T18:29:00Z", 100n, 1n);
+  await use("2027-01-31T18:30:00Z", 1n, 10n);
+  await use("2027-02-28T18:29:00Z", 3n, 30n);
+  await use("2027-02-28T18:30:00Z", 1000n, 1n);
+  itIs("2027-03-02T00:00:00Z");
+  const february = await monthly("2027-02");
+  expect(february).toMatchObject({ accountId: organization.id, final: true });
+  expect(february.start).toEqual(timestampFromMs(Date.parse("2027-01-31T18:30:00Z")));
+  expect(february.end).toEqual(timestampFromMs(Date.parse("2027-02-28T18:30:00Z")));
+  const nothing = { topUps: 0n, transfers: 0n, usage: 0n, refunds: 0n, adjustments: 0n };
+  expect(february.balances).toMatchObject([
+    { ...nothing, currency: "USD", opening: 0n, topUps: 1000n, adjustments: -10n, closing: 990n },
+  ]);
+  expect(shown(february)).toEqual({ usage: [[team.id, "tokens", 4n, 40n]], adjustments: [] });
+  const own = await monthly("2027-02", teams);
+  expect(own.balances).toMatchObject([{ ...nothing, transfers: 300n, adjustments: -10n, closing: 290n }]);
+  expect(shown(own)).toEqual(shown(february));
+  expect((await monthly("2027-03")).balances).toMatchObject([{ ...nothing, opening: 990n, closing: 990n }]);
+});
+
+test("what comes for a stated month changes nothing of it, and is in the next one, once", async () => {
+  const before = await monthly("2027-02");
+  await use("2027-02-20T00:00:00Z", 2n, 20n);
+  expect(await monthly("2027-02")).toEqual(before);
+  const open = await monthly("2027-03");
+  expect(open.final).toBe(false);
+  expect(shown(open).adjustments).toEqual([[team.id, 2n, 20n]]);
+  itIs("2027-04-05T00:00:00Z");
+  const [march, again] = await Promise.all([monthly("2027-03"), monthly("2027-03")]);
+  expect(march).toEqual(again);
+  expect(march.final).toBe(true);
+  expect(march.adjustments.map(({ start, end }) => [start, end])).toEqual([[before.start, before.end]]);
+  expect(shown(await monthly("2027-04")).adjustments).toEqual([]);
+  await use("2027-02-20T00:00:00Z", 1n, 10n);
+  await use("2027-03-20T00:00:00Z", 7n, 70n);
+  expect(await monthly("2027-03")).toEqual(march);
+  const april = await monthly("2027-04");
+  expect(shown(april).adjustments.sort()).toEqual([
+    [team.id, 1n, 10n],
+    [team.id, 7n, 70n],
+  ]);
+  // Two statements of one account are another's only where they are of its series.
+  expect(shown(await statement({ month: "2027-04", timeZone: "UTC" })).adjustments).toEqual([]);
+});
+
+test("a month that was over a moment ago is not final yet, nor one that is not over", async () => {
+  itIs("2027-04-30T18:30:30Z");
+  expect((await monthly("2027-04")).final).toBe(false);
+  itIs("2027-04-30T18:31:30Z");
+  expect((await monthly("2027-04")).final).toBe(true);
+  expect((await monthly("2027-05")).final).toBe(false);
+});
+
+test("a span is stated like a month, and both are the children's and the own together", async () => {
+  const span = {
+    start: timestampFromMs(Date.parse("2027-01-01T00:00:00Z")),
+    end: timestampFromMs(Date.parse("2027-03-01T00:00:00Z")),
+  };
+  const whole = await statement(span);
+  const parts = await Promise.all([team, other].map(({ id }) => statement({ ...span, account: id })));
+  const cost = (of: Statement) => of.usage.reduce((sum, line) => sum + line.cost, 0n);
+  expect(cost(whole)).toBe(parts.reduce((sum, part) => sum + cost(part), 0n));
+  expect(cost(whole)).toBeGreaterThan(0n);
+});
+
+test("every bad field is named at once", async () => {
+  const fieldsOf = (request: MessageInitShape<typeof GetStatementRequestSchema>) =>
+    statement(request).then(
+      () => [],
+      ({ violations }: Failure) => violations.map(({ field }) => field),
+    );
+  expect(await fieldsOf({})).toEqual(["month"]);
+  expect(await fieldsOf({ account: "\0", month: "2027-13", timeZone: "Mars" })).toEqual([
+    "account",
+    "month",
+    "time_zone",
+  ]);
+  const odd = { start: timestampFromMs(1), end: timestampFromMs(2) };
+  expect(await fieldsOf({ month: "2027-01", ...odd })).toEqual(["month", "start", "end"]);
+  const reversed = { start: timestampFromMs(1_800_000), end: timestampFromMs(900_000) };
+  expect(await fieldsOf(reversed)).toEqual(["end"]);
+  expect(await fieldsOf({ month: "2150-01" })).toEqual(["month"]);
+});
