@@ -88,6 +88,10 @@ export const otherRequests: Requests = {
     return { ...producer, sequence: "1", digest: hash("sha256", "", "base64"), payload: "" };
   },
   "metering.v1.LeaseService/Acquire": ({ fresh }) => ({ holder: `${fresh()}/1` }),
+  "metering.v1.ControlService/ChargeCall": ({ subaccount }) => ({
+    node_ids: [subaccount],
+    scope: "gatehouse.keys.create",
+  }),
   "metering.v1.LeaseService/ReadBuckets": ({ subaccount }) => ({ node_ids: [subaccount] }),
   "metering.v1.LeaseService/WatchRecalls": ({ fresh }) => ({ holder: `${fresh()}/1` }),
 };

@@ -64,6 +64,7 @@ export const REASONS = [
   "REQUEST_TOO_LARGE",
   "INTEGRATION_DENIED",
   "CREDIT_EXHAUSTED",
+  "RATE_LIMITED",
 ] as const;
 
 /** Why a call failed; clients branch on it. */

@@ -13,7 +13,7 @@ const spec = {
   http: settings.address("GATEHOUSE_IDENTITY_HTTP", { host: "127.0.0.1", port: 7201 }),
   databaseUrl: settings.secret("GATEHOUSE_DATABASE_URL"),
   natsUrls: optional(settings.list("GATEHOUSE_NATS_URL")),
-  /** Where metering answers gRPC, who is asked before an account is closed. Without it no account can be. */
+  /** Where metering answers gRPC. Without it no account can be closed, and no rate on calls to identity is charged. */
   meteringAddress: optional(settings.text("GATEHOUSE_METERING_ADDRESS")),
   /** What Gatehouse's own services present to each other. */
   serviceSecret: settings.secret("GATEHOUSE_SERVICE_SECRET", { minLength: 32 }),

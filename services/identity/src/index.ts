@@ -1,4 +1,5 @@
 import type { Directory, Principal } from "@gatehouse/access";
+import { chargingGuard } from "@gatehouse/access/charging-guard";
 import { accessGuard } from "@gatehouse/access/guard";
 import {
   bellSubject,
@@ -54,6 +55,7 @@ import { replayRows } from "./storage/replay-row.ts";
 import { sealedPlaces } from "./storage/reseal-places.ts";
 import { webhookRows } from "./storage/webhook-row.ts";
 import { MeteringHoldings } from "./upstream/metering-holdings.ts";
+import { MeteringRates } from "./upstream/metering-rates.ts";
 
 export { type IdentityConfig, readIdentityConfig } from "./config.ts";
 export type { Bootstrapped } from "./domain/bootstrap.ts";
@@ -125,6 +127,8 @@ export async function createIdentity(
     const { meteringAddress = () => config.meteringAddress } = overrides;
     const holdings = new MeteringHoldings(meteringAddress, config.serviceSecret.reveal());
     opened.add("metering", () => holdings.close());
+    const rates = new MeteringRates(meteringAddress, config.serviceSecret.reveal());
+    opened.add("rates", () => rates.close());
     const domain: Domain = {
       store,
       format,
@@ -170,10 +174,10 @@ export async function createIdentity(
         translatedRoute(route, databaseFailure),
       ),
       guard: translatedGuard(
-        activityGuard(auditedGuard(guard, domain, directory), seen, nowMs),
+        activityGuard(chargingGuard(auditedGuard(guard, domain, directory), rates.charge), seen, nowMs),
         databaseFailure,
       ),
-      metrics: identityMetrics(counts, { changes: dataSource, feed: followed }),
+      metrics: identityMetrics(counts, rates, { changes: dataSource, feed: followed }),
       changeLog,
       bootstrapped,
       ready: async () => {

@@ -15,6 +15,7 @@ export class IdentityCounts {
 /** The metrics of identity; docs/metrics.md says what each means. */
 export function identityMetrics(
   counts: IdentityCounts,
+  rates: { readonly unchargedCalls: number },
   pools: Readonly<Record<string, DataSource>>,
 ): readonly Metric[] {
   return [
@@ -33,6 +34,11 @@ export function identityMetrics(
       "gatehouse_resealed_rows_total",
       "Rows that were sealed with the current encryption key.",
       () => counts.resealed,
+    ),
+    counter(
+      "gatehouse_uncharged_calls_total",
+      "Calls that passed without being charged to rates, because metering did not answer.",
+      () => rates.unchargedCalls,
     ),
     ...poolMetrics(pools),
   ];

@@ -1,4 +1,5 @@
 import type { Principal } from "@gatehouse/access";
+import { chargingGuard } from "@gatehouse/access/charging-guard";
 import { accessGuard } from "@gatehouse/access/guard";
 import {
   bellSubject,
@@ -35,6 +36,7 @@ import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
 import { startLoops } from "./loops.ts";
 import { MeteringCounts, meteringMetrics } from "./metrics.ts";
 import { openMoney } from "./money.ts";
+import { chargeCallsTo, controlRoute } from "./rpc/control-service.ts";
 import { feedRoute } from "./rpc/feed-service.ts";
 import { holdingRoute } from "./rpc/holding-service.ts";
 import { ingestRoute } from "./rpc/ingest-service.ts";
@@ -44,6 +46,7 @@ import { usageRoute } from "./rpc/usage-service.ts";
 import { AccountParents1764420000000 } from "./storage/account-parents-migration.ts";
 import { Alerts1764700000000 } from "./storage/alerts-migration.ts";
 import type { ClockOffset } from "./storage/clock.ts";
+import { PostgresControlStore } from "./storage/control-store.ts";
 import { EndedHolders1764100000000 } from "./storage/ended-holders-migration.ts";
 import { EpochGaps1764540000000 } from "./storage/epoch-gaps-migration.ts";
 import { PostgresGapStore } from "./storage/gap-store.ts";
@@ -162,6 +165,7 @@ export async function createMetering(
     const following = follow({ follower, source: "identity", bus, log, onBell: () => identity.doubt() });
     opened.add("follower", () => following.stop());
 
+    const control = new PostgresControlStore(quick, quickLog, clockOffsetMs);
     const limits = { mirror, store: new PostgresLimitStore(work, changeLog, clockOffsetMs) };
     const alarm = (what: object, message: string) => {
       counts.alarms++;
@@ -185,6 +189,7 @@ export async function createMetering(
     });
     const routes = [
       limitRoute(limits),
+      controlRoute(control),
       leaseRoute({
         acquires,
         recalls,
@@ -233,7 +238,7 @@ export async function createMetering(
     });
     return {
       routes: routes.map((route) => translatedRoute(route, databaseFailure)),
-      guard: translatedGuard(guard, databaseFailure),
+      guard: translatedGuard(chargingGuard(guard, chargeCallsTo(control)), databaseFailure),
       metrics: meteringMetrics({ counts, follower, acquires, recalls, pools: { work, quick } }),
       follower,
       changeLog,

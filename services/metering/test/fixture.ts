@@ -11,6 +11,7 @@ import {
 } from "@gatehouse/keys";
 import {
   AlertService,
+  ControlService,
   CreditService,
   FeedService,
   HoldingService,
@@ -203,6 +204,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
     credits: (key: TestKey) => as(CreditService, key.presented),
     usage: (key: TestKey) => as(UsageService, key.presented),
     holdings: (credential: string = SERVICE_SECRET) => as(HoldingService, credential),
+    control: as(ControlService, SERVICE_SECRET),
     leases: as(LeaseService, SERVICE_SECRET),
     ingest: as(IngestService, SERVICE_SECRET),
     feed: as(FeedService, SERVICE_SECRET),

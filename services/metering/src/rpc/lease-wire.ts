@@ -77,7 +77,11 @@ export function acquireResponse(answer: AcquireAnswer): MessageInitShape<typeof 
 }
 
 /** Throws Failure INVALID_ARGUMENT naming every bad field. */
-export function readBucketsRequest({ nodeIds, resource, holder }: ReadBucketsRequest) {
+export function readBucketsRequest({
+  nodeIds,
+  resource,
+  holder,
+}: Pick<ReadBucketsRequest, "nodeIds" | "resource" | "holder">) {
   const check = new Checks();
   check.nodes("", nodeIds, resource);
   check.that(holder === "" || HOLDER.test(holder), "holder", "must be <producer>/<epoch>");

@@ -319,6 +319,13 @@ export enum ErrorReason {
    * @generated from enum value: ERROR_REASON_CREDIT_EXHAUSTED = 42;
    */
   CREDIT_EXHAUSTED = 42,
+
+  /**
+   * RESOURCE_EXHAUSTED: a rate limit on calls of this kind is used up for now. RetryInfo says for how long.
+   *
+   * @generated from enum value: ERROR_REASON_RATE_LIMITED = 43;
+   */
+  RATE_LIMITED = 43,
 }
 
 /**

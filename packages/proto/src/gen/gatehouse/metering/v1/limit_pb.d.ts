@@ -232,7 +232,9 @@ export declare type SetLimitRequest = Message<"gatehouse.metering.v1.SetLimitReq
   meter: string;
 
   /**
-   * A resource pattern without `!`, such as `orders.**`. Empty counts every call.
+   * A resource pattern without `!`, such as `orders.**`. Empty counts every call. A rate whose pattern begins with
+   * `gatehouse.` counts calls to Gatehouse itself by their scope, such as `gatehouse.keys.create`, but for those that take
+   * something away.
    *
    * @generated from field: string resource = 4;
    */
