@@ -111,33 +111,32 @@ interface AccountSource {
 }
 
 /**
- * Hours that lie in one span of the zone are added up whole; of those that do not, such as the one in which a day of a
- * half-hour zone begins, each quarter by itself. Which are which is found out once for each hour, not for each row.
+ * Hours are added up whole, but for those in which a span of the zone begins, such as a day of a half-hour zone: there each
+ * part by itself. Which quarters of which hour are in which span is found out once for each hour, not for each row.
  */
 function accountSource({ granularity }: UsageQuery, source: AccountSource): string {
   const { from, to, conditions, grouped, startOf } = source;
   const where = conditions.join(" AND ");
-  const whole =
-    "sum(q0) + sum(q1) + sum(q2) + sum(q3) AS units, sum(c0) + sum(c1) + sum(c2) + sum(c3) AS cost";
+  const quarters = [0, 1, 2, 3];
+  const sumOf = (column: string) =>
+    granularity === undefined
+      ? quarters.map((n) => `sum(${column}${n})`).join(" + ")
+      : quarters.map((n) => `coalesce(sum(${column}${n}) FILTER (WHERE has${n}), 0)`).join(" + ");
+  const sums = `${sumOf("q")} AS units, ${sumOf("c")} AS cost`;
   if (granularity === undefined) {
-    return `SELECT ${startOf("")} AS start, ${grouped}, ${whole} FROM usage_account u WHERE ${where} GROUP BY ${grouped}`;
+    return `SELECT ${startOf("")} AS start, ${grouped}, ${sums} FROM usage_account u WHERE ${where} GROUP BY ${grouped}`;
   }
-  // Whole hours by an expression, so that their rows are read one after another and not looked for one by one: the planner
-  // does not know how many hours and accounts there are. The split ones are few.
+  // Joined by an expression, so that rows are read one after another and not looked for hour by hour: the planner does
+  // not know how many hours and accounts there are.
   return `(
-    WITH hours AS MATERIALIZED (
-      SELECT hour, begins, begins <> ${startOf("hour + interval '45 minutes'")} AS is_split
-      FROM (SELECT hour, ${startOf("hour")} AS begins
-            FROM generate_series(${from}, ${to} - interval '1 hour', interval '1 hour') AS hour) AS h)
-    SELECT begins AS start, ${grouped}, ${whole}
-    FROM usage_account u JOIN hours ON hour = u.start + interval '0'
-    WHERE NOT is_split AND ${where} GROUP BY begins, ${grouped}
-    UNION ALL
-    SELECT ${startOf("hour + n * interval '15 minutes'")}, ${grouped},
-      CASE n WHEN 0 THEN q0 WHEN 1 THEN q1 WHEN 2 THEN q2 ELSE q3 END,
-      CASE n WHEN 0 THEN c0 WHEN 1 THEN c1 WHEN 2 THEN c2 ELSE c3 END
-    FROM usage_account u JOIN hours ON hour = u.start CROSS JOIN generate_series(0, 3) AS n
-    WHERE is_split AND ${where})`;
+    WITH part AS MATERIALIZED (
+      SELECT hour, begins, ${quarters.map((n) => `bool_or(n = ${n}) AS has${n}`).join(", ")}
+      FROM (SELECT hour, n, ${startOf("hour + n * interval '15 minutes'")} AS begins
+            FROM generate_series(${from}, ${to} - interval '1 hour', interval '1 hour') AS hour,
+              generate_series(0, 3) AS n) AS quarter
+      GROUP BY hour, begins)
+    SELECT begins AS start, ${grouped}, ${sums}
+    FROM usage_account u JOIN part ON hour = u.start + interval '0' WHERE ${where} GROUP BY begins, ${grouped})`;
 }
 
 function condition({ kind, descendants }: UsageScope, id: string): string {
