@@ -67,6 +67,7 @@ export const otherRequests: Requests = {
   [`${FEED}/ResolveMeters`]: () => ({}),
 
   "metering.v1.FeedService/GetHead": () => ({}),
+  "metering.v1.FeedService/ReadPriceBook": () => ({}),
   "metering.v1.FeedService/ListChanges": async ({ call }) => ({
     after: await headOf(call("svc", "metering.v1.FeedService/GetHead", {})),
   }),
