@@ -123,7 +123,9 @@ test("a limit that is lowered with the plan, or goes with it, is called back", a
   identity.plan(plan, [daily(1)]);
   await metering.follower.prove();
   await expect.poll(() => one.holder.recalled).toEqual([limit!.id]);
-  await one.holder.acquire([one.id], { requests: 1 });
+  // Once what was lent is told to be unspent.
+  const granted = async () => (await one.holder.acquire([one.id], { requests: 1 })).results[0]!.outcome;
+  await expect.poll(granted).toBe(Outcome.GRANTED);
   identity.plan(plan, []);
   await metering.follower.prove();
   await expect.poll(() => one.holder.recalled).toEqual([limit!.id, limit!.id]);
