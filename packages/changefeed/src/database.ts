@@ -61,6 +61,7 @@ function dataSourceOf(
     migrationsTransactionMode: "each",
     extra: {
       ...pool,
+      Client: ListenedClient,
       connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
       options: [`-c search_path=${schema},public`, "-c timezone=UTC", ...options].join(" "),
     },
@@ -91,6 +92,17 @@ async function migrate(options: DatabaseOptions): Promise<void> {
   } finally {
     if (migrating.isInitialized) await migrating.destroy();
     await client.end();
+  }
+}
+
+/**
+ * A server that shuts down may end a connection in the same packet in which it accepts it: before whoever asked for it
+ * can listen, and an error that nobody listens to ends the process. Whoever uses the connection finds out.
+ */
+class ListenedClient extends pg.Client {
+  constructor(config?: pg.ClientConfig) {
+    super(config);
+    this.on("error", () => {});
   }
 }
 

@@ -282,7 +282,7 @@ async function watch(isOver: () => boolean, cuts: boolean) {
         // Whatever it was doing: a transaction begun, its wallets locked, its commit sent.
         const { rowCount } = await client.query(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-           WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND state IN ('active', 'idle in transaction') LIMIT 1`,
+           WHERE pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle' LIMIT 1`,
         );
         cut += rowCount ?? 0;
       }
