@@ -5,6 +5,7 @@ import type { Alert, CreateAlertRequestSchema, MinuteUsageSchema } from "@gateho
 import { createLog, localBus } from "@gatehouse/service";
 import { startTestPostgres } from "@gatehouse/stack/test-postgres";
 import { expect, vi } from "vitest";
+import type { MeteringConfig } from "../src/config.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -35,7 +36,7 @@ export interface Stage {
 }
 
 /** Replicas of metering over one database, a bus that all are on, and a receiver of webhooks. */
-export async function startAlerting(replicaCount: number) {
+export async function startAlerting(replicaCount: number, config: Partial<MeteringConfig> = {}) {
   const postgres = await startTestPostgres();
   const identity = new IdentityLog();
   identity.meter("tokens");
@@ -47,7 +48,8 @@ export async function startAlerting(replicaCount: number) {
   });
   const receiver: Receiver = await startReceiver();
   const replicas: TestMetering[] = [];
-  for (let i = 0; i < replicaCount; i++) replicas.push(await startMetering(postgres.url, identity, { bus }));
+  for (let i = 0; i < replicaCount; i++)
+    replicas.push(await startMetering(postgres.url, identity, { bus }, config));
   const [metering] = replicas as [TestMetering];
   let made = 0;
 

@@ -22,6 +22,7 @@ import {
 } from "@gatehouse/proto/metering";
 import { createLog, grpcClient, localBus, Secret, serve, unavailable } from "@gatehouse/service";
 import pg from "pg";
+import type { MeteringConfig } from "../src/config.ts";
 import type { LimitTerms } from "../src/domain/limit.ts";
 import {
   createMetering,
@@ -163,7 +164,12 @@ export class IdentityLog implements IdentityFeed {
 export type TestKey = KeyNode & { readonly presented: string };
 
 /** metering on a database, with identity in the test's hands and time that can be moved. */
-export async function startMetering(url: string, identity: IdentityLog, overrides: MeteringOverrides = {}) {
+export async function startMetering(
+  url: string,
+  identity: IdentityLog,
+  overrides: MeteringOverrides = {},
+  config: Partial<MeteringConfig> = {},
+) {
   const time = { offsetMs: 0 };
   const bus = overrides.bus ?? localBus({ log });
   const address = { host: "127.0.0.1", port: 0 };
@@ -184,6 +190,7 @@ export async function startMetering(url: string, identity: IdentityLog, override
       serving: { maxCalls: 10_000, maxConnections: 10_000, drainDelayMs: 0 },
       tracing: { endpoint: undefined, ratio: 0 },
       logLevel: "silent",
+      ...config,
     },
     log,
     { identity, clockOffsetMs: () => time.offsetMs, ...overrides, bus },
