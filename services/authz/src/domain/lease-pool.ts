@@ -236,7 +236,9 @@ export class LeasePool {
         left <= refusal.held
       ) {
         this.counts.refusalsRepeated++;
-        return refused(bucket, refusal.remaining, refusal.retryAtMs, now);
+        // What was in hand then, others may have spent.
+        const remaining = refusal.remaining - (refusal.held - left);
+        return refused(bucket, remaining, refusal.retryAtMs, now);
       }
       isLacking = true;
     }

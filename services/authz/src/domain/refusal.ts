@@ -89,6 +89,16 @@ export function bindingOf(
   return { limit, remaining, resetsAtMs };
 }
 
+/** With what is left by now: what was in hand when metering was asked, another call may have spent. */
+export function asOfNow(refusal: Refusal, now: Moment): Refusal {
+  const { refusedBy, binding } = refusal;
+  if (refusedBy === undefined || binding === undefined) return refusal;
+  const spent = refusedBy.held - refusedBy.bucket.left(now);
+  return spent === 0
+    ? refusal
+    : { ...refusal, binding: { ...binding, remaining: binding.remaining - spent } };
+}
+
 /** The units of asks that travelled together arrive together: what refused one may be in hand by now. */
 export function stands({ refusedBy }: Refusal, now: Moment): boolean {
   return refusedBy === undefined || refusedBy.bucket.left(now) <= refusedBy.held;

@@ -58,8 +58,11 @@ class Till implements LeaseSource {
       for (const { walletId, micros } of ask.walletNeeds) wanted.set(walletId, micros);
       for (const { limitId, units, held } of ask.wants) {
         if (units === 0) wanted.delete(limitId);
-        else if (this.lendsAhead) wanted.set(limitId, units);
-        else if (wanted.has(limitId)) wanted.set(limitId, wanted.get(limitId)! - held);
+        else if (wanted.has(limitId) || this.lendsAhead) {
+          const need = (wanted.get(limitId) ?? 0) - held;
+          const ahead = this.lendsAhead ? Math.min(units, this.left.get(limitId)!) : 0;
+          wanted.set(limitId, Math.max(need, ahead));
+        }
       }
       for (const [limitId, units] of wanted) {
         const remaining = this.left.get(limitId)!;
@@ -190,6 +193,23 @@ test("answers what the call costs, and names the wallet that refused", async () 
     retryAfterMs: undefined,
     binding: { limit: { id: "wal_acc_org_credits", nodeId: "acc_org", currency: "credits" }, remaining: 2 },
   });
+});
+
+test("a refusal says what is left when it is answered, not when it was asked for", async () => {
+  setPrice({ micros: 1 });
+  till.wallet("acc_org", 10);
+  till.lendsAhead = true;
+  const spend = (units: number) => verify({ needs: [{ meter: "requests", units }] });
+  expect((await spend(4)).code).toBe("VALID");
+  // Six are in hand. While metering is asked for more, another call takes some.
+  const [refused, other] = await Promise.all([spend(8), spend(5)]);
+  expect([refused.code, other.code]).toEqual(["CREDIT_EXHAUSTED", "VALID"]);
+  expect(refused.binding!.remaining).toBe(1);
+  expect((await spend(1)).code).toBe("VALID");
+  // By what is remembered.
+  const { asked } = till;
+  expect((await spend(8)).binding!.remaining).toBe(0);
+  expect(till.asked).toBe(asked);
 });
 
 test("a payer without a wallet has no credits, and what is free needs none", async () => {

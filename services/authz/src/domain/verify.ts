@@ -25,6 +25,7 @@ import type { Journal } from "./journal.ts";
 import type { LeasePool, Obstacle, Spend } from "./lease-pool.ts";
 import { Receipt } from "./receipt.ts";
 import {
+  asOfNow,
   bindingOf,
   noEndpoint,
   notFound,
@@ -305,7 +306,7 @@ export class Verifier {
         return (trace) => during(trace, "read prices", () => whenPriced(pool));
     }
     if (refusal !== undefined && stands(refusal, now)) {
-      return this.#decisions.make(refusal, resource, entry, target);
+      return this.#decisions.make(asOfNow(refusal, now), resource, entry, target);
     }
     return forUnits((trace) => whenLent(pool, clock, obstacle.ask, trace));
   }
