@@ -38,8 +38,8 @@ export async function bookSettlements(
     const prices = await priceChanges(tx.pricing, unpriced);
     const changes = unpriced.map((change, i) => ({ ...change, ...prices[i]! }));
     await bookChanges(tx, changes, nowMs);
-    await tx.bookUsage(changes.map(usageOf));
     await tx.pricing.post(await postingsOf(tx.pricing, changes));
+    await tx.bookUsage(changes.map(usageOf));
   }
   const booked = known.map(({ decisionId }) => decisionId);
   await tx.markBooked(booked);

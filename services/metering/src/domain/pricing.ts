@@ -30,7 +30,7 @@ export interface Pricing {
   wallets(names: readonly { readonly accountId: string; readonly currency: string }[]): Promise<string[]>;
   /**
    * Posts to the ledger, once. It may take a balance as low as it goes, for the usage has been: then what is lent of the
-   * wallet is called back. Locks the wallets by id, and comes after every other bucket.
+   * wallet is called back. Locks the wallets by id: after every other bucket, and before usage is booked, as batches do.
    */
   post(postings: readonly Posting[]): Promise<void>;
 }

@@ -23,7 +23,6 @@ export interface Claim {
 
 /** A transaction over reported events: claims them first, then locks quotas' buckets by id, then wallets. */
 export interface ReportTx {
-  /** Prices and the ledger; it comes last. */
   readonly pricing: Pricing;
   /**
    * Notes events as booked. Answers those that were already, by place, with their contents; one that another

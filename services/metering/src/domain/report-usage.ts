@@ -129,10 +129,10 @@ async function book(
   if (used.length > 0) {
     await drawEvents(tx, used);
     const priced = await priceEvents(tx.pricing, used, reckoning);
-    await tx.bookUsage(priced.map(usageOf));
     // No other report has this event among its fresh ones.
     const reference = `report ${source} ${dayOf(used[0]!)} ${used[0]!.id}`;
     await tx.pricing.post(await eventPostings(tx.pricing, reference, priced));
+    await tx.bookUsage(priced.map(usageOf));
   }
   return { booked: fresh.length, mismatches };
 }

@@ -20,7 +20,6 @@ export interface LockedRate {
 
 /** A transaction over reservations. Locks them first, then quotas' buckets by id, then rates' by limit. */
 export interface ReservationTx {
-  /** Prices and the ledger; it comes last. */
   readonly pricing: Pricing;
   /**
    * Locks a reservation, with the database's time once it is locked. One that is not there is noted, as one of which
