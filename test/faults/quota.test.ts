@@ -173,6 +173,25 @@ test("units that a replica is lent after it has given up waiting are there to be
   expect(admitted(answers)).toBe(SUBACCOUNT_UNITS[0]);
 });
 
+test("units that a replica was lent by an answer that is lost come back while it lives", async () => {
+  const made = await organizationWithQuotas("Lost answer");
+  const { metering } = system().replicas[1]!.links;
+  const { id, key } = made.subaccounts[0]!;
+  await askUntilValid(system().root, 1, { key: key.secret, charges: [{ meter: "requests", units: 0n }] });
+  metering.hangReplies();
+  try {
+    const asked = ask(system().root, 1, { key: key.secret });
+    await until("units are lent", async () => (await bucketOf(system().root, id)).leased > 0);
+    metering.cut();
+    expect((await asked).code).toBe("INDETERMINATE");
+  } finally {
+    metering.mend();
+  }
+  const answers = await spendUntilRefused(system().root, spendersOf(made, [0]));
+  report("quota of 300, of which units were lent by an answer that was lost", made, answers);
+  expect(admitted(answers)).toBe(SUBACCOUNT_UNITS[0]);
+});
+
 describe("units lent to a replica that was killed before it heard of them", () => {
   let unheard: Bucket;
 

@@ -1,6 +1,7 @@
 import { systemClock } from "@gatehouse/changefeed";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { Acquirer, type PendingAsk } from "./acquirer.ts";
+import type { Journal } from "./journal.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { Ask } from "./lease-source.ts";
 import { LimitBook } from "./limit-book.ts";
@@ -12,16 +13,25 @@ afterEach(() => void vi.useRealTimers());
 const refill: PendingAsk = { nodeIds: ["key_1"], resource: "", needs: [], due: [] };
 const lacking: PendingAsk = { ...refill, needs: [{ meter: "requests", units: 1 }] };
 
-function setUp() {
+/** `answer` is whether metering answers; where it does not, it may have lent all the same. */
+function setUp(answer: () => boolean = () => true) {
   const requests: number[] = [];
+  const closed: string[] = [];
   const position = { incarnation: "one", revision: 0 };
   const acquirer = new Acquirer({
     book: new LimitBook(10),
-    journal: undefined as never,
+    journal: {
+      lease: (id: string) => ({ id }),
+      close: ({ id }: { id: string }) => void closed.push(id),
+    } as unknown as Journal,
     rates: new RateReports(),
     source: {
-      acquire: async ({ asks }: { asks: readonly Ask[] }) => {
+      acquire: async ({ asks }: { asks: readonly Ask[] }, _trace, _onLate, onLost) => {
         requests.push(asks.length);
+        if (!answer()) {
+          onLost?.();
+          throw new Error("the connection is gone");
+        }
         return {
           position,
           limits: [],
@@ -35,7 +45,7 @@ function setUp() {
     ship: () => {},
     counts: new LeaseCounts(),
   });
-  return { acquirer, requests };
+  return { acquirer, requests, closed };
 }
 
 it("refills of several turns travel together", async () => {
@@ -66,4 +76,16 @@ it("what waits when a replica closes is asked for before it has closed", async (
   await vi.advanceTimersByTimeAsync(1);
   await Promise.all([asked, closed]);
   expect(requests).toEqual([1]);
+});
+
+it("what a request was lent whose answer was lost is closed by the request's number", async () => {
+  let answers = true;
+  const { acquirer, closed } = setUp(() => answers);
+  for (const isAnswered of [true, false, true]) {
+    answers = isAnswered;
+    const asked = acquirer.acquire(lacking).catch(() => {});
+    await vi.advanceTimersByTimeAsync(1);
+    await asked;
+  }
+  expect(closed).toEqual([".2"]);
 });

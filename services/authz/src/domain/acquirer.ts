@@ -91,6 +91,7 @@ export class Acquirer {
   readonly #underWay = new Set<Promise<boolean>>();
   #unreachableUntilMs = 0;
   #lastError: unknown;
+  #sent = 0;
 
   constructor(options: AcquirerOptions) {
     this.#options = options;
@@ -167,7 +168,8 @@ export class Acquirer {
     const asks = this.#asks(batch, sentAt);
     try {
       counts.acquires++;
-      const request = { identityFreshness: identityFreshness(), asks, reports: reports.wire };
+      const number = ++this.#sent;
+      const request = { number, identityFreshness: identityFreshness(), asks, reports: reports.wire };
       const carrier = batch.reduce<Trace | undefined>(
         (first, { trace }) => carrierOf(first, trace),
         undefined,
@@ -176,7 +178,10 @@ export class Acquirer {
       const onLate = (late: AcquireReply) => {
         if (!this.#closed) this.#take(late, sentAt);
       };
-      const reply = await source.acquire(request, carrier, onLate);
+      const onLost = () => {
+        if (!this.#closed) this.#giveBackUnheard(number, batch);
+      };
+      const reply = await source.acquire(request, carrier, onLate, onLost);
       counts.isUnreachable = false;
       reports.delivered();
       this.#take(reply, sentAt);
@@ -191,6 +196,14 @@ export class Acquirer {
       for (const waiter of batch) waiter.fail(error);
       return false;
     }
+  }
+
+  // Whatever the request was lent, by the number that its leases' ids end with; a rate's run out by themselves.
+  #giveBackUnheard(number: number, batch: readonly Waiter[]): void {
+    const { journal, clock } = this.#options;
+    journal.close(journal.lease(`.${number}`));
+    const now = clock.now().monotonicMs;
+    for (const { ask } of batch) for (const { bucket } of ask.due) bucket.returnedAtMs = now;
   }
 
   // Refilling starts when units were spent, but metering learns of it only from us: tell it before asking.

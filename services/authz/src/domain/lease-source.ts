@@ -86,16 +86,19 @@ export interface AcquireReply {
 
 export interface LeaseSource {
   /**
-   * Settles within its own deadline. `identityFreshness` is the state that the asks rely on. `onLate` is told of an
-   * answer that came after the deadline: what it lends is lent.
+   * Settles within its own deadline. `number` is that of the request, from 1. `identityFreshness` is the state that the
+   * asks rely on. `onLate` is told of an answer that came after the deadline: what it lends is lent. `onLost` is told
+   * that no answer will come or be taken any more: what it lent is nobody's.
    */
   acquire(
     request: {
+      readonly number: number;
       readonly identityFreshness: string;
       readonly asks: readonly Ask[];
       readonly reports: readonly RateReport[];
     },
     trace?: Trace,
     onLate?: (reply: AcquireReply) => void,
+    onLost?: () => void,
   ): Promise<AcquireReply>;
 }

@@ -64,16 +64,19 @@ export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource
 
   async acquire(
     request: {
+      readonly number: number;
       readonly identityFreshness: string;
       readonly asks: readonly Ask[];
       readonly reports: readonly RateReport[];
     },
     trace?: Span,
     onLate?: (reply: AcquireReply) => void,
+    onLost?: () => void,
   ): Promise<AcquireReply> {
     const answer = this.#leases.acquire(
       {
         holder: this.#holder,
+        number: BigInt(request.number),
         identityFreshness: request.identityFreshness,
         asks: request.asks.map(askMessage),
         reports: request.reports.map(reportMessage),
@@ -84,7 +87,8 @@ export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource
     try {
       return await withDeadline(reply, TIMEOUT_MS, () => unavailable("metering did not answer in time"));
     } catch (error) {
-      reply.then(onLate).catch(() => {}); // where it failed it lent nothing
+      // Metering may have lent before it, or the connection, failed.
+      reply.then(onLate, onLost).catch(() => {});
       throw error;
     }
   }

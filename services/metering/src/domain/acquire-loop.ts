@@ -151,9 +151,10 @@ class Acquire {
   }
 
   applicant(): Applicant {
-    const { holder, asks, reports } = this.#request;
+    const { holder, number, asks, reports } = this.#request;
     return {
       holder,
+      number,
       nodeIds: this.#nodeIds,
       asks: asks.filter((_, i) => this.#results[i] === undefined),
       reports: this.#reported ? [] : reports,

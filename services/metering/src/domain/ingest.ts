@@ -2,6 +2,7 @@ import { Failure, failedPrecondition } from "@gatehouse/service/failure";
 import { type BucketDraw, bookSpend, type HeldLease, type LeaseAnomaly } from "./lease-spend.ts";
 import type { Proof } from "./mirror.ts";
 import type { HeldEstimate } from "./reservation.ts";
+import { unheardIn } from "./unheard-request.ts";
 import type { Batch, BatchReservation, LeaseSpend, ProducerEpoch } from "./usage.ts";
 import { isWalletLease } from "./wallet-shelf.ts";
 
@@ -40,6 +41,8 @@ export interface IngestTx {
   bookUsage(batch: Batch): Promise<BookedUsage>;
   /** Notes that the epoch has ended, after every acquire of it that is under way; answers its open leases. */
   endEpoch(epoch: ProducerEpoch): Promise<readonly string[]>;
+  /** The open leases of the holder whose ids end so. */
+  leasesEnding(epoch: ProducerEpoch, endings: readonly string[]): Promise<readonly string[]>;
   /** The leases, with their buckets locked. Those that are not there are unknown. */
   lockLeases(leaseIds: readonly string[]): Promise<readonly HeldLease[]>;
   writeLeases(leases: readonly HeldLease[], draws: ReadonlyMap<string, BucketDraw>): Promise<void>;
@@ -118,7 +121,10 @@ async function take(tx: IngestTx, batch: Batch) {
       unposted: 0,
     };
   }
-  const spends = batch.final ? [...batch.leases, ...(await closesOf(tx, batch))] : batch.leases;
+  const { endings, named } = unheardIn(batch.leases);
+  const unheard = endings.length === 0 ? [] : await tx.leasesEnding(batch, endings);
+  const closed = batch.final ? await tx.endEpoch(batch) : unheard;
+  const spends = [...named, ...closed.map(closeOf)];
   const { anomalies, freed, leases, unposted } = await bookLeases(tx, batch, spends);
   await tx.hold(batch.reservations.map((reservation) => arrived(reservation, leases)));
   const { quarantined, full } = await tx.bookUsage(batch);
@@ -126,9 +132,9 @@ async function take(tx: IngestTx, batch: Batch) {
   return { taken: { expectedSequence: expected + 1, quarantined }, anomalies, full, unposted };
 }
 
-/** An epoch may hold leases that it never heard of: it died before it read the answer. */
-async function closesOf(tx: IngestTx, epoch: ProducerEpoch): Promise<LeaseSpend[]> {
-  return (await tx.endEpoch(epoch)).map((leaseId) => ({ leaseId, spent: 0, closed: true }));
+/** Of a lease that its epoch, which may be over, never heard of: the answer was lost. */
+function closeOf(leaseId: string): LeaseSpend {
+  return { leaseId, spent: 0, closed: true };
 }
 
 async function bookLeases(tx: IngestTx, batch: Batch, spends: readonly LeaseSpend[]) {

@@ -51,6 +51,8 @@ export interface RateReport {
 export interface AcquireRequest {
   /** `<producer>/<epoch>` */
   readonly holder: string;
+  /** Of the holder's; undefined where it does not number them. */
+  readonly number?: number | undefined;
   readonly asks: readonly Ask[];
   readonly reports: readonly RateReport[];
 }

@@ -2,6 +2,7 @@ import { type Allocation, type Ask as Claim, leaseSize, type Shortfall } from "@
 import type { AskResult, Grant, NewLease, RoundChanges, Unknown } from "./lease.ts";
 import { QuotaShelf } from "./quota-shelf.ts";
 import { RateShelf } from "./rate-shelf.ts";
+import { leaseIdOf } from "./unheard-request.ts";
 import { newWalletLeaseId, WalletShelf } from "./wallet-shelf.ts";
 
 export type Shelf = QuotaShelf | RateShelf | WalletShelf;
@@ -45,7 +46,7 @@ export class Ledger {
   }
 
   share(
-    applicant: { holder: string; recalled: ReadonlySet<string> },
+    applicant: { holder: string; number?: number | undefined; recalled: ReadonlySet<string> },
     claims: readonly (AskClaim | Unknown)[],
     next: () => Allocation,
   ): Share {
@@ -68,7 +69,7 @@ export class Ledger {
     });
     const grants = [...taken].flatMap(([id, rows]) =>
       [...rows].flatMap(([bucketId, units]) =>
-        units > 0 ? this.#lease(applicant.holder, id, bucketId, units) : [],
+        units > 0 ? this.#lease(applicant, id, bucketId, units) : [],
       ),
     );
     return { results, recalled, grants };
@@ -127,10 +128,15 @@ export class Ledger {
     }
   }
 
-  #lease(holder: string, limitId: string, bucketId: string | undefined, units: number): Grant {
+  #lease(
+    { holder, number }: { holder: string; number?: number | undefined },
+    limitId: string,
+    bucketId: string | undefined,
+    units: number,
+  ): Grant {
     const shelf = this.#shelves.get(limitId)!;
     const isOfWallet = shelf instanceof WalletShelf;
-    const id = isOfWallet ? newWalletLeaseId() : crypto.randomUUID();
+    const id = leaseIdOf(isOfWallet ? newWalletLeaseId() : crypto.randomUUID(), number);
     const ttlMs = shelf instanceof RateShelf ? shelf.lifeMs(holder) : lifeMs(shelf, this.#nowMs);
     const lease = { id, limitId, bucketId, holder, units, deadlineMs: this.#nowMs + ttlMs };
     (isOfWallet ? this.#newWalletLeases : this.#newLeases).push(lease);

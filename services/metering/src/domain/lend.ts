@@ -24,6 +24,7 @@ import { isWalletId, WalletShelf } from "./wallet-shelf.ts";
  */
 export interface Applicant {
   readonly holder: string;
+  readonly number?: number | undefined;
   /** Named in the request; their limits are part of the answer. */
   readonly nodeIds: readonly string[];
   readonly asks: readonly Ask[];

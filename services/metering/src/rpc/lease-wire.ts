@@ -36,8 +36,14 @@ export function acquireRequest(request: WireRequest): AcquireRequest {
   check.done();
   for (const [i, ask] of request.asks.entries()) checkAsk(check, `asks[${i}]`, ask);
   for (const [i, report] of request.reports.entries()) checkReport(check, `reports[${i}]`, report);
+  check.units("number", request.number);
   check.done();
-  return { holder: request.holder, asks: request.asks.map(askOf), reports: request.reports.map(reportOf) };
+  return {
+    holder: request.holder,
+    number: request.number === 0n ? undefined : Number(request.number),
+    asks: request.asks.map(askOf),
+    reports: request.reports.map(reportOf),
+  };
 }
 
 /** Throws Failure INVALID_ARGUMENT. */

@@ -103,6 +103,16 @@ class PostgresIngestTx implements IngestTx {
     return [...rows.map(({ id }) => id), ...(await openWalletLeases(this.#manager, holder))];
   }
 
+  async leasesEnding(epoch: ProducerEpoch, endings: readonly string[]): Promise<string[]> {
+    const rows = await this.#manager.query<{ id: string }[]>(
+      `SELECT id FROM quota_lease WHERE holder = $1 AND NOT closed AND substring(id FROM '\\.[0-9]+$') = ANY($2)
+       UNION ALL
+       SELECT id FROM wallet_lease WHERE holder = $1 AND NOT closed AND substring(id FROM '\\.[0-9]+$') = ANY($2)`,
+      [holderOf(epoch), endings],
+    );
+    return rows.map(({ id }) => id);
+  }
+
   lockWalletLeases(leaseIds: readonly string[]): Promise<HeldLease[]> {
     return lockWalletLeases(this.#manager, leaseIds);
   }

@@ -103,7 +103,8 @@ export declare const MinuteUsageSchema: GenMessage<MinuteUsage>;
  */
 export declare type LeaseSpend = Message<"gatehouse.metering.v1.LeaseSpend"> & {
   /**
-   * The lease.
+   * The lease. Where it is `.` and a number, closed and nothing spent: all that the Acquire of this number was lent, to
+   * which the holder takes no answer any more.
    *
    * @generated from field: string lease_id = 1;
    */

@@ -251,6 +251,14 @@ export declare type AcquireRequest = Message<"gatehouse.metering.v1.AcquireReque
    * @generated from field: repeated gatehouse.metering.v1.RateReport reports = 4;
    */
   reports: RateReport[];
+
+  /**
+   * Numbers the requests of a holder, from 1: the ids of the leases that it is lent end with `.` and the number, so that a
+   * holder that lost the answer can close them. 0 where it will not.
+   *
+   * @generated from field: int64 number = 5;
+   */
+  number: bigint;
 };
 
 /**
