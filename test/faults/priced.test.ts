@@ -1,4 +1,4 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { durationFromMs, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { DecisionCode } from "@gatehouse/proto/authz";
 import { beforeAll, describe, expect, test } from "vitest";
 import { timely } from "../system/caller.ts";
@@ -227,6 +227,43 @@ test("a credit limit is spent to its end, and a lowered one takes back what was 
   );
   const refused = await ask(system().root, 0, { key: spenders[0]!.key, charges: once(meter) });
   expect(refused.code).toBe("CREDIT_EXHAUSTED");
+});
+
+test("a reservation holds what its estimate costs, and is billed at what was used", async () => {
+  const meter = await meterAt(PRICE);
+  const made = await makeOrganization(system(), "Reserving money", ["one"]);
+  const { id, key } = made.subaccounts[0]!;
+  await topUp(system().root, id, 20 * PRICE);
+  const reserve = async (replica: number, units: number) => {
+    const call = { key: key.secret, charges: once(meter, units), reserveTtl: durationFromMs(60_000) };
+    return until("a reservation is answered", async () => {
+      const { code, decisionId, cost } = await system().root.authz[replica]!.verify(call, timely);
+      return (
+        code !== DecisionCode.INDETERMINATE && { code: DecisionCode[code], decisionId, cost: cost[0]?.micros }
+      );
+    });
+  };
+  const one = await reserve(0, 10);
+  const other = await reserve(1, 10);
+  expect([one.cost, other.cost]).toEqual([10n * BigInt(PRICE), 10n * BigInt(PRICE)]);
+  // All of it is held.
+  expect((await reserve(0, 1)).code).toBe("CREDIT_EXHAUSTED");
+  const { usage } = system().root;
+  await usage.commitReservation({ decisionId: one.decisionId, charges: once(meter, 4) }, timely);
+  await usage.releaseReservation({ decisionId: other.decisionId }, timely);
+  await until(
+    "both are settled",
+    async () => (await walletOf(made.master, id)).balance === 16 * PRICE,
+    20_000,
+  );
+  const last = await until("what was given back is there again", async () => {
+    const again = await reserve(1, 16);
+    return again.code === "VALID" && again;
+  });
+  await usage.commitReservation({ decisionId: last.decisionId, charges: once(meter, 20) }, timely);
+  const costs = await bookedCosts(made, 24 * PRICE);
+  expect(costs).toEqual({ usage: 24 * PRICE, ledger: 24 * PRICE });
+  expect((await settledWallet(made.master, id)).balance).toBe(-4 * PRICE);
 });
 
 describe("a replica and metering killed in the middle of spending", () => {
