@@ -32,7 +32,7 @@ import {
   type MirrorEntity,
 } from "../src/index.ts";
 
-const ENCRYPTION_KEY = parseEncryptionKey(newEncryptionKey("1"));
+export const ENCRYPTION_KEY = parseEncryptionKey(newEncryptionKey("1"));
 export const SERVICE_SECRET = "a service secret of thirty-two characters";
 const log = createLog({ name: "metering", level: (process.env.TEST_LOG ?? "silent") as "silent" });
 

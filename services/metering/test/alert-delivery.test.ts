@@ -1,7 +1,9 @@
+import { newEncryptionKey, parseEncryptionKey } from "@gatehouse/keys";
 import { Window } from "@gatehouse/proto/metering";
 import type { Failure } from "@gatehouse/service/failure";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { type Alerting, patiently, startAlerting, timely } from "./alerting.ts";
+import { ENCRYPTION_KEY, startMetering } from "./fixture.ts";
 
 let system: Alerting;
 
@@ -34,4 +36,24 @@ test.each([
     const { deliveries } = await alerts.listAlertDeliveries({ alert: alert.id }, timely);
     expect(deliveries).toMatchObject([{ attempts: 1, lastError }]);
   }, patiently);
+});
+
+test("secrets are sealed with the current encryption key by whoever has it first", async () => {
+  const { create } = await system.organization();
+  const alert = await create({ subject, webhookUrl: "https://example.com/" });
+  const { identity, postgres, metering } = system;
+  const sealed = async () =>
+    (
+      await metering.query<{ sealed_secret: string }>("SELECT sealed_secret FROM webhook WHERE name = $1", [
+        alert.id,
+      ])
+    )[0]!.sealed_secret;
+  expect(await sealed()).toMatch(/^s1\.1\./);
+  const encryptionKeys = [parseEncryptionKey(newEncryptionKey("2")), ENCRYPTION_KEY];
+  const rotating = await startMetering(postgres.url, identity, {}, { encryptionKeys });
+  try {
+    await vi.waitFor(async () => expect(await sealed()).toMatch(/^s1\.2\./), patiently);
+  } finally {
+    await rotating.stop();
+  }
 });
