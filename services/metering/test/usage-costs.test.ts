@@ -1,8 +1,10 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { openDatabase } from "@gatehouse/changefeed";
 import { Granularity, GroupBy, type MinuteUsageSchema, type UsageRow } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { UsageCosts1764650000000 } from "../src/storage/usage-costs-migration.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -147,4 +149,34 @@ test("a cost without a currency, or below nothing, is refused", async () => {
       violations: [{ field: "payload.usage[0]" }],
     });
   }
+});
+
+test("the migration keeps every unit, there and back, and what is booked afterwards is added up", async () => {
+  const { account, book, query } = await organization();
+  const usd = { priceId: "prc_1", currency: "USD" };
+  await book({ minute: minute(0), units: 5n, cost: 50n, ...usd }, { minute: minute(0), units: 4n });
+  const sums = ["usage_minute", "usage_quarter"].map((table) => `SELECT sum(units) AS units FROM ${table}`);
+  const byAccount = `SELECT sum(q0 + q1 + q2 + q3) AS units FROM usage_account WHERE account_id = '${account.id}'`;
+  const read = () => Promise.all([...sums, byAccount].map((text) => metering.query(text, [])));
+  const before = await read();
+  const database = await openDatabase({
+    ...{ url: postgres.url, schema: "metering", entities: [], migrations: [], poolSize: 1 },
+  });
+  try {
+    const runner = database.createQueryRunner();
+    for (const step of ["down", "up"] as const) {
+      await runner.startTransaction();
+      await new UsageCosts1764650000000()[step](runner);
+      await runner.commitTransaction();
+      expect(await read()).toEqual(before);
+    }
+    await runner.release();
+  } finally {
+    await database.destroy();
+  }
+  await book({ minute: minute(0), units: 1n, cost: 10n, ...usd });
+  expect(shown(await query({}))).toEqual([
+    ["requests", "", 9n, 0n],
+    ["requests", "USD", 1n, 10n],
+  ]);
 });
