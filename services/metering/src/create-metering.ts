@@ -28,6 +28,7 @@ import type { MeteringConfig } from "./config.ts";
 import { AcquireLoop } from "./domain/acquire-loop.ts";
 import { catchUpWith } from "./domain/catch-up.ts";
 import { DueSettlements } from "./domain/due-settlements.ts";
+import { GatheredMirror } from "./domain/gathered-mirror.ts";
 import { FreshMirror } from "./domain/mirror.ts";
 import { PartCarries } from "./domain/part-carries.ts";
 import { Recalls } from "./domain/recalls.ts";
@@ -130,7 +131,7 @@ export async function createMetering(
     const replica = new MirrorReplica(quick.manager, quickLog, source.snapshot);
     const follower = new Follower({ source, replica });
     const identity = followedIdentity(follower);
-    const mirror = new FreshMirror(new PostgresMirror(quick), identity);
+    const mirror = new FreshMirror(new GatheredMirror(new PostgresMirror(quick)), identity);
 
     const acquires = new AcquireLoop(new PostgresLeaseStore(quickLog, clockOffsetMs), overrides.waitMs);
     opened.add("acquires", () => acquires.close());
