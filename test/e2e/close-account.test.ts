@@ -103,3 +103,20 @@ test("the stack, where metering starts after identity, closes accounts too", asy
     await rm(directory, { recursive: true, force: true });
   }
 });
+
+test("an account with money is closed once it is told where the money goes", async () => {
+  const { root } = system();
+  const { id, master, subaccounts } = await makeOrganization(system(), "Funded", ["spent", "kept"]);
+  const [spent, kept] = [subaccounts[0]!, subaccounts[1]!];
+  await root.credits.topUp({ account: spent.id, amount: 250n, currency: "USD" }, timely);
+  const close = (transferBalanceTo = "") =>
+    master.accounts.closeAccount({ account: spent.id, transferBalanceTo }, timely);
+  await expect(close()).rejects.toMatchObject({ code: "FAILED_PRECONDITION", reason: "ACCOUNT_HOLDS" });
+  await expect(close(spent.id)).rejects.toMatchObject({ code: "INVALID_ARGUMENT" });
+  expect((await close("kept")).account!.status).toBe(AccountStatus.CLOSED);
+  const { balances } = await master.credits.listBalances({ account: id, descendants: true }, timely);
+  expect(balances.map(({ accountId, amount }) => [accountId, amount])).toEqual([
+    [spent.id, 0n],
+    [kept.id, 250n],
+  ]);
+});
