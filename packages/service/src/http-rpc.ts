@@ -94,7 +94,10 @@ function enter(room: Room, request: IncomingMessage, response: ServerResponse): 
   const length = isCompressed(request) ? undefined : headers["content-length"];
   let bytes = length === undefined ? REQUEST_BYTES_MAX : Math.min(+length, REQUEST_BYTES_MAX);
   if (!room.enter(bytes)) return undefined;
+  let hasLeft = false;
   const weigh = (found: number) => {
+    // A caller may hang up while its body is being unpacked.
+    if (hasLeft) return;
     const held = Math.min(found, REQUEST_BYTES_MAX);
     room.resize(bytes, held);
     bytes = held;
@@ -104,7 +107,10 @@ function enter(room: Room, request: IncomingMessage, response: ServerResponse): 
     request.once("end", () => weigh(socket.bytesRead - readBefore));
   }
   // After the last byte of the reply, or when the connection was lost: a reply that nobody reads holds room, too.
-  response.once("close", () => room.leave(bytes));
+  response.once("close", () => {
+    hasLeft = true;
+    room.leave(bytes);
+  });
   return weigh;
 }
 
