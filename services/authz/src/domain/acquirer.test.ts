@@ -1,10 +1,11 @@
 import { systemClock } from "@gatehouse/changefeed";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { Acquirer, type PendingAsk } from "./acquirer.ts";
+import { Acquirer } from "./acquirer.ts";
 import type { Journal } from "./journal.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { Ask } from "./lease-source.ts";
 import { LimitBook } from "./limit-book.ts";
+import type { PendingAsk } from "./pending-ask.ts";
 import { RateReports } from "./rate-reports.ts";
 
 beforeEach(() => void vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setImmediate"] }));

@@ -1,21 +1,11 @@
-import { wantFor } from "@gatehouse/buckets";
 import type { Clock, Moment } from "@gatehouse/changefeed";
 import { unavailable } from "@gatehouse/service/failure";
-import type { Due } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
 import type { LeaseCounts } from "./lease-counts.ts";
-import type {
-  AcquireReply,
-  Ask,
-  AskResult,
-  GrantedLease,
-  LeaseSource,
-  Need,
-  WalletNeed,
-  Want,
-} from "./lease-source.ts";
+import type { AcquireReply, Ask, AskResult, GrantedLease, LeaseSource } from "./lease-source.ts";
 import type { LimitBook } from "./limit-book.ts";
 import type { LocalBucket, LocalLease } from "./local-bucket.ts";
+import { asksOf, type PendingAsk, unitsOf } from "./pending-ask.ts";
 import type { RateReports } from "./rate-reports.ts";
 import { carrierOf, during, type Trace } from "./trace.ts";
 
@@ -24,15 +14,6 @@ import { carrierOf, during, type Trace } from "./trace.ts";
  * order, with what rate leases have spent. What is granted lies in the buckets when the asks are answered; who
  * asked runs its whole check again and takes what it needs from there.
  */
-
-/** A call that lacks units, or a refill in the background, which needs none. */
-export interface PendingAsk {
-  readonly nodeIds: readonly string[];
-  readonly resource: string;
-  readonly needs: readonly Need[];
-  /** The buckets it draws on, where they are known. */
-  readonly due: readonly Due[];
-}
 
 type Exhausted = Extract<AskResult, { outcome: "EXHAUSTED" }>;
 
@@ -54,11 +35,6 @@ export interface AcquirerOptions {
   readonly onWaited?: ((ms: number) => void) | undefined;
 }
 
-/** Seconds of demand that a lease is to last: long enough to refill behind it; a recall takes it back sooner. */
-const TARGET_SECONDS = 5;
-/** Of a wallet: so many calls like the one that asks. */
-const WANT_FLOOR = 20;
-const WANT_CAP = 1_000_000;
 const MAX_ASKS = 1000;
 /**
  * A refill in the background waits this long for others to travel with. A thousand keys ask for nearly as many a second
@@ -165,7 +141,10 @@ export class Acquirer {
     const sentAt = clock.now();
     for (const { ask } of batch) this.#noteSpends(ask, sentAt);
     const reports = rates.take(sentAt);
-    const asks = this.#asks(batch, sentAt);
+    const asks = asksOf(
+      batch.map(({ ask }) => ask),
+      sentAt,
+    );
     try {
       counts.acquires++;
       const number = ++this.#sent;
@@ -217,30 +196,14 @@ export class Acquirer {
     }
   }
 
-  // What is in hand counts towards every ask: those that it does not suffice for ask again, and who is refused was
-  // refused with all of it counted. Only the first asks for more than it needs.
-  #asks(batch: readonly Waiter[], now: Moment): Ask[] {
-    const asked = new Set<LocalBucket>();
-    return batch.map(({ ask: { nodeIds, resource, needs, due } }) => {
-      const wants = due.map(({ bucket, units }): Want => {
-        const limitId = bucket.id;
-        const need = needs.length === 0 ? 0 : units;
-        const held = bucket.left(now);
-        if (need > 0 && held >= need) return { limitId, units: 0, held };
-        const isFirst = !asked.has(bucket);
-        asked.add(bucket);
-        return { limitId, units: isFirst ? wanted(bucket, units, now) : Math.max(units, 1), held };
-      });
-      return { nodeIds, resource, needs, wants, walletNeeds: needs.length === 0 ? NONE : walletNeeds(due) };
-    });
-  }
-
   #take({ limits, leases, position }: AcquireReply, sentAt: Moment): void {
     const { book, clock, counts } = this.#options;
     for (const node of limits) book.fill(node.nodeId, node.limits, position, node.money);
     const now = clock.now();
+    // In a history that was replaced, or that is not followed yet, others may be lent the same units.
+    const isFollowed = position.incarnation === book.position()?.incarnation;
     for (const lease of leases) {
-      const bucket = book.bucket(lease.limitId);
+      const bucket = isFollowed ? book.bucket(lease.limitId) : undefined;
       if (bucket === undefined) this.#decline(lease);
       else {
         bucket.remaining = lease.remaining;
@@ -272,7 +235,7 @@ export class Acquirer {
     return ref;
   }
 
-  // A lease of a limit that was changed while it travelled: it goes back as it came. It may be of either kind,
+  // A lease of a limit, or of a history, that was changed while it travelled: it goes back as it came. It may be of either kind,
   // and closing it the wrong way does nothing.
   #decline(lease: GrantedLease): void {
     this.#options.journal.close(this.#held(lease.id));
@@ -324,27 +287,4 @@ export class Acquirer {
       retryAtMs: Number.isFinite(retryAfterMs) ? nowMs + retryAfterMs : undefined,
     };
   }
-}
-
-function unitsOf({ needs, due }: PendingAsk, bucket: LocalBucket): number {
-  const { limit } = bucket;
-  if (limit.kind === "wallet") return due.find((each) => each.bucket === bucket)?.units ?? 1;
-  return needs.find(({ meter }) => meter === limit.meter)?.units ?? 1;
-}
-
-const NONE: readonly WalletNeed[] = [];
-
-function walletNeeds(due: readonly Due[]): readonly WalletNeed[] {
-  const needs = due.flatMap(({ bucket: { limit }, units }) =>
-    limit.kind === "wallet" && units > 0 ? [{ walletId: limit.id, micros: units }] : [],
-  );
-  return needs.length === 0 ? NONE : needs;
-}
-
-function wanted(bucket: LocalBucket, units: number, now: Moment): number {
-  const seconds = Math.max((now.monotonicMs - bucket.grantedAtMs) / 1000, 0.01);
-  const perSecond = bucket.grantedAtMs === 0 ? 0 : bucket.spentSinceGrant / seconds;
-  const scale = bucket.limit.kind === "wallet" ? Math.max(units, 1) : 1;
-  const [floor, cap] = [WANT_FLOOR * scale, WANT_CAP * scale];
-  return Math.max(units, wantFor(perSecond, TARGET_SECONDS, floor, Math.min(cap, Number.MAX_SAFE_INTEGER)));
 }

@@ -71,6 +71,7 @@ async function poolOf(replies: (AcquireReply | Promise<AcquireReply>)[]) {
   };
   return {
     pool,
+    book,
     bucket,
     ask,
     closed,
@@ -111,6 +112,17 @@ describe("a lease pool", () => {
     await pool.drain();
     answerLate({ ...granted, leases: [{ ...granted.leases[0]!, id: "too late" }] });
     expect(bucket.left(systemClock.now())).toBe(0);
+  });
+
+  it("spends nothing that a history lent which was replaced while the answer travelled", async () => {
+    const failed = Promise.reject(new Error("too slow"));
+    failed.catch(() => {});
+    const { pool, book, bucket, ask, closed, answerLate } = await poolOf([failed]);
+    await expect(pool.acquire(ask)).rejects.toThrow("too slow");
+    book.restart({ incarnation: "two", revision: 1 });
+    answerLate({ ...granted, leases: [{ ...granted.leases[0]!, id: "late" }] });
+    expect(bucket.left(systemClock.now())).toBe(0);
+    expect(closed).toEqual([{ id: "late" }]);
   });
 
   it("waits at its end for what it asked for, to give it back", async () => {

@@ -1,12 +1,13 @@
 import { lowWater } from "@gatehouse/buckets";
 import type { Clock, Moment } from "@gatehouse/changefeed";
-import { Acquirer, type Answer, type PendingAsk } from "./acquirer.ts";
+import { Acquirer, type Answer } from "./acquirer.ts";
 import { type ChargePath, type ChargePlan, type Due, sameNeeds } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { LeaseSource, Need } from "./lease-source.ts";
 import type { LimitBook, NodeLimits } from "./limit-book.ts";
 import { isOver, isToTell, type LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
+import type { PendingAsk } from "./pending-ask.ts";
 import type { Prices } from "./price-book.ts";
 import { RateReports } from "./rate-reports.ts";
 import { isPricedFor, type Payment, pay, reckon, refund, termsOf, tollsOf } from "./toll.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "@gatehouse/changefeed";
-import type { PendingAsk } from "./acquirer.ts";
 import type { LeasePool } from "./lease-pool.ts";
+import type { PendingAsk } from "./pending-ask.ts";
 import { type Refusal, refusalBy, unmetered } from "./refusal.ts";
 import type { Trace } from "./trace.ts";
 
