@@ -14,6 +14,7 @@ const MAX_RUNS = 4;
 const lockNotAvailable = "55P03";
 const deadlockDetected = "40P01";
 const serializationFailure = "40001";
+const checkViolation = "23514";
 
 /** Changes that followers may read; a follower further behind starts over. */
 export const RETAINED_CHANGES = 1_000_000;
@@ -206,7 +207,15 @@ async function stated(text: string, run: (text: string) => Promise<unknown>): Pr
 
 function isContention(error: unknown): boolean {
   const code = sqlState(error);
-  return code === lockNotAvailable || code === deadlockDetected || code === serializationFailure;
+  if (code === lockNotAvailable || code === deadlockDetected || code === serializationFailure) return true;
+  return code === checkViolation && isOfPartition(error);
+}
+
+// A row was on its way into a partition, beside which the one that it belongs into was attached: run again, it finds
+// that. A table's own rules have names.
+function isOfPartition(error: unknown): boolean {
+  const { constraint, driverError } = error as { constraint?: string; driverError?: { constraint?: string } };
+  return (driverError?.constraint ?? constraint) === undefined;
 }
 
 /** The SQLSTATE of a database error, whether the driver's own or wrapped by TypeORM. */
