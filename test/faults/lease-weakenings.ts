@@ -22,6 +22,7 @@ export const leaseWeakenings = {
     ),
   "spends past a lease's deadline": (...of) =>
     new Relending((lease) => ({ ...lease, ttlMs: LONG_MS }), ...of),
+  "forgets what a lost answer lent": (...of) => new Forgetful(...of),
   "loses half of all recalls": (...of) => new HardOfHearing(...of),
 } satisfies Record<string, MakeSource>;
 
@@ -37,6 +38,12 @@ class Deaf extends GrpcMeteringSource {
 class HardOfHearing extends GrpcMeteringSource {
   override async *recalls(signal: AbortSignal): AsyncIterable<readonly string[]> {
     for await (const limitIds of super.recalls(signal)) if (Math.random() < 0.5) yield limitIds;
+  }
+}
+
+class Forgetful extends GrpcMeteringSource {
+  override acquire(request: Acquire[0], trace?: Acquire[1], onLate?: Acquire[2]): Promise<AcquireReply> {
+    return super.acquire(request, trace, onLate);
   }
 }
 

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { Enforcement, Window } from "@gatehouse/proto/metering";
 import { beforeAll, describe, expect, test } from "vitest";
 import { timely } from "../system/caller.ts";
@@ -8,6 +9,7 @@ import { until } from "../system/until.ts";
 import { useSystem } from "../system/use-system.ts";
 import { type Answer, ask, askUntilValid, countCodes } from "../system/verifying.ts";
 import { arrivedUsage, type Bucket, bucketOf, settledBucket, sum, usageBelow } from "./books.ts";
+import type { LeaseWeakening } from "./lease-weakenings.ts";
 import { admitted, lostBefore, type Spender, spendUntilRefused } from "./spend-until-refused.ts";
 
 const CALLERS = 64;
@@ -15,7 +17,11 @@ const N = 1000;
 /** Of the three subaccounts; the third is bound by the organization's only. */
 const SUBACCOUNT_UNITS = [300, 500, undefined] as const;
 
-const system = useSystem();
+/** The third replica has a rule off, and is only asked where that is to be seen. */
+const FORGETFUL = 2;
+const WEAKENED: LeaseWeakening = "forgets what a lost answer lent";
+const main = join(import.meta.dirname, "weakened-holder.ts");
+const system = useSystem({ replicas: [{}, {}, { main, environment: { WEAKENED } }] });
 
 async function setQuota(system: System, account: string, units: number, enforcement = Enforcement.ENFORCE) {
   await system.root.limits.setLimit(
@@ -173,23 +179,41 @@ test("units that a replica is lent after it has given up waiting are there to be
   expect(admitted(answers)).toBe(SUBACCOUNT_UNITS[0]);
 });
 
-test("units that a replica was lent by an answer that is lost come back while it lives", async () => {
-  const made = await organizationWithQuotas("Lost answer");
-  const { metering } = system().replicas[1]!.links;
-  const { id, key } = made.subaccounts[0]!;
-  await askUntilValid(system().root, 1, { key: key.secret, charges: [{ meter: "requests", units: 0n }] });
+/** Answers what of an account is lent once a replica, that lost the answer which lent it, has told of something else. */
+async function lentByLostAnswer(
+  name: string,
+  replica: number,
+): Promise<{ made: Organization; leased: number }> {
+  const made = await organizationWithQuotas(name);
+  const { metering } = system().replicas[replica]!.links;
+  const [asking, , other] = made.subaccounts;
+  const peek = { key: asking!.key.secret, charges: [{ meter: "requests", units: 0n }] };
+  await askUntilValid(system().root, replica, peek);
   metering.hangReplies();
   try {
-    const asked = ask(system().root, 1, { key: key.secret });
-    await until("units are lent", async () => (await bucketOf(system().root, id)).leased > 0);
+    const asked = ask(system().root, replica, { key: asking!.key.secret });
+    await until("units are lent", async () => (await bucketOf(system().root, asking!.id)).leased > 0);
     metering.cut();
     expect((await asked).code).toBe("INDETERMINATE");
   } finally {
     metering.mend();
   }
+  await askUntilValid(system().root, replica, { key: other!.key.secret });
+  await arrivedUsage(made.master, made.id, 1);
+  return { made, leased: (await bucketOf(system().root, asking!.id)).leased };
+}
+
+test("units that a replica was lent by an answer that is lost come back while it lives", async () => {
+  const { made, leased } = await lentByLostAnswer("Lost answer", 1);
+  expect(leased).toBe(0);
   const answers = await spendUntilRefused(system().root, spendersOf(made, [0]));
   report("quota of 300, of which units were lent by an answer that was lost", made, answers);
   expect(admitted(answers)).toBe(SUBACCOUNT_UNITS[0]);
+});
+
+test("they stay lent to one that forgets what it may have been lent", async () => {
+  const { leased } = await lentByLostAnswer("Forgotten answer", FORGETFUL);
+  expect(leased).toBeGreaterThan(0);
 });
 
 describe("units lent to a replica that was killed before it heard of them", () => {
