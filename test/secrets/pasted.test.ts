@@ -18,7 +18,7 @@ const system = useSystem({ replicas: [{}] });
 /** Fields whose text is kept as it is said: what people call things and places, and where. And those that take secrets. */
 const FREE_TEXT = new Set(
   `name title reason email subject key_name url version value slug source idempotency_key unit header token page_token
-   resource`.split(/\s+/),
+   resource reference`.split(/\s+/),
 );
 
 /** Every field, of every RPC for keys, that takes the name of something. */
@@ -31,6 +31,8 @@ const fields = publicMethods()
       .filter(({ name }) => !FREE_TEXT.has(name))
       // Terms are called what their document is.
       .filter(({ name }) => !(name === "document" && method.name === "CreateTerms"))
+      // Prices are of plans and types that need not be there yet: these are called here what they will be called there.
+      .filter(({ name }) => !(method.name === "SetPrice" && ["plan", "account_type"].includes(name)))
       .map(({ name, oneof }) => ({ method, name, rivals: oneof?.fields.map((each) => each.name) ?? [] })),
   );
 

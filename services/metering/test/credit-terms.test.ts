@@ -12,7 +12,7 @@ import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./f
 
 const timeoutMs = 10_000;
 const identity = new IdentityLog();
-const organization = identity.change({ ...identity.account(identity.root, "acme"), plan: "pln_gold" });
+const organization = identity.change({ ...identity.account(identity.root, "acme"), plan: "gold" });
 const team = identity.account(organization, "team");
 const funds = ["fund-manager"];
 const root = identity.key(identity.root, "MASTER", undefined, funds);
@@ -80,14 +80,14 @@ describe("a price", () => {
   });
 
   test("is listed latest first, for the provider every one and for others those that may be theirs", async () => {
-    await set({ plan: "pln_gold", price: 1n });
-    await set({ plan: "pln_iron", price: 2n });
+    await set({ plan: "gold", price: 1n });
+    await set({ plan: "iron", price: 2n });
     await set({ meter: "", accountType: "trading", price: 0n });
     const plans = async (key: TestKey, request = {}) =>
       (await list(key, request)).prices.map(({ plan }) => plan);
-    expect((await plans(root)).slice(0, 3)).toEqual(["", "pln_iron", "pln_gold"]);
-    expect(await plans(master)).not.toContain("pln_iron");
-    expect(await plans(teams)).toContain("pln_gold");
+    expect((await plans(root)).slice(0, 3)).toEqual(["", "iron", "gold"]);
+    expect(await plans(master)).not.toContain("iron");
+    expect(await plans(teams)).toContain("gold");
     const ofRequests = await list(root, { meter: "requests" });
     expect(ofRequests.prices.map(({ accountType }) => accountType)).toEqual(["trading"]);
     const first = await list(root, { pageSize: 2 });

@@ -843,7 +843,7 @@ export declare type SetPriceRequest = Message<"gatehouse.metering.v1.SetPriceReq
   resource: string;
 
   /**
-   * The organization's plan, by id. Empty: any. Whether there is such a plan is not asked.
+   * The organization's plan, by name. Empty: any. Whether there is such a plan is not asked.
    *
    * @generated from field: string plan = 3;
    */
