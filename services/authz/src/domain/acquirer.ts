@@ -65,6 +65,8 @@ export class Acquirer {
   #gathering: NodeJS.Timeout | undefined;
   #closed = false;
   readonly #underWay = new Set<Promise<boolean>>();
+  /** Numbers of requests that were not answered, or were given up waiting for and may be answered yet. */
+  readonly #unheard = new Set<number>();
   #unreachableUntilMs = 0;
   #lastError: unknown;
   #sent = 0;
@@ -100,12 +102,17 @@ export class Acquirer {
     if (this.#options.rates.pending) await this.#send([]);
   }
 
-  /** Asks for nothing more; resolves once what was asked for is here, or the source's deadline has passed. */
+  /**
+   * Asks for nothing more; resolves once what was asked for is here, or the source's deadline has passed. What comes
+   * later is not taken: there would be nobody left to give it back.
+   */
   async close(): Promise<void> {
     this.#closed = true;
     if (this.#waiting.length > 0) this.#flushSoon();
     await new Promise((resolve) => setImmediate(resolve));
     await Promise.all(this.#underWay);
+    for (const number of this.#unheard) this.#giveBackUnheard(number);
+    this.#unheard.clear();
   }
 
   /** Sends what rate leases have spent, until metering has it all or does not answer. */
@@ -153,14 +160,19 @@ export class Acquirer {
         (first, { trace }) => carrierOf(first, trace),
         undefined,
       );
+      this.#unheard.add(number);
       // Not taken, it would stay lent to this replica, which knew nothing of it, for as long as it lives.
       const onLate = (late: AcquireReply) => {
-        if (!this.#closed) this.#take(late, sentAt);
+        if (this.#unheard.delete(number)) this.#take(late, sentAt);
       };
       const onLost = () => {
-        if (!this.#closed) this.#giveBackUnheard(number, batch);
+        if (!this.#unheard.delete(number)) return;
+        this.#giveBackUnheard(number);
+        const nowMs = clock.now().monotonicMs;
+        for (const { ask } of batch) for (const { bucket } of ask.due) bucket.returnedAtMs = nowMs;
       };
       const reply = await source.acquire(request, carrier, onLate, onLost);
+      this.#unheard.delete(number);
       counts.isUnreachable = false;
       reports.delivered();
       this.#take(reply, sentAt);
@@ -178,11 +190,9 @@ export class Acquirer {
   }
 
   // Whatever the request was lent, by the number that its leases' ids end with; a rate's run out by themselves.
-  #giveBackUnheard(number: number, batch: readonly Waiter[]): void {
-    const { journal, clock } = this.#options;
+  #giveBackUnheard(number: number): void {
+    const { journal } = this.#options;
     journal.close(journal.lease(`.${number}`));
-    const now = clock.now().monotonicMs;
-    for (const { ask } of batch) for (const { bucket } of ask.due) bucket.returnedAtMs = now;
   }
 
   // Refilling starts when units were spent, but metering learns of it only from us: tell it before asking.

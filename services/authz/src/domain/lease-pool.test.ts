@@ -102,16 +102,25 @@ describe("a lease pool", () => {
     expect(bucket.refusal).toMatchObject({ units: 25, held: 20, remaining: 40 });
   });
 
-  it("has what it is lent after it has given up waiting, unless it has ended", async () => {
+  it("has what it is lent after it has given up waiting", async () => {
     const failed = Promise.reject(new Error("too slow"));
     failed.catch(() => {});
     const { pool, bucket, ask, answerLate } = await poolOf([failed]);
     await expect(pool.acquire(ask)).rejects.toThrow("too slow");
     answerLate({ ...granted, leases: [{ ...granted.leases[0]!, id: "late" }] });
     expect(bucket.left(systemClock.now())).toBe(40);
+  });
+
+  it("gives back at its end what it has given up waiting for, and takes nothing after that", async () => {
+    const failed = Promise.reject(new Error("too slow"));
+    failed.catch(() => {});
+    const { pool, bucket, ask, closed, answerLate } = await poolOf([failed]);
+    await expect(pool.acquire(ask)).rejects.toThrow("too slow");
     await pool.drain();
+    // All that the second request was lent.
+    expect(closed).toEqual([{ id: ".2" }, { id: "lease_1" }]);
     answerLate({ ...granted, leases: [{ ...granted.leases[0]!, id: "too late" }] });
-    expect(bucket.left(systemClock.now())).toBe(0);
+    expect([closed.length, bucket.left(systemClock.now())]).toEqual([2, 0]);
   });
 
   it("spends nothing that a history lent which was replaced while the answer travelled", async () => {
