@@ -40,7 +40,7 @@ export class AcquireLoop {
       return Promise.reject(overloaded("too many acquires wait for the database", this.#waitMs));
     }
     return new Promise((resolve, reject) => {
-      this.#arrived.push(new Acquire(request, performance.now() + this.#waitMs, resolve, reject));
+      this.#arrived.push(new Acquire(request, performance.now(), this.#waitMs, resolve, reject));
       this.#start();
     });
   }
@@ -77,10 +77,20 @@ export class AcquireLoop {
     clearTimeout(this.#timer);
     while (this.#again && !this.#closed) {
       this.#again = this.#arrived.length > MAX_ARRIVED_PER_ROUND;
+      this.#dropStale();
       await this.#round([...this.#waiting, ...this.#arrived.splice(0, MAX_ARRIVED_PER_ROUND)]);
     }
     this.#running = false;
     this.#armTimer();
+  }
+
+  // Its callers were told that nothing is known, and ask again: served all the same, it would make those late, too.
+  #dropStale(): void {
+    const sinceMs = performance.now() - HOLDER_WAITS_MS;
+    const firstFresh = this.#arrived.findIndex(({ arrivedMs }) => arrivedMs >= sinceMs);
+    const stale = this.#arrived.splice(0, firstFresh < 0 ? this.#arrived.length : firstFresh);
+    for (const acquire of stale)
+      acquire.fail(overloaded("it waited too long for the database", this.#waitMs));
   }
 
   async #round(acquires: readonly Acquire[]): Promise<void> {
@@ -120,9 +130,12 @@ const DEFAULT_WAIT_MS = 50;
 /** Requests of up to 1000 asks each; more wait for the next transaction, which stays in the tens of milliseconds. */
 const MAX_ARRIVED_PER_ROUND = 100;
 const MAX_ARRIVED = 10_000;
+/** As long as a holder lets its callers wait for an answer. */
+const HOLDER_WAITS_MS = 1000;
 
 /** One request on its way: which of its asks have their answer. */
 class Acquire {
+  readonly arrivedMs: number;
   readonly deadlineMs: number;
   readonly #request: AcquireRequest;
   readonly #nodeIds: readonly string[];
@@ -138,14 +151,16 @@ class Acquire {
 
   constructor(
     request: AcquireRequest,
-    deadlineMs: number,
+    arrivedMs: number,
+    waitMs: number,
     resolve: (answer: AcquireAnswer) => void,
     reject: (error: unknown) => void,
   ) {
     this.#request = request;
     this.#nodeIds = [...new Set(request.asks.flatMap(({ nodeIds }) => nodeIds))];
     this.#results = request.asks.map(() => undefined);
-    this.deadlineMs = deadlineMs;
+    this.arrivedMs = arrivedMs;
+    this.deadlineMs = arrivedMs + waitMs;
     this.#resolve = resolve;
     this.#reject = reject;
   }
