@@ -74,6 +74,25 @@ describe("usage", () => {
     expect(await system.toldBy(alert)).toHaveLength(2);
   });
 
+  test("that cannot be summed holds up no other alert", async () => {
+    const { create, book } = await system.organization();
+    const first = await create({ subject: daily(1n) });
+    const broken = await create({ subject: daily(1n) });
+    const last = await create({ subject: daily(1n) });
+    const ids = [first.id, broken.id, last.id];
+    await system.evaluated();
+    await system.metering.query("UPDATE alert SET time_zone = 'No/Where' WHERE id = $1", [broken.id]);
+    await book({ minute: BigInt(Math.floor(Date.now() / 60_000)), units: 1n });
+    const told = () => system.published.map(({ body }) => body.subject).filter((id) => ids.includes(id));
+    await vi.waitFor(() => expect(told().sort()).toEqual([first.id, last.id].sort()), patiently);
+    await system.metering.query(
+      "UPDATE alert SET time_zone = 'UTC', not_before = '-infinity' WHERE id = $1",
+      [broken.id],
+    );
+    expect(await system.toldBy(broken)).toHaveLength(1);
+    expect(await system.toldBy(first)).toHaveLength(1);
+  });
+
   test("counts by the days of its zone, of 23 hours too", async () => {
     const { create, book } = await system.organization();
     system.moveTo("2025-03-01T00:00:00Z");

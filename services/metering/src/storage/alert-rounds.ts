@@ -17,8 +17,11 @@ import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 const MAX_ALERTS = 50;
 /** What moved, of one transaction; the rest is of the next. */
 const MAX_MOVED = 5000;
-/** An alert is looked at for a twentieth of the time at most, and then less often than each second. */
+/** An alert is looked at for a twentieth of the time at most; most take no rest that is worth a write. */
 const REST_FACTOR = 20;
+const LEAST_REST_MS = 1000;
+/** Of one that cannot be looked at: often enough that it goes on by itself soon after what is wrong is mended. */
+const PUT_ASIDE_MS = 60_000;
 /** Later than any batch that could still be told of. */
 const WINDOWS_KEPT_MS = 2 * TOLD_AFTER_MS;
 /** Rows of one statement of the sweep: some tens of milliseconds. */
@@ -47,28 +50,51 @@ export class AlertRounds {
     this.#offsetMs = offsetMs;
   }
 
-  /** Looks at every alert of which something has moved, each once; `tell` hears of each round's events after its commit. */
+  /**
+   * Looks at every alert of which something has moved, each once; `tell` hears of each round's events after its commit.
+   * An alert that cannot be looked at is put aside for a while and holds up no other; it rejects at the end then.
+   */
   async pass(tell: (round: Round) => void, signal?: AbortSignal): Promise<void> {
+    const failures: unknown[] = [];
+    let most = MAX_ALERTS;
     for (let after = ""; !signal?.aborted; ) {
-      const { lastId, ...round } = await this.#round(after);
-      if (lastId === undefined) return;
-      tell(round);
-      after = lastId;
+      const claimed: string[] = [];
+      try {
+        const round = await this.#round(after, most, claimed);
+        if (claimed.length === 0) break;
+        tell(round);
+        after = claimed.at(-1)!;
+      } catch (error) {
+        if (claimed.length === 0) throw error;
+        if (claimed.length === 1) {
+          await this.#putAside(claimed[0]!);
+          failures.push(error);
+          after = claimed[0]!;
+        }
+        // Whichever it is: from here on each by itself.
+        most = 1;
+      }
     }
+    if (failures.length > 0) throw failures[0];
   }
 
-  #round(after: string): Promise<Round & { readonly lastId: string | undefined }> {
+  #round(after: string, most: number, claimed: string[]): Promise<Round> {
     return this.#dataSource.transaction(async (manager) => {
-      const rows = await claim(manager, after);
-      if (rows.length === 0) return { evaluated: 0, told: [], lastId: undefined };
+      const rows = await claim(manager, after, most);
+      if (rows.length === 0) return { evaluated: 0, told: [] };
+      claimed.push(...rows.map(({ id }) => id));
       const startedMs = performance.now();
       const moved = await take(manager, rows);
       const nowMs = await readNowMs(manager, this.#offsetMs);
       const evaluated = await evaluateAlerts(new PostgresAlertReads(manager), moved, nowMs);
       const told = await write(manager, evaluated, nowMs);
-      await rest(manager, rows, performance.now() - startedMs);
-      return { evaluated: rows.length, told, lastId: rows.at(-1)!.id };
+      await rest(manager, claimed, ((performance.now() - startedMs) / rows.length) * REST_FACTOR);
+      return { evaluated: rows.length, told };
     });
+  }
+
+  async #putAside(alertId: string): Promise<void> {
+    await rest(this.#dataSource.manager, [alertId], PUT_ASIDE_MS);
   }
 
   /** Forgets windows that are long over, and what moved of alerts that are gone. */
@@ -100,14 +126,14 @@ const moving = `RECURSIVE moving (alert_id) AS (
   SELECT (SELECT min(d.alert_id) FROM alert_due d WHERE d.alert_id > moving.alert_id)
   FROM moving WHERE moving.alert_id IS NOT NULL)`;
 
-function claim(manager: EntityManager, after: string): Promise<AlertRow[]> {
+function claim(manager: EntityManager, after: string, most: number): Promise<AlertRow[]> {
   return manager.query<AlertRow[]>(
     `WITH ${moving}
      SELECT ${alertColumns} FROM moving JOIN alert a ON a.id = moving.alert_id
      WHERE a.not_before <= clock_timestamp() AND EXISTS (
        SELECT FROM alert_due d WHERE d.alert_id = a.id AND d.not_before <= clock_timestamp())
      LIMIT $2 FOR UPDATE OF a SKIP LOCKED`,
-    [after, MAX_ALERTS],
+    [after, most],
   );
 }
 
@@ -199,11 +225,10 @@ async function putOut(
 }
 
 /** Reading what an alert watches may take long: then it is looked at less often. */
-async function rest(manager: EntityManager, alerts: readonly AlertRow[], tookMs: number): Promise<void> {
-  const restMs = Math.round((tookMs / alerts.length) * REST_FACTOR);
-  if (restMs < 1000) return;
+async function rest(manager: EntityManager, alertIds: readonly string[], restMs: number): Promise<void> {
+  if (restMs < LEAST_REST_MS) return;
   await manager.query(
     "UPDATE alert SET not_before = clock_timestamp() + $2 * interval '1 millisecond' WHERE id = ANY($1)",
-    [alerts.map(({ id }) => id), restMs],
+    [alertIds, Math.round(restMs)],
   );
 }
