@@ -36,10 +36,12 @@ const others: { readonly [P in keyof typeof call]: (typeof call)[P] | "none of t
   at: "none of the answer's business",
 };
 
+const asker = { keyId: "key_verifier", organizationId: "acc_1" };
+
 function memoryOf(...remembered: readonly VerifyCall[]): RequestMemory {
   const memory = new RequestMemory(() => 0);
   for (const each of remembered) {
-    memory.remember("key_verifier", "request", each, Promise.resolve({ code: "VALID" } as Decision));
+    memory.remember(asker, "request", each, Promise.resolve({ code: "VALID" } as Decision));
   }
   return memory;
 }
@@ -49,8 +51,8 @@ describe("what is remembered by a name", () => {
     "has every property in it that changes the answer: %s",
     (property, other) => {
       const memory = memoryOf(call);
-      expect(memory.recall("key_verifier", "request", { ...call })).toBeDefined();
-      expect(memory.recall("key_verifier", "request", { ...call, [property]: other })).toBeUndefined();
+      expect(memory.recall(asker, "request", { ...call })).toBeDefined();
+      expect(memory.recall(asker, "request", { ...call, [property]: other })).toBeUndefined();
     },
   );
 
@@ -62,9 +64,9 @@ describe("what is remembered by a name", () => {
       { resource: "a", account: "b", integration: "c" },
       { resource: 'a","bc', account: "", integration: "" },
     ]) {
-      expect(memory.recall("key_verifier", "request", { ...call, ...same })).toBeUndefined();
+      expect(memory.recall(asker, "request", { ...call, ...same })).toBeUndefined();
     }
-    expect(memory.recall("key_verifierr", "equest", call)).toBeUndefined();
+    expect(memory.recall({ ...asker, keyId: "key_verifierr" }, "equest", call)).toBeUndefined();
   });
 });
 

@@ -63,11 +63,12 @@ export function authzHandlers({
     caller: Caller,
   ): Promise<VerifyResponse> {
     // No pause between finding nothing and remembering: two retries of one turn would both find nothing.
+    const asker = { keyId: view.key.id, organizationId: view.chain[0]?.organizationId ?? "" };
     for (let time = 1; time <= MAX_RECALLS; time++) {
-      const known = memory.recall(view.key.id, requestId, call);
+      const known = memory.recall(asker, requestId, call);
       if (known === undefined) {
         const decision = recorded(verifier.verify(call, view, caller));
-        memory.remember(view.key.id, requestId, call, decision);
+        memory.remember(asker, requestId, call, decision);
         return verifyReply(await decision);
       }
       const charge = await known;

@@ -18,12 +18,13 @@ export type Charge = Pick<Decision, "decisionId" | "reservedUntilMs" | "binding"
  * its id alone, one key's answer would be given for another's. A call that spends nothing, neither units nor a nonce, is
  * not remembered: deciding it again is all that a retry would do.
  *
- * No verifier is remembered for more calls than there is room left: alone for half of the capacity, n greedy ones leave
- * 1/(n+1). Beyond that its own oldest go, and their retries are charged anew.
+ * The verifiers of an organization are never remembered for more calls than there is room left: alone for half of the
+ * capacity, n greedy organizations leave 1/(n+1). Beyond that their own oldest go, and their retries are charged anew.
+ * An organization makes as many keys as it likes, so that a share for each key would be none.
  */
 export class RequestMemory {
-  /** By verifier, the one first whose latest call is the longest ago; its calls in the order that they came. */
-  readonly #verifiers = new Map<string, Map<string, Remembered>>();
+  /** By organization, the one first whose latest call is the longest ago; its calls in the order that they came. */
+  readonly #organizations = new Map<string, Map<string, Remembered>>();
   readonly #nowMs: () => number;
   readonly #capacity: number;
   #size = 0;
@@ -40,22 +41,27 @@ export class RequestMemory {
 
   /** What the first such call was charged, if it was or is being decided; what resolves to undefined was not. */
   recall(
-    verifierKeyId: string,
+    { keyId, organizationId }: Asker,
     requestId: string,
     call: VerifyCall,
   ): Charge | Promise<Charge | undefined> | undefined {
-    const remembered = this.#verifiers.get(verifierKeyId)?.get(nameOf(requestId, call));
+    const remembered = this.#organizations.get(organizationId)?.get(nameOf(keyId, requestId, call));
     return remembered !== undefined && remembered.untilMs > this.#nowMs() ? remembered.charge : undefined;
   }
 
   /** Remembers a call from now on, if it spends anything; it is forgotten if it turns out not to be charged. */
-  remember(verifierKeyId: string, requestId: string, call: VerifyCall, decision: Promise<Decision>): void {
+  remember(
+    { keyId, organizationId }: Asker,
+    requestId: string,
+    call: VerifyCall,
+    decision: Promise<Decision>,
+  ): void {
     if (call.signed === undefined && call.needs.every(({ units }) => units === 0)) return;
-    const name = nameOf(requestId, call);
+    const name = nameOf(keyId, requestId, call);
     const settle = (charge?: Charge) => {
       if (charge !== undefined) remembered.charge = charge;
-      else if (this.#verifiers.get(verifierKeyId)?.get(name) === remembered)
-        this.#forget(verifierKeyId, name);
+      else if (this.#organizations.get(organizationId)?.get(name) === remembered)
+        this.#forget(organizationId, name);
       return charge;
     };
     const charge = decision.then(
@@ -63,18 +69,18 @@ export class RequestMemory {
       () => settle(),
     );
     const remembered: Remembered = { charge, untilMs: this.#nowMs() + REMEMBERED_MS };
-    const own = this.#verifiers.get(verifierKeyId) ?? new Map<string, Remembered>();
+    const own = this.#organizations.get(organizationId) ?? new Map<string, Remembered>();
     // As the latest of the latest.
-    this.#verifiers.delete(verifierKeyId);
-    this.#verifiers.set(verifierKeyId, own);
+    this.#organizations.delete(organizationId);
+    this.#organizations.set(organizationId, own);
     if (!own.delete(name)) this.#size++;
     own.set(name, remembered);
-    this.#forgetOld(verifierKeyId, own);
+    this.#forgetOld(organizationId, own);
   }
 
-  #forgetOld(verifierKeyId: string, own: Map<string, Remembered>): void {
+  #forgetOld(organizationId: string, own: Map<string, Remembered>): void {
     const nowMs = this.#nowMs();
-    for (const [id, calls] of this.#verifiers) {
+    for (const [id, calls] of this.#organizations) {
       for (const [name, { untilMs }] of calls) {
         if (untilMs > nowMs) break;
         this.#forget(id, name);
@@ -83,16 +89,22 @@ export class RequestMemory {
     }
     for (const [name, { untilMs }] of own) {
       if (untilMs > nowMs && own.size <= this.#capacity - this.#size) return;
-      this.#forget(verifierKeyId, name);
+      this.#forget(organizationId, name);
     }
   }
 
-  #forget(verifierKeyId: string, name: string): void {
-    const calls = this.#verifiers.get(verifierKeyId);
+  #forget(organizationId: string, name: string): void {
+    const calls = this.#organizations.get(organizationId);
     if (calls?.delete(name) !== true) return;
     this.#size--;
-    if (calls.size === 0) this.#verifiers.delete(verifierKeyId);
+    if (calls.size === 0) this.#organizations.delete(organizationId);
   }
+}
+
+/** A verifier, and whose it is: empty for the provider's. */
+export interface Asker {
+  readonly keyId: string;
+  readonly organizationId: string;
 }
 
 interface Remembered {
@@ -105,8 +117,8 @@ function chargeOf({ decisionId, reservedUntilMs, binding, warnings, cost }: Deci
 }
 
 // JSON keeps the parts apart: joined as they are, two calls could make one name. Hashed, no key lies about.
-function nameOf(requestId: string, call: VerifyCall): string {
+function nameOf(keyId: string, requestId: string, call: VerifyCall): string {
   const { presented, signed, resource, http, address, integration, account, needs, reserveTtlMs } = call;
   const asked = [presented, signed, resource, http?.method, http?.path, address, integration, account];
-  return hash("sha256", JSON.stringify([requestId, ...asked, needs, reserveTtlMs]), "base64url");
+  return hash("sha256", JSON.stringify([keyId, requestId, ...asked, needs, reserveTtlMs]), "base64url");
 }
