@@ -18,7 +18,7 @@ export interface Received {
  */
 export class EchoBackend {
   readonly received: Received[] = [];
-  /** What the tunnels that were opened are for, as `Upgrade` said. */
+  /** What the tunnels that were opened are for, as `Upgrade` said; `CONNECT` where that opened one. */
   readonly tunnels: string[] = [];
   readonly port: number;
   readonly #close: () => Promise<void>;
@@ -47,6 +47,10 @@ export class EchoBackend {
       const key = headers["sec-websocket-key"];
       if (key !== undefined) lines.push(`sec-websocket-accept: ${acceptOf(key)}`);
       socket.end(`${lines.join("\r\n")}\r\n\r\n`);
+    });
+    server.on("connect", (_request, socket) => {
+      backend.tunnels.push("CONNECT");
+      socket.end("HTTP/1.1 200 OK\r\n\r\n");
     });
     server.listen(0, "127.0.0.1");
     await once(server, "listening");

@@ -34,6 +34,8 @@ export interface GatewayProgram {
   readonly guarding: RegExp;
   /** The lines that keep its `Connection` and `Upgrade` from the backend, where it takes some. */
   readonly hops?: RegExp;
+  /** The line that refuses CONNECT, where it would pass that on. */
+  readonly connects?: RegExp;
 }
 
 export const GATEWAYS: readonly GatewayProgram[] = [
@@ -64,6 +66,7 @@ export const GATEWAYS: readonly GatewayProgram[] = [
     passesWebsockets: true,
     guarding: /^\t+(request_header|copy_headers) .*$/gm,
     hops: /^\t+request_header (@\w+ )?-?(Connection|Upgrade).*$/gm,
+    connects: /^\t+respond @tunnel.*$/m,
   },
   {
     name: "haproxy",
@@ -74,6 +77,7 @@ export const GATEWAYS: readonly GatewayProgram[] = [
     passesAnyCredential: true,
     passesWebsockets: true,
     hops: /^ +http-request (del|set)-header (connection|upgrade)\b.*$/gm,
+    connects: /^ +http-request deny .* METH_CONNECT$/m,
     guarding: /^.*txn\.http:req_(set|del)_header.*$/gm,
   },
 ];

@@ -69,6 +69,14 @@ describe.each(GATEWAYS.filter(isInstalled))("$name", (program: GatewayProgram) =
     expect([200, 400]).toContain(status);
   });
 
+  test("opens no tunnel by CONNECT", async () => {
+    for (const path of [new URL(gateway.url).host, "/weather/berlin"]) {
+      const { opened, status, got } = await sent({ method: "CONNECT", path });
+      expect([opened, got]).toEqual([[], undefined]);
+      expect([400, 405]).toContain(status);
+    }
+  });
+
   const WEBSOCKET = { connection: "Upgrade", upgrade: "websocket", "sec-websocket-version": "13" };
 
   test.runIf(program.passesWebsockets)("opens a websocket for who may call", async () => {

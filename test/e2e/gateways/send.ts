@@ -29,10 +29,12 @@ export function send(
       text: (await response.toArray()).join(""),
     });
   });
-  request.once("upgrade", ({ statusCode, headers }, socket) => {
-    socket.destroy();
-    resolve({ status: statusCode!, headers, text: "" });
-  });
+  for (const tunnel of ["upgrade", "connect"] as const) {
+    request.once(tunnel, ({ statusCode, headers }, socket) => {
+      socket.destroy();
+      resolve({ status: statusCode!, headers, text: "" });
+    });
+  }
   request.once("timeout", () => request.destroy(new Error("no answer"))).once("error", reject);
   request.end(body);
   return promise;

@@ -8,6 +8,7 @@ interface Sent {
   readonly clientIp?: string;
   readonly forwardedFor?: string;
   readonly path?: string;
+  readonly method?: string;
 }
 
 const KEY = { "x-api-key": "gth_acc_1" };
@@ -157,6 +158,14 @@ describe("what is called", () => {
     expect(refusal({ path: "" })).toBe("SETUP");
     expect(refusal({ path: "", route: { resource: "orders.create" } })).toBe("asked");
   });
+});
+
+test("a tunnel is not called, whatever the route says", () => {
+  for (const route of [{}, { resource: "orders.create" }]) {
+    for (const path of ["", "/orders"]) {
+      expect(refusal({ method: "CONNECT", path, route })).toBe("REQUEST_INVALID");
+    }
+  }
 });
 
 describe("the account", () => {

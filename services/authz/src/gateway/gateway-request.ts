@@ -48,7 +48,7 @@ export function gatewayRoute(said: Iterable<readonly [string, string]>): Gateway
 /**
  * What Verify is asked about a call. Throws Unanswerable where the call has no credential, or more than one, and where
  * the backend may find another path in it than the gateway did: the catalog takes such paths for none, and a gateway
- * that says the resource has chosen it by a path.
+ * that says the resource has chosen it by a path. And where it is no call but a tunnel for others, that nobody asks about.
  */
 export function verifyRequestOf(request: GatewayRequest): {
   readonly credential: Credential;
@@ -56,6 +56,7 @@ export function verifyRequestOf(request: GatewayRequest): {
 } {
   const { route, method, path, clientIp } = request;
   const credential = credentialOf(request);
+  if (method === "CONNECT") throw new Unanswerable("REQUEST_INVALID", "a tunnel is no call");
   if (route.resource === "" && (method === "" || path === "")) {
     throw new Unanswerable("SETUP", "the gateway says neither method and path nor a resource");
   }

@@ -169,13 +169,26 @@ describe("what is called", () => {
     expect(asked).toEqual([]);
   });
 
-  test.each([[{}], [{ "x-forwarded-method": "GET" }], [{ "x-forwarded-uri": "/weather" }]])(
-    "has to be said: %o",
-    async (headers) => {
-      expect(await status({ headers: { ...headers, ...KEY } })).toBe(500);
-      expect(await status({ query: "?resource=weather.read", headers: { ...headers, ...KEY } })).toBe(200);
-    },
-  );
+  test.each([[{}], [{ "x-forwarded-uri": "/weather" }]])("has to be said: %o", async (headers) => {
+    expect(await status({ headers: { ...headers, ...KEY } })).toBe(500);
+    expect(await status({ query: "?resource=weather.read", headers: { ...headers, ...KEY } })).toBe(200);
+  });
+
+  // HAProxy has no path of a CONNECT, which opens a tunnel.
+  test.each([
+    [{ "x-forwarded-method": "CONNECT" }],
+    [{ "x-original-method": "GET" }],
+    [{ "x-forwarded-method": "GET", "x-original-method": "GET" }],
+    [{ "x-forwarded-method": "GET", "x-forwarded-uri": "" }],
+    [{ "x-forwarded-uri": "" }],
+    [{ "x-forwarded-method": "CONNECT", "x-forwarded-uri": "/" }],
+  ])("is refused as a tunnel, or for want of a path, whatever the route says: %o", async (headers) => {
+    for (const query of ["", "?resource=weather.read"]) {
+      const answer = await ask({ query, headers: { ...headers, ...KEY } });
+      expect([answer.status, codeOf(answer)]).toEqual([400, "REQUEST_INVALID"]);
+    }
+    expect(asked).toEqual([]);
+  });
 });
 
 test.each(["/weather#", "/weather?a#b", "https://api.example.com/weather#b"])(

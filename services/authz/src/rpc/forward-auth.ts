@@ -120,15 +120,20 @@ function calledOf({ headersDistinct }: IncomingMessage): { readonly method: stri
   const values = [...named.map(({ path }) => path), ...methods].flatMap(
     (name) => headersDistinct[name] ?? [],
   );
-  if (named.length === 0) return { method: "", path: "" };
+  if (values.length === 0) return { method: "", path: "" };
+  // What no path is said of is a tunnel, or what a caller says where the gateway says nothing.
+  if (named.length === 0) throw new Unanswerable("REQUEST_INVALID", PATHLESS);
   // A path, its method, and nothing else.
   const [{ method, path }] = named as [(typeof CALLED_IN)[number]];
   if (values.length > 2 || named.length > 1) {
     throw new Unanswerable("REQUEST_INVALID", "the call says more than once what is called");
   }
-  const [called] = headersDistinct[path]!;
-  return { method: headersDistinct[method]?.[0] ?? "", path: pathOf(called!) };
+  const called = pathOf(headersDistinct[path]![0]!);
+  if (called === "") throw new Unanswerable("REQUEST_INVALID", PATHLESS);
+  return { method: headersDistinct[method]?.[0] ?? "", path: called };
 }
+
+const PATHLESS = "the call has a method and no path";
 
 // nginx's ingress controller tells the whole URL.
 function pathOf(called: string): string {
