@@ -8,6 +8,7 @@ import type {
 } from "@bufbuild/protobuf";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ChannelCredentials, Client, credentials, Metadata, status } from "@grpc/grpc-js";
+import { targetOf } from "./address-list.ts";
 import { failureFrom } from "./error-wire.ts";
 import { Failure } from "./failure.ts";
 import { grpcPath } from "./grpc-transport.ts";
@@ -71,6 +72,8 @@ const CHANNEL_OPTIONS = {
   // grpc-js waits up to 2 min by default; a service that came back must be found well within a second.
   "grpc.initial_reconnect_backoff_ms": 50,
   "grpc.max_reconnect_backoff_ms": 250,
+  // Asked again only when a connection is lost. 30 s by default, in which a rollout replaces every address.
+  "grpc.dns_min_time_between_resolutions_ms": 1000,
   // A peer that vanished without a FIN is noticed within 15 s even while nothing is asked of it.
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 5000,
@@ -84,14 +87,19 @@ const CHANNEL_OPTIONS = {
 /**
  * A client for calls between services, over grpc-js.
  *
- * @param address `host:port`, or any name that grpc-js resolves, such as `dns:///metering:7103`
+ * @param address `host:port`, several of them separated by commas, or any name that grpc-js resolves, such as
+ *   `dns:///metering:7103`. Calls go to all addresses in turn that can be reached.
  */
 export function grpcClient<S extends DescService>(
   service: S,
   address: string,
   options: ClientOptions = {},
 ): GrpcClient<S> {
-  const client = new Client(address, options.credentials ?? credentials.createInsecure(), CHANNEL_OPTIONS);
+  const client = new Client(
+    targetOf(address),
+    options.credentials ?? credentials.createInsecure(),
+    CHANNEL_OPTIONS,
+  );
   const common = options.headers;
   const methods = service.methods.map((method) => {
     const call =
