@@ -44,37 +44,20 @@ import { ingestRoute } from "./rpc/ingest-service.ts";
 import { leaseRoute } from "./rpc/lease-service.ts";
 import { limitRoute } from "./rpc/limit-service.ts";
 import { usageRoute } from "./rpc/usage-service.ts";
-import { AccountParents1764420000000 } from "./storage/account-parents-migration.ts";
-import { Alerts1764700000000 } from "./storage/alerts-migration.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { PostgresControlStore } from "./storage/control-store.ts";
-import { EndedHolders1764100000000 } from "./storage/ended-holders-migration.ts";
-import { EpochGaps1764540000000 } from "./storage/epoch-gaps-migration.ts";
 import { PostgresGapStore } from "./storage/gap-store.ts";
 import { OpenReservations } from "./storage/held-reservations.ts";
 import { PostgresIngestStore } from "./storage/ingest-store.ts";
-import { Initial1764000000000 } from "./storage/initial-migration.ts";
 import { PostgresLeaseStore } from "./storage/lease-store.ts";
-import { LedgerOrder1764610000000 } from "./storage/ledger-order-migration.ts";
 import { PostgresLimitStore } from "./storage/limit-store.ts";
-import { MirrorNodes1764200000000 } from "./storage/mirror-nodes-migration.ts";
+import { migrations } from "./storage/migrations.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
-import { Money1764600000000 } from "./storage/money-migration.ts";
 import { PlanLimits } from "./storage/plan-limits.ts";
-import { Plans1764400000000 } from "./storage/plans-migration.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
 import { PostgresPriceBook } from "./storage/price-book.ts";
-import { Quarantine1764520000000 } from "./storage/quarantine-migration.ts";
 import { PostgresReportStore } from "./storage/report-store.ts";
-import { Reports1764500000000 } from "./storage/reports-migration.ts";
-import { ReservationCosts1764660000000 } from "./storage/reservation-costs-migration.ts";
 import { PostgresReservationStore } from "./storage/reservation-store.ts";
-import { Reservations1764300000000 } from "./storage/reservations-migration.ts";
-import { ReservedShares1764410000000 } from "./storage/reserved-shares-migration.ts";
-import { Statements1764620000000 } from "./storage/statements-migration.ts";
-import { UsageAccounts1764530000000 } from "./storage/usage-accounts-migration.ts";
-import { UsageCosts1764650000000 } from "./storage/usage-costs-migration.ts";
-import { UsagePartitions1764510000000 } from "./storage/usage-partitions-migration.ts";
 import { PostgresUsageStore } from "./storage/usage-store.ts";
 import { PostgresWalletReadings } from "./storage/wallet-readings.ts";
 
@@ -260,26 +243,7 @@ async function open(config: MeteringConfig, opened: Disposables, poolSize: numbe
     url: config.databaseUrl.reveal(),
     schema: "metering",
     entities: [],
-    migrations: [
-      Initial1764000000000,
-      EndedHolders1764100000000,
-      MirrorNodes1764200000000,
-      Reservations1764300000000,
-      Plans1764400000000,
-      ReservedShares1764410000000,
-      AccountParents1764420000000,
-      Reports1764500000000,
-      UsagePartitions1764510000000,
-      Quarantine1764520000000,
-      UsageAccounts1764530000000,
-      EpochGaps1764540000000,
-      Money1764600000000,
-      LedgerOrder1764610000000,
-      Statements1764620000000,
-      UsageCosts1764650000000,
-      ReservationCosts1764660000000,
-      Alerts1764700000000,
-    ],
+    migrations,
     poolSize,
   });
   opened.add("database", () => dataSource.destroy());
