@@ -49,3 +49,23 @@ test("every rule that the proof of revocations says is switched off is, where it
     "does not doubt what a bell names",
   ]);
 });
+
+test("every rule of leases that can be switched off is in the proof of limits", () => {
+  const proof = textOf("docs/proofs/limits.md");
+  const source = textOf("test/faults/lease-weakenings.ts");
+  const weakenings = namesIn([...source.matchAll(/^ {2}"[^"]+": \(/gm)].join("\n"));
+  expect(weakenings.length).toBeGreaterThan(3);
+  expect(weakenings.filter((name) => !proof.includes(`"${name}"`))).toEqual([]);
+});
+
+test("a process is killed at every step that it can be killed at", () => {
+  const tested = textOf("test/faults/fault-points.test.ts");
+  for (const program of ["faulty-authz.ts", "faulty-metering.ts"]) {
+    const [, steps] = /const steps[^=]*= \{\n([^;]+?)\n\}/.exec(textOf(`test/faults/${program}`))!;
+    const names = [...steps!.matchAll(/^ {2}(?:"([^"]+)"|(\w+)):/gm)].map(
+      ([, quoted, bare]) => quoted ?? bare!,
+    );
+    expect(names.length).toBeGreaterThan(5);
+    expect(names.filter((name) => !tested.includes(`"${name}"`))).toEqual([]);
+  }
+});
