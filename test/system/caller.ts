@@ -8,7 +8,7 @@ import { tryAgain } from "./try-again.ts";
 /** Long enough for a machine that is busy with other tests. */
 export const timely = { timeoutMs: 20_000 };
 
-/** `host:port` of what a caller calls. */
+/** `host:port` of what a caller calls; of metering one or several, separated by commas. */
 export interface GrpcAddresses {
   readonly identity: string;
   readonly metering: string;

@@ -20,6 +20,8 @@ export interface SystemOptions {
   /** Default: two, as they come. */
   readonly replicas?: readonly ReplicaOptions[];
   readonly metering?: ReplicaOptions;
+  /** More replicas of metering, over the same database. Default: none. */
+  readonly moreMeterings?: readonly ReplicaOptions[];
   /** Set for every process. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -30,12 +32,16 @@ export type Upstream = "identity" | "metering" | "nats";
 export interface Replica {
   readonly process: ServiceProcess;
   readonly links: Readonly<Record<Upstream, Link>>;
+  /** To each replica of metering; the first is `links.metering`. */
+  readonly toMeterings: readonly Link[];
 }
 
 /** A deployment: Postgres, NATS, identity, metering and replicas of authz, each a process of its own. */
 export interface System {
   readonly identity: ServiceProcess;
+  /** The first of its replicas. */
   readonly metering: ServiceProcess;
+  readonly meterings: readonly ServiceProcess[];
   readonly replicas: readonly Replica[];
   readonly nats: NatsProcess;
   /** Everything that depends on identity (metering and the replicas), and on NATS, dials through these. */
@@ -74,7 +80,7 @@ export async function startSystem(options: SystemOptions = {}): Promise<System> 
 }
 
 async function start(
-  { replicas = [{}, {}], metering: ofMetering = {}, environment }: SystemOptions,
+  { replicas = [{}, {}], metering: ofMetering = {}, moreMeterings = [], environment }: SystemOptions,
   opened: AsyncDisposableStack,
 ): Promise<System> {
   const directory = await mkdtemp(join(tmpdir(), "gatehouse-system-"));
@@ -124,10 +130,13 @@ async function start(
 
   const database = { GATEHOUSE_DATABASE_URL: postgres.url };
   // What it depends on is made below; a link looks for its target when somebody dials.
-  const identityLinks = { metering: await link(() => metering.grpcPort), nats: await toNats() };
+  const toMeterings = () =>
+    Promise.all([ofMetering, ...moreMeterings].map((_, i) => link(() => meterings[i]!.grpcPort)));
+  const identityToMeterings = await toMeterings();
+  const identityLinks = { metering: identityToMeterings[0]!, nats: await toNats() };
   const ofIdentity = {
     GATEHOUSE_DATA_DIRECTORY: directory,
-    GATEHOUSE_METERING_ADDRESS: identityLinks.metering.address,
+    GATEHOUSE_METERING_ADDRESS: addressesOf(identityToMeterings),
   };
   const identity = service(
     "IDENTITY",
@@ -137,38 +146,39 @@ async function start(
   );
   const toIdentity = () => link(() => identity.grpcPort);
   const meteringLinks = { identity: await toIdentity(), nats: await toNats() };
-  const metering = service(
-    "METERING",
-    "metering",
-    {
-      ...ofMetering,
-      environment: {
-        ...database,
-        GATEHOUSE_IDENTITY_ADDRESS: meteringLinks.identity.address,
-        ...ofMetering.environment,
+  const meterings = [ofMetering, ...moreMeterings].map(({ environment, ...options }, i) =>
+    service(
+      "METERING",
+      i === 0 ? "metering" : `metering-${i}`,
+      {
+        ...options,
+        environment: {
+          ...database,
+          GATEHOUSE_IDENTITY_ADDRESS: meteringLinks.identity.address,
+          ...environment,
+        },
       },
-    },
-    meteringLinks.nats,
+      meteringLinks.nats,
+    ),
   );
+  const metering = meterings[0]!;
   const made: Replica[] = [];
   for (const [i, { main, environment }] of replicas.entries()) {
-    const links = {
-      identity: await toIdentity(),
-      metering: await link(() => metering.grpcPort),
-      nats: await toNats(),
-    };
+    const metering = await toMeterings();
+    const links = { identity: await toIdentity(), metering: metering[0]!, nats: await toNats() };
     const own = {
       GATEHOUSE_IDENTITY_ADDRESS: links.identity.address,
-      GATEHOUSE_METERING_ADDRESS: links.metering.address,
+      GATEHOUSE_METERING_ADDRESS: addressesOf(metering),
       GATEHOUSE_SPOOL_DIR: join(directory, `spool-${i}`),
       GATEHOUSE_PRODUCER: `authz-${i}`,
     };
     const options = { environment: { ...own, ...environment }, ...(main !== undefined && { main }) };
-    made.push({ process: service("AUTHZ", `authz-${i}`, options, links.nats), links });
+    const process = service("AUTHZ", `authz-${i}`, options, links.nats);
+    made.push({ process, links, toMeterings: metering });
   }
 
   try {
-    await Promise.all([identity.start(), metering.start()]);
+    await Promise.all([identity, ...meterings].map((process) => process.start()));
     await Promise.all(made.map(({ process }) => process.start()));
   } catch (error) {
     throw new Error(`the system did not start\n${logsOf(processes)}`, { cause: error });
@@ -176,7 +186,7 @@ async function start(
   const rootKey = (await readFile(join(directory, "root.key"), "utf8")).trim();
   const addresses = {
     identity: identity.grpcAddress,
-    metering: metering.grpcAddress,
+    metering: meterings.map(({ grpcAddress }) => grpcAddress).join(","),
     authz: made.map(({ process }) => process.grpcAddress),
   };
   const as = (secret: string) => {
@@ -188,6 +198,7 @@ async function start(
   return {
     identity,
     metering,
+    meterings,
     replicas: made,
     nats,
     meteringLinks,
@@ -207,6 +218,10 @@ async function start(
     logs: () => logsOf(processes),
     stop: () => opened.disposeAsync(),
   };
+}
+
+function addressesOf(links: readonly Link[]): string {
+  return links.map(({ address }) => address).join(",");
 }
 
 function logsOf(processes: readonly ServiceProcess[]): string {
