@@ -21,10 +21,18 @@ export function heading(title: string, settings: Readonly<Record<string, string 
   return `${title} (${set.join(", ")})\n`;
 }
 
-export const ROUND_HEAD = ["calls/s", "CPU µs/call", "core busy", "p50 µs", "p99 µs", "p99.9 µs"];
+export const ROUND_HEAD = [
+  "calls/s",
+  "CPU µs/call",
+  "core busy",
+  "p50 µs",
+  "p99 µs",
+  "p99.9 µs",
+  "INDETERMINATE",
+];
 
 export function roundCells(round: Round): (string | number)[] {
-  const { callsPerSecond, cpuMicrosPerCall, coreBusy, p50Us, p99Us, p999Us } = round;
+  const { callsPerSecond, cpuMicrosPerCall, coreBusy, p50Us, p99Us, p999Us, indeterminate } = round;
   return [
     callsPerSecond,
     cpuMicrosPerCall.toFixed(1),
@@ -32,6 +40,7 @@ export function roundCells(round: Round): (string | number)[] {
     p50Us,
     p99Us,
     p999Us,
+    indeterminate,
   ];
 }
 
