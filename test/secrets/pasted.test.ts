@@ -31,8 +31,6 @@ const fields = publicMethods()
       .filter(({ name }) => !FREE_TEXT.has(name))
       // Terms are called what their document is.
       .filter(({ name }) => !(name === "document" && method.name === "CreateTerms"))
-      // Prices are of plans and types that need not be there yet: these are called here what they will be called there.
-      .filter(({ name }) => !(method.name === "SetPrice" && ["plan", "account_type"].includes(name)))
       .map(({ name, oneof }) => ({ method, name, rivals: oneof?.fields.map((each) => each.name) ?? [] })),
   );
 

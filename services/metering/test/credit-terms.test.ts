@@ -12,6 +12,10 @@ import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./f
 
 const timeoutMs = 10_000;
 const identity = new IdentityLog();
+identity.change({
+  ...identity.root,
+  providerRules: { types: new Map([["trading", []]]), terms: [], importPrefixes: [] },
+});
 const organization = identity.change({ ...identity.account(identity.root, "acme"), plan: "gold" });
 const team = identity.account(organization, "team");
 const funds = ["fund-manager"];
@@ -23,6 +27,7 @@ let metering: TestMetering;
 
 beforeAll(async () => {
   identity.meter("tokens");
+  for (const plan of ["gold", "iron"]) identity.plan(plan, []);
   postgres = await startTestPostgres();
   metering = await startMetering(postgres.url, identity);
 });
@@ -116,6 +121,7 @@ describe("a price", () => {
       "effective_at",
       "meter",
     ]);
+    expect(await fieldsOf(set({ plan: "silver", accountType: "custody" }))).toEqual(["plan", "account_type"]);
   });
 });
 

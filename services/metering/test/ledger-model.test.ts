@@ -91,6 +91,7 @@ function mirrorOf(accounts: readonly Account[]): Mirror {
     findChain: async (name) => (name.by === "id" ? chains.get(name.id) : undefined),
     findKey: async () => undefined,
     hasMeter: async () => true,
+    hasPlan: async () => true,
   };
 }
 

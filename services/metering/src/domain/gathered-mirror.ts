@@ -35,6 +35,10 @@ export class GatheredMirror implements StoredMirror {
   hasMeter(name: string): Promise<boolean> {
     return this.#mirror.hasMeter(name);
   }
+
+  hasPlan(name: string): Promise<boolean> {
+    return this.#mirror.hasPlan(name);
+  }
 }
 
 /** Reads that begin when the turn ends; those of one name that are asked for until then are one. */

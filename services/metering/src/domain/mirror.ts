@@ -28,6 +28,7 @@ export interface Mirror {
     sought?: (chain: readonly AccountNode[]) => boolean,
   ): Promise<readonly AccountNode[] | undefined>;
   hasMeter(name: string): Promise<boolean>;
+  hasPlan(name: string): Promise<boolean>;
 }
 
 /** The mirror as it is stored, with what only telling who calls takes. */
@@ -97,6 +98,10 @@ export class FreshMirror implements Directory, Mirror {
 
   async hasMeter(name: string): Promise<boolean> {
     return (await this.#find(async () => (await this.#mirror.hasMeter(name)) || undefined)) ?? false;
+  }
+
+  async hasPlan(name: string): Promise<boolean> {
+    return (await this.#find(async () => (await this.#mirror.hasPlan(name)) || undefined)) ?? false;
   }
 
   // Read once a second at most, whatever is presented.

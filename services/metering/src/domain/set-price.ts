@@ -1,4 +1,4 @@
-import { isProvider, type KeyView } from "@gatehouse/access";
+import { type AccountNode, isProvider, type KeyView, providerRulesOf } from "@gatehouse/access";
 import type { Price } from "@gatehouse/buckets";
 import { isId, mintId } from "@gatehouse/keys";
 import { Failure, invalid } from "@gatehouse/service/failure";
@@ -62,12 +62,13 @@ const SKEW_MS = 60_000;
 /** Adds a price. Throws Failure INVALID_ARGUMENT, RESOURCE_EXHAUSTED (PLAN_LIMIT). */
 export async function setPrice(
   { mirror, store }: PriceDependencies,
-  { key }: KeyView,
+  { key, chain }: KeyView,
   draft: PriceDraft,
 ): Promise<{ price: Price; freshness: string }> {
   const meter = draft.meter || REQUESTS;
   const fields = fieldsOf(draft);
   if (!(await isKnownMeter(mirror, meter))) fields.wrong("meter", "no such meter");
+  if (fields.violations.length === 0) await checkTerms(mirror, chain, draft, fields);
   if (fields.violations.length > 0) throw invalid(fields.violations);
   const actor = { keyId: key.id, accountId: key.accountId };
   const { value, freshness } = await store.mutate(actor, async (tx) => {
@@ -132,6 +133,19 @@ function fieldsOf(draft: PriceDraft): MoneyFields {
     fields.wrong("effective_at", "must be between the years 1970 and 2200");
   }
   return fields;
+}
+
+/** A price for a plan or a type that is not there would be in force for nobody. */
+async function checkTerms(
+  mirror: Pick<Mirror, "hasPlan">,
+  chain: readonly AccountNode[],
+  { plan, accountType }: PriceDraft,
+  fields: MoneyFields,
+): Promise<void> {
+  if (plan !== "" && !(await mirror.hasPlan(plan))) fields.wrong("plan", "no such plan");
+  if (accountType !== "" && !providerRulesOf(chain)?.types.has(accountType)) {
+    fields.wrong("account_type", "no such account type");
+  }
 }
 
 function tooMany(): Failure {

@@ -59,6 +59,11 @@ export class PostgresMirror implements StoredMirror {
     const rows = await this.#dataSource.query<unknown[]>("SELECT FROM meter WHERE name = $1", [name]);
     return rows.length > 0;
   }
+
+  async hasPlan(name: string): Promise<boolean> {
+    const rows = await this.#dataSource.query<unknown[]>("SELECT FROM plan WHERE name = $1", [name]);
+    return rows.length > 0;
+  }
 }
 
 function condition(name: AccountName): { where: string; parameters: string[] } {

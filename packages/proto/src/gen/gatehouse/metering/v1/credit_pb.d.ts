@@ -843,14 +843,14 @@ export declare type SetPriceRequest = Message<"gatehouse.metering.v1.SetPriceReq
   resource: string;
 
   /**
-   * The organization's plan, by name. Empty: any. Whether there is such a plan is not asked.
+   * The organization's plan, by name. Empty: any.
    *
    * @generated from field: string plan = 3;
    */
   plan: string;
 
   /**
-   * The account's type, by name. Empty: any. Whether there is such a type is not asked.
+   * The account's type, by name. Empty: any.
    *
    * @generated from field: string account_type = 4;
    */
