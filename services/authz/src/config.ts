@@ -25,7 +25,7 @@ const spec = {
     enabled: settings.flag("GATEHOUSE_OPEN_VERIFY", false),
     beyondLoopback: settings.flag("GATEHOUSE_OPEN_VERIFY_BEYOND_LOOPBACK", false),
   },
-  /** Where identity and metering answer gRPC. */
+  /** Where identity and metering answer gRPC: an address, or several separated by commas. */
   identityAddress: settings.text("GATEHOUSE_IDENTITY_ADDRESS", "127.0.0.1:7101"),
   meteringAddress: settings.text("GATEHOUSE_METERING_ADDRESS", "127.0.0.1:7103"),
   natsUrls: optional(settings.list("GATEHOUSE_NATS_URL")),
