@@ -1,10 +1,16 @@
 import { strict as assert } from "node:assert";
+import { hash } from "node:crypto";
+import { create } from "@bufbuild/protobuf";
+import { IngestBatchRequestSchema } from "@gatehouse/proto/metering";
+import { Failure } from "@gatehouse/service";
 import { Aggregate } from "../../services/authz/src/spool/aggregate.ts";
 import { FRAME_HEADER_BYTES, wholeFrames } from "../../services/authz/src/spool/frame.ts";
 import { CLOSED, GRANTED } from "../../services/authz/src/spool/record.ts";
 import { aggregateOf } from "../../services/authz/src/spool/recover.ts";
+import { reservationFields } from "../../services/authz/src/spool/reservation.ts";
 import { LeaseRef, SeriesTable } from "../../services/authz/src/spool/series.ts";
 import { Turn } from "../../services/authz/src/spool/turn.ts";
+import { batchOf } from "../../services/metering/src/rpc/ingest-wire.ts";
 import type { Random } from "./random.ts";
 
 /**
@@ -49,7 +55,34 @@ export function spoolPayloads(random: Random): void {
   aggregate.encode();
 }
 
-/** A few turns as a spool writes them. */
+/** metering reads every batch that a spool seals; a damaged one it reads or refuses, naming what is bad. */
+export function batches(random: Random): void {
+  const frames = framesOf(random).map((frame) => frame.subarray(FRAME_HEADER_BYTES));
+  const sealed = aggregateOf(frames).encode();
+  const sent = (payload: Uint8Array) =>
+    batchOf(
+      create(IngestBatchRequestSchema, {
+        producer: "authz-1",
+        epoch: 1n,
+        sequence: 1n,
+        digest: hash("sha256", payload, "buffer"),
+        payload,
+      }),
+    );
+  assert(sent(sealed).usage.every(({ minute }) => minute >= FIRST_MINUTE));
+  try {
+    const read = sent(random.mutated(Buffer.from(sealed)));
+    for (const { leaseId, spent } of read.leases) assert(leaseId !== "" && Number.isSafeInteger(spent));
+  } catch (error) {
+    assert(error instanceof Failure && error.code === "INVALID_ARGUMENT", error as Error);
+    assert(error.violations.length > 0 && error.violations.every(({ field }) => field !== ""));
+  }
+}
+
+const FIRST_MINUTE = 29_000_000;
+const PRICE = { id: "prc_1", currency: "USD" };
+
+/** A few turns as a spool writes them: charges with a price and without, spends, grants, closes and reservations. */
 function framesOf(random: Random): Buffer[] {
   const turn = new Turn();
   const table = new SeriesTable();
@@ -57,23 +90,48 @@ function framesOf(random: Random): Buffer[] {
   const frames: Buffer[] = [];
   for (let turns = 1 + random.below(5); turns > 0; turns--) {
     for (let records = 1 + random.below(6); records > 0; records--) {
+      const price = random.pick([undefined, PRICE]);
       const series = table.get(
         `key_${random.below(3)}`,
         "acc_1",
         "requests",
         random.pick(["", "weather.read"]),
         "VALID",
+        price,
       );
       const lease = random.pick(leases);
-      switch (random.below(4)) {
+      const minute = FIRST_MINUTE + random.below(3);
+      const units = 1 + random.below(1000);
+      switch (random.below(5)) {
         case 0:
-          turn.spend(lease, 1 + random.below(1000));
+          turn.spend(lease, units);
           break;
         case 1:
           turn.mark(random.pick([GRANTED, CLOSED]), lease);
           break;
+        case 2:
+          turn.reserve(
+            reservationFields({
+              ...{
+                decisionId: `dec_${random.below(100)}`,
+                keyId: "key_1",
+                parentKeyId: "",
+                accountId: "acc_1",
+              },
+              ...{ resource: "weather.read", minute, expiresAtMs: minute * 60_000 + random.below(60_000) },
+              charges: [{ meter: "requests", units }],
+              costs: random.pick([[], [{ meter: "requests", price: PRICE, micros: random.below(1000) }]]),
+              draws: random.pick([[], [{ lease, units }]]),
+            }),
+          );
+          break;
         default:
-          turn.charge(series, 29_000_000 + random.below(3), 1 + random.below(2 ** 20));
+          turn.charge(
+            series,
+            minute,
+            1 + random.below(2 ** 20),
+            price === undefined ? 0 : random.below(1000),
+          );
       }
     }
     frames.push(Buffer.from(turn.take().bytes));

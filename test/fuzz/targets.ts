@@ -26,7 +26,7 @@ import {
 import { Failure } from "@gatehouse/service";
 import { beatCall, verifyCall } from "../../services/authz/src/rpc/verify-call.ts";
 import type { Random } from "./random.ts";
-import { segments, spoolPayloads } from "./spool-targets.ts";
+import { batches, segments, spoolPayloads } from "./spool-targets.ts";
 
 export type Target = (random: Random) => void;
 
@@ -194,6 +194,7 @@ export const targets: Readonly<Record<string, Target>> = {
   signedRequests,
   segments,
   spoolPayloads,
+  batches,
 };
 
 function thrownBy(run: () => unknown): unknown {
