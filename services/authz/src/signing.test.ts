@@ -13,7 +13,11 @@ function opened(directory: string | undefined) {
   const now = { wallMs: 1_800_000_000_000, monotonicMs: 0 };
   const disposables = new Disposables(log);
   const signing = openSigning({
-    config: { encryptionKeys: undefined, signatureWindowMs: 30_000 },
+    config: {
+      encryptionKeys: undefined,
+      signatureWindowMs: 30_000,
+      freshness: { boundMs: 1000, stalenessMaxMs: 20_000 },
+    },
     marksIn: directory,
     claimNonce: async () => true,
     clock: { now: () => now },
@@ -40,6 +44,19 @@ test("without encryption keys HMACs are undecided, Ed25519 is not, and the log s
   codes("HMAC_SHA256", 1);
   expect(lines).toHaveLength(2);
   expect(JSON.parse(lines[1]!)).toMatchObject({ why: "no encryption keys are configured", times: 20 });
+  await close();
+});
+
+test("what was signed while a replica may not have heard of strict replay is not known", async () => {
+  const { nonces, now, close } = opened(undefined);
+  const strict = { strictReplay: true, strictSinceMs: now.wallMs };
+  const stateAt = (ms: number) => {
+    const at = { wallMs: now.wallMs + ms, monotonicMs: ms };
+    const use = { keyId: "key_1", organizationId: "acc_org", nonce: "12345678", timestampMs: at.wallMs };
+    return nonces.stateOf(use, strict, at);
+  };
+  // staleness_max, the bound, and what clocks may be apart.
+  expect([stateAt(23_000), stateAt(23_001)]).toEqual(["unknown", "unseen"]);
   await close();
 });
 

@@ -11,7 +11,7 @@ import { AheadFile } from "./spool/ahead-file.ts";
 import { MarkFile } from "./spool/mark-file.ts";
 
 export interface SigningOptions {
-  readonly config: Pick<AuthzConfig, "encryptionKeys" | "signatureWindowMs">;
+  readonly config: Pick<AuthzConfig, "encryptionKeys" | "signatureWindowMs" | "freshness">;
   /** Where this replica, and no other, keeps its marks: with its spool. Undefined where it keeps no files. */
   readonly marksIn: string | undefined;
   readonly claimNonce: ClaimNonce;
@@ -24,7 +24,7 @@ const FORGET_MS = 10_000;
 
 /** What is sealed and signed. After the spool is open, since its directory is held by then. */
 export function openSigning({ config, marksIn, claimNonce, clock, log, opened }: SigningOptions) {
-  const { encryptionKeys, signatureWindowMs: windowMs } = config;
+  const { encryptionKeys, signatureWindowMs: windowMs, freshness } = config;
   const nowMs = () => clock.now().monotonicMs;
   const sealer = encryptionKeys && new Sealer(encryptionKeys);
   const logSealed = seldom(
@@ -34,7 +34,10 @@ export function openSigning({ config, marksIn, claimNonce, clock, log, opened }:
   );
   const sealed = new SealedValues(sealer, (id, why) => logSealed({ id, why }));
   const marks = marksIn === undefined ? inMemory() : openMarks(marksIn, clock, opened);
-  const nonces = new NonceSet({ windowMs, ...marks, since: clock.now() });
+  // Cut off, a replica answers for so long from what it knew; and what identity commits is dated a moment before, which
+  // the bound has room for.
+  const heardWithinMs = freshness.stalenessMaxMs + freshness.boundMs;
+  const nonces = new NonceSet({ windowMs, ...marks, heardWithinMs, since: clock.now() });
   const forgetting = setInterval(() => nonces.forget(clock.now()), FORGET_MS);
   opened.add("forgetting nonces", async () => clearInterval(forgetting));
   const onNoRoom = seldom(

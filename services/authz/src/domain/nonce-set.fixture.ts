@@ -1,6 +1,8 @@
 import { type KeyMarks, type NonceMark, NonceSet, type NonceUse, type Strictness } from "./nonce-set.ts";
 
 export const WINDOW_MS = 30_000;
+/** How much later than others a replica may hear of something. */
+export const HEARD_WITHIN_MS = 11_000;
 const LOOSE: Strictness = { strictReplay: false, strictSinceMs: undefined };
 const START = { wallMs: 1_800_000_000_000, monotonicMs: 0 };
 
@@ -35,6 +37,12 @@ function keyMarksOf(): KeyMarks & { restart(): void; writes: number } {
   };
 }
 
+interface ReplicaOptions {
+  readonly capacity?: number;
+  readonly heardWithinMs?: number;
+  readonly isCareless?: boolean;
+}
+
 /** A replica whose clocks are in the test's hands. */
 export class Replica {
   readonly mark = markOf();
@@ -42,11 +50,13 @@ export class Replica {
   now = { ...START };
   nonces: NonceSet;
   readonly #capacity: number | undefined;
+  readonly #heardWithinMs: number;
   /** Whether what it does not know is admitted: what the set defends against. */
   readonly #isCareless: boolean;
 
-  constructor({ capacity, isCareless = false }: { capacity?: number; isCareless?: boolean } = {}) {
+  constructor({ capacity, heardWithinMs = HEARD_WITHIN_MS, isCareless = false }: ReplicaOptions = {}) {
     this.#capacity = capacity;
+    this.#heardWithinMs = heardWithinMs;
     this.#isCareless = isCareless;
     this.nonces = this.#begin();
     this.pass(WINDOW_MS);
@@ -94,6 +104,14 @@ export class Replica {
 
   #begin(): NonceSet {
     const { mark, keyMarks, now: since } = this;
-    return new NonceSet({ windowMs: WINDOW_MS, mark, keyMarks, since, capacity: this.#capacity });
+    const heardWithinMs = this.#heardWithinMs;
+    return new NonceSet({
+      windowMs: WINDOW_MS,
+      mark,
+      keyMarks,
+      heardWithinMs,
+      since,
+      capacity: this.#capacity,
+    });
   }
 }

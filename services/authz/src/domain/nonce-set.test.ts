@@ -149,8 +149,8 @@ describe("a request", () => {
       "unknown",
     ]);
     expect(elsewhere.state(early, true), "where the deployment knew all along").toBe("unseen");
-    // A replica may have heard of it that much later.
-    const [late, later] = [3000, 3001].map((ms) => ({ ...here.use(`${ms}`), timestampMs: sinceMs + ms }));
+    // A replica may have heard of it that much later, and clocks be two seconds apart.
+    const [late, later] = [13_000, 13_001].map((ms) => ({ ...here.use(`${ms}`), timestampMs: sinceMs + ms }));
     expect([elsewhere.state(late!, true, sinceMs), elsewhere.state(later!, true, sinceMs)]).toEqual([
       "unknown",
       "unseen",

@@ -19,7 +19,8 @@ import { NonceGeneration } from "./nonce-generation.ts";
  * A nonce is a hash here, so that each takes the same room, about 110 bytes, whatever clients make up.
  *
  * For a key with strict replay the whole deployment remembers, but only what was admitted since that was turned on. Up
- * to then each replica knows what it admitted itself, and what it does not know another may have admitted. A request of
+ * to then, and until every replica has heard of it, each knows what it admitted itself, and what it does not know another
+ * may have admitted: one that is cut off goes on as before for as long as it may answer from what it knew. A request of
  * a client whose clock is far ahead may have been admitted then and look as if it was signed afterwards: as long as such
  * are in the window, what is not known here for lack of memory is not admitted either, whatever the deployment says.
  */
@@ -68,6 +69,8 @@ export interface NonceSetOptions {
   readonly windowMs: number;
   readonly mark: NonceMark;
   readonly keyMarks: KeyMarks;
+  /** So long after strict replay was turned on a replica may not have heard of it, and yet admit as before. */
+  readonly heardWithinMs: number;
   /** When this replica began. */
   readonly since: Moment;
   readonly capacity?: number | undefined;
@@ -82,10 +85,8 @@ export interface NonceSetOptions {
 const CAPACITY = 1_000_000;
 /** Marks are raised this far ahead, which is how seldom they are written. */
 const MARK_AHEAD_MS = 1000;
-/** A clock that is further ahead than a good one can be: the most that clients wait for each other after a restart. */
+/** Good clocks, of clients and of services, are no further apart: the most that clients wait for each other after a restart. */
 const GOOD_CLOCK_MS = 2000;
-/** So long after strict replay was turned on a replica may not have heard of it, or its clock be behind identity's. */
-const STRICT_SLACK_MS = 3000;
 /** A nonce lives longer than it has to by one part of the window. */
 const PARTS = 4;
 /** Two windows of parts, with room for clocks that are set now and then; beyond it the last one is drawn out. */
@@ -96,16 +97,18 @@ export class NonceSet {
   readonly #capacity: number;
   readonly #mark: NonceMark;
   readonly #keyMarks: KeyMarks;
+  readonly #strictSlackMs: number;
   readonly #sinceMs: number;
   #generations: NonceGeneration[] = [];
   #size = 0;
   #forgottenUntilMs = Number.NEGATIVE_INFINITY;
 
-  constructor({ windowMs, mark, keyMarks, since, capacity = CAPACITY }: NonceSetOptions) {
+  constructor({ windowMs, mark, keyMarks, heardWithinMs, since, capacity = CAPACITY }: NonceSetOptions) {
     this.#windowMs = windowMs;
     this.#capacity = capacity;
     this.#mark = mark;
     this.#keyMarks = keyMarks;
+    this.#strictSlackMs = heardWithinMs + GOOD_CLOCK_MS;
     this.#sinceMs = Math.max(since.wallMs, mark.valueMs);
   }
 
@@ -123,8 +126,9 @@ export class NonceSet {
     }
     const isForgotten = use.timestampMs <= this.#forgottenUntilMs;
     const sinceMs = Math.max(this.#sinceMs, this.#keyMarks.atStart.get(use.keyId) ?? 0);
-    const isBefore = use.timestampMs <= sinceMs && !isStrictAt(use.timestampMs, strictness, this.#windowMs);
-    const isElsewhere = strictness.strictReplay && !isStrictAt(use.timestampMs, strictness, 0);
+    const isBefore =
+      use.timestampMs <= sinceMs && !this.#isStrictAt(use.timestampMs, strictness, this.#windowMs);
+    const isElsewhere = strictness.strictReplay && !this.#isStrictAt(use.timestampMs, strictness, 0);
     return isForgotten || isBefore || isElsewhere ? "unknown" : "unseen";
   }
 
@@ -175,6 +179,15 @@ export class NonceSet {
     this.#generations = this.#generations.filter((generation) => !generation.isOver(now));
   }
 
+  // Whether all that was signed then was remembered by the deployment, if no clock was further ahead than `aheadMs`.
+  #isStrictAt(
+    timestampMs: number,
+    { strictReplay, strictSinceMs = Number.NEGATIVE_INFINITY }: Strictness,
+    aheadMs: number,
+  ): boolean {
+    return strictReplay && timestampMs > strictSinceMs + this.#strictSlackMs + aheadMs;
+  }
+
   #keep(use: NonceUse, now: Moment, isTaken: boolean): void {
     const name = nameOf(use);
     const home = this.#generations.find((generation) => generation.isTaken(name) !== undefined);
@@ -219,15 +232,6 @@ export class NonceSet {
 
 /** What the deployment has just granted, it remembers. */
 const CLAIMED: Strictness = { strictReplay: true, strictSinceMs: undefined };
-
-// Whether all that was signed then was remembered by the deployment, if no clock was further ahead than `aheadMs`.
-function isStrictAt(
-  timestampMs: number,
-  { strictReplay, strictSinceMs = Number.NEGATIVE_INFINITY }: Strictness,
-  aheadMs: number,
-): boolean {
-  return strictReplay && timestampMs > strictSinceMs + STRICT_SLACK_MS + aheadMs;
-}
 
 // Ids have no space, so two pairs never make one name.
 function nameOf({ keyId, nonce }: NonceUse): string {

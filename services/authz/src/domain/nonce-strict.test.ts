@@ -1,13 +1,20 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { Replica, WINDOW_MS } from "./nonce-set.fixture.ts";
+import { HEARD_WITHIN_MS, Replica, WINDOW_MS } from "./nonce-set.fixture.ts";
 import type { NonceUse, Strictness } from "./nonce-set.ts";
 
 /** How far ahead clocks of clients are that are good. */
 const AHEAD_MS = 2000;
-/** How long after strict replay was turned on the second replica hears of it, which goes on as before until then. */
-const HEARD_AFTER_MS = 1000;
 const LOOSE: Strictness = { strictReplay: false, strictSinceMs: undefined };
+
+interface Doubt {
+  /** Whether identity says since when strict replay is on. */
+  readonly knowsSince: boolean;
+  /** How much later a replica may hear of it, as the replicas believe. */
+  readonly heardWithinMs: number;
+}
+
+const CERTAIN: Doubt = { knowsSince: true, heardWithinMs: HEARD_WITHIN_MS };
 
 /** Two replicas, what identity remembers, and what each has admitted. Clocks agree. */
 class Deployment {
@@ -17,23 +24,26 @@ class Deployment {
   readonly admitted = new Set<NonceUse>();
   turnedOnAtMs = Number.POSITIVE_INFINITY;
   readonly #claimed = new Set<string>();
+  /** How much later the second replica hears of it, which goes on as before until then: it is cut off for as long. */
+  heardAfterMs = HEARD_WITHIN_MS;
   readonly #knowsSince: boolean;
 
-  constructor(knowsSince: boolean) {
+  constructor({ knowsSince, heardWithinMs }: Doubt) {
     this.#knowsSince = knowsSince;
-    this.replicas = [new Replica(), new Replica()];
+    this.replicas = [new Replica({ heardWithinMs }), new Replica({ heardWithinMs })];
   }
 
   pass(ms: number): void {
     for (const replica of this.replicas) replica.pass(ms);
   }
 
-  turnOn(): void {
+  turnOn(heardAfterMs = HEARD_WITHIN_MS): void {
+    if (this.turnedOnAtMs === Number.POSITIVE_INFINITY) this.heardAfterMs = heardAfterMs;
     this.turnedOnAtMs = Math.min(this.turnedOnAtMs, this.replicas[0]!.now.wallMs);
   }
 
   strictnessAt(replica: Replica): Strictness {
-    const heardAtMs = this.turnedOnAtMs + (replica === this.replicas[0] ? 0 : HEARD_AFTER_MS);
+    const heardAtMs = this.turnedOnAtMs + (replica === this.replicas[0] ? 0 : this.heardAfterMs);
     if (replica.now.wallMs < heardAtMs) return LOOSE;
     return { strictReplay: true, strictSinceMs: this.#knowsSince ? this.turnedOnAtMs : undefined };
   }
@@ -72,7 +82,11 @@ const restarts = fc.nat({ max: 1 }).map(
     ({ replicas }) =>
       replicas[at]!.restart(0),
 );
-const turns = fc.constant<Step>((deployment) => deployment.turnOn());
+const turns = fc.oneof(fc.constant(HEARD_WITHIN_MS), fc.nat({ max: HEARD_WITHIN_MS })).map(
+  (heardAfterMs): Step =>
+    (deployment) =>
+      deployment.turnOn(heardAfterMs),
+);
 const histories = fc.array(
   fc.oneof(
     { arbitrary: signs, weight: 3 },
@@ -84,29 +98,34 @@ const histories = fc.array(
   { maxLength: 60 },
 );
 
-function run(history: readonly Step[], knowsSince: boolean): void {
-  const deployment = new Deployment(knowsSince);
+function run(history: readonly Step[], doubt: Doubt): void {
+  const deployment = new Deployment(doubt);
   for (const step of history) step(deployment);
 }
 
 describe("once strict replay is on", () => {
   it("nothing is admitted that any replica has admitted, before or since", () => {
     fc.assert(
-      fc.property(histories, (history) => run(history, true)),
+      fc.property(histories, (history) => run(history, CERTAIN)),
       { numRuns: 2000 },
     );
   });
 
   it("something is, where it is not known since when", () => {
-    const forgetful = fc.property(histories, (history) => run(history, false));
+    const forgetful = fc.property(histories, (history) => run(history, { ...CERTAIN, knowsSince: false }));
     expect(fc.check(forgetful, { numRuns: 5000 }).failed).toBe(true);
   });
 
-  it("what is signed from a few seconds on is admitted, though replicas restart", () => {
-    const deployment = new Deployment(true);
+  it("something is, beside a replica that is cut off for longer than is reckoned with", () => {
+    const early = fc.property(histories, (history) => run(history, { ...CERTAIN, heardWithinMs: 1000 }));
+    expect(fc.check(early, { numRuns: 5000 }).failed).toBe(true);
+  });
+
+  it("what is signed once every replica has heard of it is admitted", () => {
+    const deployment = new Deployment(CERTAIN);
     deployment.pass(WINDOW_MS);
     deployment.turnOn();
-    deployment.pass(3001);
+    deployment.pass(HEARD_WITHIN_MS + AHEAD_MS + 1);
     const [one, other] = deployment.replicas;
     const use = one!.use("new");
     deployment.send(use, one!);

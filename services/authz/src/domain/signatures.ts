@@ -40,7 +40,7 @@ export interface SignaturesOptions {
   readonly onNoRoom: (keyId: string) => void;
 }
 
-/** The deployment remembers a nonce this much longer than it has to: so far may clocks of its services be apart. */
+/** The deployment remembers a nonce this much longer than it has to, which is far more than good clocks are apart. */
 const CLAIM_SLACK_MS = 60_000;
 
 const replayed: Refusal = { code: "REPLAYED" };

@@ -1,6 +1,7 @@
 import { mintId } from "@gatehouse/keys";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { FreshnessGate } from "./freshness-gate.ts";
 import { peekingVerifier } from "./peek.ts";
 import { Receipt } from "./receipt.ts";
 import { type SignedRequest, signedRequest } from "./signed-request.ts";
@@ -397,39 +398,77 @@ describe("with strict replay", () => {
     expect([acquired, asked.length]).toEqual([[0], 1]);
   });
 
-  it("that was turned on late, what was admitted before is admitted nowhere again", async () => {
-    const { one, two, bot, asked } = deployment();
-    const turn = (strictReplay: boolean, strictSinceMs?: number) => {
-      for (const replica of [one, two]) {
-        const { signing } = keyed(replica, bot).key;
-        replica.changeKey(bot.id, { signing: { ...signing!, strictReplay, strictSinceMs } });
+  describe("that was turned on late", () => {
+    /** Two replicas, and what happens to strict replay and to time at them. */
+    function loose() {
+      const { one, two, bot, asked } = deployment();
+      const replicas = [one, two];
+      const turn = (
+        strictReplay: boolean,
+        strictSinceMs?: number,
+        which: readonly TestVerifier[] = replicas,
+      ) => {
+        for (const replica of which) {
+          const { signing } = keyed(replica, bot).key;
+          replica.changeKey(bot.id, { signing: { ...signing!, strictReplay, strictSinceMs } });
+        }
+      };
+      const pass = (ms: number) => {
+        for (const { now } of replicas) {
+          now.wallMs += ms;
+          now.monotonicMs += ms;
+        }
+      };
+      turn(false);
+      return { one, two, bot, asked, turn, pass };
+    }
+
+    it("what was admitted before is admitted nowhere again", async () => {
+      const { one, two, bot, asked, turn, pass } = loose();
+      const early = sign(one, bot);
+      expect(await one.code({ signed: early })).toBe("VALID");
+      pass(1000);
+      turn(true, one.now.wallMs);
+      pass(14_000);
+      expect([await one.code({ signed: early }), await two.code({ signed: early })]).toEqual([
+        "REPLAYED",
+        "INDETERMINATE",
+      ]);
+      expect(asked).toEqual([]);
+      const late = sign(one, bot);
+      expect([await two.code({ signed: late }), await one.code({ signed: late })]).toEqual([
+        "VALID",
+        "REPLAYED",
+      ]);
+      // Negative control: where it is not known since when, the deployment is believed, which never heard of it.
+      turn(true);
+      expect(await two.code({ signed: early })).toBe("VALID");
+    });
+
+    it("what a replica admits that is cut off, and has not heard of it, is admitted nowhere again", async () => {
+      const { one, two, bot, turn, pass } = loose();
+      const cutAtMs = one.now.monotonicMs;
+      const proof = {
+        ...one.options.identityProof,
+        ageMs: () => one.now.monotonicMs - cutAtMs,
+        isOutOfReach: true,
+      };
+      const identityGate = new FreshnessGate(proof, { boundMs: 1000, stalenessMaxMs: 10_000 });
+      Object.assign(one.options, { identityProof: proof, identityGate });
+      pass(1);
+      turn(true, two.now.wallMs, [two]);
+      // For as long as that one may answer from what it knew.
+      for (const ms of [4000, 5999]) {
+        pass(ms);
+        const signed = sign(one, bot);
+        expect(await one.code({ signed })).toBe("VALID");
+        expect(await two.code({ signed })).toBe("INDETERMINATE");
       }
-    };
-    const pass = (ms: number) => {
-      for (const replica of [one, two]) {
-        replica.now.wallMs += ms;
-        replica.now.monotonicMs += ms;
-      }
-    };
-    turn(false);
-    const early = sign(one, bot);
-    expect(await one.code({ signed: early })).toBe("VALID");
-    pass(1000);
-    turn(true, one.now.wallMs);
-    pass(5000);
-    expect([await one.code({ signed: early }), await two.code({ signed: early })]).toEqual([
-      "REPLAYED",
-      "INDETERMINATE",
-    ]);
-    expect(asked).toEqual([]);
-    const late = sign(one, bot);
-    expect([await two.code({ signed: late }), await one.code({ signed: late })]).toEqual([
-      "VALID",
-      "REPLAYED",
-    ]);
-    // Negative control: where it is not known since when, the deployment is believed, which never heard of it.
-    turn(true);
-    expect(await two.code({ signed: early })).toBe("VALID");
+      pass(1);
+      expect(await one.code({ signed: sign(one, bot) })).toBe("INDETERMINATE");
+      pass(3001);
+      expect(await two.code({ signed: sign(two, bot) })).toBe("VALID");
+    });
   });
 
   it("a deployment that cannot be asked leaves it undecided, and the request may be sent again", async () => {

@@ -68,6 +68,7 @@ export class TestVerifier {
     windowMs: WINDOW_MS,
     mark: { valueMs: 0, raise: () => {} },
     keyMarks: { atStart: new Map(), raise: () => {} },
+    heardWithinMs: 11_000,
     since: { wallMs: this.now.wallMs - 3_600_000, monotonicMs: -3_600_000 },
   });
   /** What the deployment says of a nonce; each is free. */

@@ -262,7 +262,8 @@ export declare type KeySigning = Message<"gatehouse.identity.v1.KeySigning"> & {
 
   /**
    * Whether a nonce is accepted once in the whole deployment instead of once per authz replica. Where it is turned on
-   * later, what was signed before that, up to three seconds after it, is INDETERMINATE at replicas that did not admit it.
+   * later, what is signed until every authz replica must have heard of it, 13 seconds by default, is INDETERMINATE at
+   * replicas that did not admit it.
    *
    * @generated from field: bool strict_replay = 3;
    */
