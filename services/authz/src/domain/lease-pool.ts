@@ -1,16 +1,17 @@
 import { lowWater } from "@gatehouse/buckets";
 import type { Clock, Moment } from "@gatehouse/changefeed";
 import { Acquirer, type Answer } from "./acquirer.ts";
-import { type ChargePath, type ChargePlan, type Due, sameNeeds } from "./charge-path.ts";
+import type { ChargePath, ChargePlan, Due } from "./charge-path.ts";
 import type { Journal } from "./journal.ts";
 import { LeaseCounts } from "./lease-counts.ts";
 import type { LeaseSource, Need } from "./lease-source.ts";
-import type { LimitBook, NodeLimits } from "./limit-book.ts";
+import type { LimitBook } from "./limit-book.ts";
 import { isOver, isToTell, type LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
 import type { PendingAsk } from "./pending-ask.ts";
+import { planCharge } from "./plan-charge.ts";
 import type { Prices } from "./price-book.ts";
 import { RateReports } from "./rate-reports.ts";
-import { isPricedFor, type Payment, pay, reckon, refund, termsOf, tollsOf } from "./toll.ts";
+import { type Payment, pay, reckon, refund } from "./toll.ts";
 import type { Trace } from "./trace.ts";
 
 /**
@@ -95,7 +96,7 @@ export class LeasePool {
 
   /** Charges `needs` to every bucket on the path that counts them, or says what is in the way. */
   charge(path: ChargePath, needs: readonly Need[], now: Moment): Charged {
-    const plan = this.#plan(path, needs, now);
+    const plan = planCharge(path, needs, now, this.#options);
     if (plan === undefined) return lacking(path, needs, []);
     if (plan === "unpriced") return UNPRICED;
     return this.#obstacle(plan, path, needs, now) ?? this.#spend(plan, path, now);
@@ -103,7 +104,7 @@ export class LeasePool {
 
   /** What `charge` would say is in the way; undefined where it would charge. */
   obstacle(path: ChargePath, needs: readonly Need[], now: Moment): Obstacle | undefined {
-    const plan = this.#plan(path, needs, now);
+    const plan = planCharge(path, needs, now, this.#options);
     if (plan === undefined) return lacking(path, needs, []);
     return plan === "unpriced" ? UNPRICED : this.#obstacle(plan, path, needs, now);
   }
@@ -180,42 +181,6 @@ export class LeasePool {
     this.sweep(0);
     this.#options.ship();
     await this.#acquirer.reportAll();
-  }
-
-  #plan(path: ChargePath, needs: readonly Need[], now: Moment): ChargePlan | "unpriced" | undefined {
-    const { book, prices } = this.#options;
-    const { plan } = path;
-    if (
-      plan !== undefined &&
-      sameNeeds(plan.needs, needs) &&
-      plan.edition === prices.edition &&
-      now.wallMs < plan.untilMs &&
-      plan.nodes.every(isCurrent) &&
-      isPricedFor(plan.terms, path.target)
-    ) {
-      return plan;
-    }
-    if (!prices.isUsable(now.wallMs)) return "unpriced";
-    const nodes: NodeLimits[] = [];
-    const due: Due[] = [];
-    for (const nodeId of path.nodeIds) {
-      const limits = book.limitsOf(nodeId);
-      if (limits === undefined) return undefined;
-      nodes.push(limits);
-      for (const bucket of limits.buckets) {
-        if (!bucket.counts(path.resource)) continue;
-        const part = bucket.partFor(path.nodeIds);
-        for (const { meter, units } of needs)
-          if (meter === part.limit.meter) due.push({ bucket: part, units });
-      }
-    }
-    const { edition } = prices;
-    const accounts = nodes.slice(-path.target.length);
-    const terms = termsOf(path.target);
-    const { tolls, untilMs } = tollsOf(accounts, path.resource, terms, needs, prices, now.wallMs);
-    if (tolls !== undefined) due.push(...tolls.dues);
-    path.plan = { needs, nodes, due, terms, tolls, edition, untilMs };
-    return path.plan;
   }
 
   #obstacle(
@@ -310,10 +275,6 @@ const UNPAID = { kind: "unpaid" } as const;
 // A peek asks for nothing, so it may find a bucket of which nothing is known yet.
 function isKnown(bucket: LocalBucket): boolean {
   return bucket.grantedAtMs > 0;
-}
-
-function isCurrent(node: NodeLimits): boolean {
-  return node.isCurrent;
 }
 
 // Ahead of running out, or of the end of what is in hand. A quota or a wallet that lent its last units has no more to ask for;
