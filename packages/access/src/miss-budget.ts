@@ -7,4 +7,5 @@ export const UNKNOWN_HASHES: AllowanceRate = { perSecond: 1000, burst: 2000 };
  * Bounds what asking for things that are not there costs the source. Each question takes one, and what was there gives
  * it back: what exists is read as fast as it is asked for, `burst` at a time.
  */
-export class MissBudget extends Allowance {}
+export const MissBudget = Allowance;
+export type MissBudget = Allowance;
