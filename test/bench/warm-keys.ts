@@ -9,15 +9,18 @@ import {
   VerifyResponseSchema,
 } from "@gatehouse/proto/authz";
 import { AccountService, KeyService } from "@gatehouse/proto/identity";
-import { LimitService, Window } from "@gatehouse/proto/metering";
+import { CreditService, LimitService, Window } from "@gatehouse/proto/metering";
 import { grpcClient } from "@gatehouse/service";
 import type { Deployment } from "./deployment.ts";
 
 export const KEYS = 1000;
-/** A rate and a quota on each of key, account and organization. */
-export const BUCKETS_PER_CALL = 6;
+/** A rate and a quota on each of key, account and organization, and the organization's wallet. */
+export const BUCKETS_PER_CALL = 7;
 const RESOURCE = "weather.read";
 const PLENTY = 1_000_000_000n;
+const currency = "USD";
+/** Micros a call, of which the wallet holds enough for as many calls. */
+const PRICE = 10n;
 export const timely = { timeoutMs: 30_000 };
 
 export interface WarmKeys {
@@ -28,7 +31,7 @@ export interface WarmKeys {
   readonly response: string;
 }
 
-/** An organization, its subaccounts and their keys, each with a rate and a quota. */
+/** An organization, its subaccounts and their keys, each with a rate and a quota; calls have a price that the organization pays. */
 export async function makeKeys({
   rootKey,
   identity,
@@ -40,6 +43,7 @@ export async function makeKeys({
   const accounts = grpcClient(AccountService, identity, { headers });
   const keys = grpcClient(KeyService, identity, { headers });
   const limits = grpcClient(LimitService, metering, { headers });
+  const credits = grpcClient(CreditService, metering, { headers });
   const verifier = grpcClient(AuthzService, authz, { headers });
   const limit = async (node: { case: "account" | "key"; value: string }) => {
     const rate = {
@@ -51,6 +55,9 @@ export async function makeKeys({
     await limits.setLimit({ node, allowance: quota }, timely);
   };
   const organization = (await accounts.createAccount({ name: "Bench" }, timely)).account!.id;
+  await credits.setPrice({ currency, price: PRICE }, timely);
+  const payment = { currency, amount: PRICE * PLENTY, reference: "bench", idempotencyKey: "bench" };
+  await credits.topUp({ account: organization, ...payment }, timely);
   const made: { id: string; presented: string }[] = [];
   let account = "";
   for (let i = 0; i < KEYS; i++) {
@@ -59,6 +66,7 @@ export async function makeKeys({
       const created = await accounts.createAccount({ parent: organization, name: `Team ${i}` }, timely);
       account = created.account!.id;
       await limit({ case: "account", value: account });
+      await credits.setBalanceSource({ account, usesParentBalance: true }, timely);
     }
     if (i % 100 === 99) continue;
     const { key, secret } = await keys.createKey(
@@ -78,8 +86,9 @@ export async function makeKeys({
   for (const { presented } of made) answer = await verifier.verify(requestOf(presented), timely);
   if (answer.code !== DecisionCode.VALID)
     throw new Error(`a warm-up call was answered ${DecisionCode[answer.code]}`);
+  if (answer.cost[0]?.micros !== PRICE) throw new Error("a warm-up call was free");
   await writeFile(paths.response, Buffer.from(toBinary(VerifyResponseSchema, answer)).toString("base64"));
-  for (const client of [accounts, keys, limits, verifier]) client.close();
+  for (const client of [accounts, keys, limits, credits, verifier]) client.close();
   return { keys: made, ...paths };
 }
 
