@@ -3,6 +3,7 @@ import { benchBatch } from "./batch.ts";
 import { benchCached } from "./cached.ts";
 import { benchCold } from "./cold.ts";
 import { benchFlood, type Flood } from "./flood.ts";
+import { benchHolders, holdersTable } from "./holders.ts";
 import { benchIdentity, identityTable } from "./identity.ts";
 import { benchIngest, ingestTable } from "./ingest.ts";
 import { benchReport, reportTable } from "./report.ts";
@@ -41,6 +42,7 @@ const benches: Readonly<Record<string, Bench>> = {
   report: bench(() => benchReport(mostKeys), reportTable),
   ingest: bench(benchIngest, ingestTable),
   usage: bench(benchUsage, usageTable),
+  holders: bench(benchHolders, holdersTable),
   identity: bench(
     () => benchIdentity({ keys: mostKeys, accounts: Math.ceil(mostKeys / 100) }),
     identityTable,
