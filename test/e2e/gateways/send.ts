@@ -12,12 +12,14 @@ export interface Sent {
   readonly path?: string;
   readonly headers?: Readonly<Record<string, string | string[]>>;
   readonly body?: string;
+  /** What comes after a body that is chunked. */
+  readonly trailers?: Readonly<Record<string, string>>;
 }
 
 /** A caller's request, on a connection of its own and its path as it is given: fetch would tidy it up. */
 export function send(
   gateway: Gateway,
-  { method = "GET", path = "/weather/berlin", headers = {}, body }: Sent,
+  { method = "GET", path = "/weather/berlin", headers = {}, body, trailers = {} }: Sent,
 ): Promise<Answer> {
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const { hostname, port } = new URL(gateway.url);
@@ -36,6 +38,7 @@ export function send(
     });
   }
   request.once("timeout", () => request.destroy(new Error("no answer"))).once("error", reject);
+  request.addTrailers(trailers);
   request.end(body);
   return promise;
 }
