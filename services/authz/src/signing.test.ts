@@ -60,6 +60,19 @@ test("what was signed while a replica may not have heard of strict replay is not
   await close();
 });
 
+test("without a directory the process that comes after knows its start, and nothing of clients ahead of it", async () => {
+  const first = opened(undefined);
+  const loose = { strictReplay: false, strictSinceMs: undefined };
+  const use = { keyId: "key_1", organizationId: "acc_org", nonce: "12345678", timestampMs: first.now.wallMs };
+  const ahead = { ...use, timestampMs: first.now.wallMs + 1 };
+  expect(first.nonces.prepare(ahead, first.now)).toBe(true);
+  first.nonces.take(ahead, first.now);
+  const second = opened(undefined);
+  const states = [use, ahead].map((each) => second.nonces.stateOf(each, loose, second.now));
+  expect(states).toEqual(["unknown", "unseen"]);
+  await Promise.all([first.close(), second.close()]);
+});
+
 test("what was admitted is not known to the process that comes after, as long as the directory lives", async () => {
   const directory = mkdtempSync(join(tmpdir(), "gatehouse-signing-"));
   const first = opened(directory);

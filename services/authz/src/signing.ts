@@ -62,7 +62,7 @@ function openMarks(directory: string, clock: Clock, opened: Disposables): Marks 
   return { mark, keyMarks };
 }
 
-// A crash may lose all there is with such a spool; what was signed before the start is not admitted all the same.
+// What was signed before the start is not admitted all the same; what a client had signed that was ahead of it may be.
 function inMemory(): Marks {
   return { mark: { valueMs: 0, raise: () => {} }, keyMarks: { atStart: new Map(), raise: () => {} } };
 }
