@@ -10,7 +10,7 @@ import type { ServiceProcess } from "../system/service-process.ts";
 import { until } from "../system/until.ts";
 import { useSystem } from "../system/use-system.ts";
 import { ask } from "../system/verifying.ts";
-import { arrivedUsage, bucketOf, sum } from "./books.ts";
+import { arrivedUsage, bucketOf, settledBucket, sum, usageBelow } from "./books.ts";
 import { type Fault, MARK } from "./fault.ts";
 
 /**
@@ -162,14 +162,21 @@ async function dieAtStart(process: ServiceProcess, name: string, [step, when]: W
   expect(`${when} "${step}": ${started}`).toBe(`${when} "${step}": ended`);
 }
 
-/** All that was charged is used on each level, and nothing is lent any more. */
+/** All that was charged is used on each level, and nothing is lent once every replica has been started again. */
 async function expectBooks(made: Organization, charged: readonly number[]): Promise<void> {
+  await Promise.all(
+    system().replicas.map(async ({ process }) => {
+      await process.stop();
+      await process.start();
+    }),
+  );
   const all = sum(charged);
   const usage = await arrivedUsage(made.master, made.id, all);
   expect(made.subaccounts.map(({ id }) => usage.get(id) ?? 0)).toEqual(charged);
   for (const [i, id] of [made.id, ...made.subaccounts.map((each) => each.id)].entries()) {
     const used = i === 0 ? all : charged[i - 1]!;
-    expect(await bucketOf(system().root, id)).toEqual({ used, leased: 0, remaining: Number(UNITS) - used });
+    const bucket = await settledBucket(system().root, id);
+    expect(bucket).toEqual({ used, leased: 0, remaining: Number(UNITS) - used });
   }
 }
 
@@ -203,10 +210,7 @@ test("a replica killed at any step of its spool, and at any of the recovery, has
     await process.start();
   };
   await Promise.all([live(0, liveDeaths), recovering(1, recoveryDeaths)]);
-  for (const [i, { process }] of system().replicas.entries()) {
-    await chargings[i]!.admit(1);
-    await process.stop();
-  }
+  for (const charging of chargings) await charging.admit(1);
   await expectBooks(
     made,
     chargings.map(({ charged }) => charged),
@@ -216,7 +220,6 @@ test("a replica killed at any step of its spool, and at any of the recovery, has
     units: sum(chargings.map(({ charged }) => charged)),
     "for ms": performance.now() - startedMs,
   });
-  await Promise.all(system().replicas.map(({ process }) => process.start()));
 });
 
 test("a disk that is full at any step of the spool costs the calls of that step, and no unit", async () => {
@@ -231,12 +234,10 @@ test("a disk that is full at any step of the spool costs the calls of that step,
     await arrivedUsage(made.master, made.id, charging!.charged);
   }
   setFault("authz-0");
-  await system().replicas[0]!.process.stop();
   await expectBooks(
     made,
     chargings.map(({ charged }) => charged),
   );
-  await system().replicas[0]!.process.start();
 });
 
 test("metering killed at any step of a batch's transaction, its commit and its answer books it once", {
@@ -260,10 +261,7 @@ test("metering killed at any step of a batch's transaction, its commit and its a
     setFault("metering");
     await metering.start();
   }
-  for (const [i, { process }] of system().replicas.entries()) {
-    await chargings[i]!.admit(1);
-    await process.stop();
-  }
+  for (const charging of chargings) await charging.admit(1);
   await expectBooks(
     made,
     chargings.map(({ charged }) => charged),
@@ -272,5 +270,27 @@ test("metering killed at any step of a batch's transaction, its commit and its a
     deaths: meteringDeaths.length,
     units: sum(chargings.map(({ charged }) => charged)),
     "for ms": performance.now() - startedMs,
+  });
+});
+
+test("a batch that is booked and not noted in one transaction is booked twice, and the books show it", async () => {
+  const made = await organizationWithQuotas("Booked and not noted");
+  const charging = new Charging(made.subaccounts[0]!.key.secret, 0);
+  const { metering } = system();
+  await charging.admit(7);
+  setFault("metering", { step: "commit", when: "after", from: "start", forgets: true });
+  await metering.kill();
+  const isReady = await metering.start().then(
+    () => true,
+    () => false,
+  );
+  if (isReady) await charging.tryOnce(1);
+  await metering.ended();
+  setFault("metering");
+  await metering.start();
+  await until("more is booked than was charged", async () => {
+    const usage = sum((await usageBelow(made.master, made.id)).values());
+    const { used } = await bucketOf(system().root, made.id);
+    return usage > charging.charged && used > charging.charged;
   });
 });

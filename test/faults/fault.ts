@@ -10,6 +10,8 @@ export interface Fault {
   readonly when: "before" | "within" | "after" | "fails";
   /** `start`: the first time. `mark`: the first time from when a call that charges {@link MARK} is written. */
   readonly from: "start" | "mark";
+  /** For a negative control, of a commit: that the batch was booked is not noted with it. */
+  readonly forgets?: boolean;
 }
 
 /** Units that no other call charges. */

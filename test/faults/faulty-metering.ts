@@ -16,6 +16,8 @@ const steps: Readonly<Record<string, RegExp>> = {
 const fault = readFault();
 /** Connections whose transaction is a batch's that came as far as to be noted. */
 const noted = new WeakSet<object>();
+/** Those whose transaction has booked usage. */
+const booked = new WeakSet<object>();
 const { query } = pg.Client.prototype as unknown as {
   query: (this: object, ...parameters: unknown[]) => unknown;
 };
@@ -29,12 +31,15 @@ pg.Client.prototype.query = function (this: object, ...parameters: unknown[]) {
   const [statement] = parameters as [string | { readonly text?: string }];
   const text = (typeof statement === "string" ? statement : (statement.text ?? "")).trim();
   if (isAt(this, text, "before")) die();
-  const answer = query.apply(this, parameters);
+  const isNote = steps["note the batch"]!.test(text) || steps["expect the next"]!.test(text);
+  const isForgotten = isNote && fault?.forgets === true && booked.has(this);
+  const answer = query.apply(this, isForgotten ? ["SELECT 1", [], ...parameters.slice(2)] : parameters);
   // On its way, and nobody here hears what became of it.
   if (isAt(this, text, "within")) setImmediate(die);
   if (isAt(this, text, "after")) void (answer as Promise<unknown>).then(die);
-  if (steps["note the batch"]!.test(text)) noted.add(this);
-  else if (steps.commit!.test(text)) noted.delete(this);
+  if (steps["book usage"]!.test(text)) booked.add(this);
+  if (steps["note the batch"]!.test(text) && (isForgotten || fault?.forgets !== true)) noted.add(this);
+  if (steps.commit!.test(text)) for (const connections of [noted, booked]) connections.delete(this);
   return answer;
 } as typeof pg.Client.prototype.query;
 
