@@ -92,7 +92,7 @@ async function alone<T>(
 ): Promise<T | undefined> {
   return dataSource.transaction(async (manager) => {
     const [row] = await manager.query<[{ taken: boolean }]>(
-      "SELECT pg_try_advisory_xact_lock(hashtextextended('maintain partitions', 0)) AS taken",
+      "SELECT pg_try_advisory_xact_lock(hashtextextended('maintain partitions ' || current_schema(), 0)) AS taken",
     );
     if (!row.taken) return undefined;
     await manager.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
