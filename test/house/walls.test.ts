@@ -1,12 +1,5 @@
 import { describe, expect, test } from "vitest";
-import {
-  filesAreNotBins,
-  filesAreShort,
-  isShort,
-  LONG_FILES,
-  mainIsShort,
-  onlyConfigReadsEnvironment,
-} from "./manners.ts";
+import { filesAreNotBins, filesAreShort, mainIsShort, onlyConfigReadsEnvironment } from "./manners.ts";
 import { sources } from "./repository.ts";
 import {
   domainKnowsOnlyRules,
@@ -166,11 +159,6 @@ describe.each(rules)("$name", ({ wall, at, offences, innocent }) => {
   test.each(innocent)("and %j does not", (text) => {
     expect(wall({ path: at, text })).toEqual([]);
   });
-});
-
-test("a file that became short is off the list of long ones", () => {
-  const long = sources().filter((file) => !isShort(file));
-  expect(long.map(({ path }) => path)).toEqual(expect.arrayContaining([...LONG_FILES]));
 });
 
 describe("files are named after what is in them", () => {

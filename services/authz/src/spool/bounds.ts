@@ -33,3 +33,17 @@ export const MAX_UNSEALED_SEGMENTS = 16;
 
 /** What may wait for metering. In memory it is as much as can be lost at once; on disk about a day at full load. */
 export const MAX_PENDING_BYTES = { memory: 64 * 1024 * 1024, disk: 16 * 1024 * 1024 * 1024 };
+
+/** Throws RangeError. */
+export function assertUnits(units: number): void {
+  if (!Number.isInteger(units) || units < 0 || units > MAX_UNITS) {
+    throw new RangeError(`units must be an integer from 0 to ${MAX_UNITS}, not ${units}`);
+  }
+}
+
+/** Throws RangeError. */
+export function assertMinute(minute: number): void {
+  if (!Number.isInteger(minute) || minute < 0 || minute > MAX_MINUTE) {
+    throw new RangeError(`a minute is an integer from 0 to ${MAX_MINUTE}, not ${minute}`);
+  }
+}

@@ -7,6 +7,7 @@ export {
   Shipper,
   type ShipperOptions,
 } from "./shipper.ts";
-export { Spool, type SpoolOptions, type SyncMode, type WrittenCallback } from "./spool.ts";
+export { Spool } from "./spool.ts";
 export type { SpoolLog } from "./spool-log.ts";
+export type { SpoolOptions, SyncMode, WrittenCallback } from "./spool-options.ts";
 export { placeOfWorker, placesLeft, type WorkerNumber } from "./worker-spool.ts";

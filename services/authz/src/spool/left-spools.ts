@@ -1,7 +1,8 @@
 import { runLoop } from "@gatehouse/service";
 import { Shipper, type ShipperOptions } from "./shipper.ts";
-import { Spool, type SyncMode } from "./spool.ts";
+import { Spool } from "./spool.ts";
 import type { SpoolLog } from "./spool-log.ts";
+import type { SyncMode } from "./spool-options.ts";
 import type { SpoolPlace } from "./worker-spool.ts";
 
 /** Options of {@link shipLeftSpools}. */

@@ -3,64 +3,26 @@ import { seldom } from "@gatehouse/service";
 import type { PriceName, ReservationRecord } from "../domain/journal.ts";
 import type { Backlog } from "./backlog.ts";
 import {
+  assertMinute,
+  assertUnits,
   DENIED_BYTES,
   FLUSH_BYTES,
   FLUSH_UNITS,
-  MAX_MINUTE,
   MAX_PENDING_BYTES,
   MAX_TURN_BYTES,
-  MAX_UNITS,
-  MAX_UNSEALED_SEGMENTS,
-  SEAL_BATCH_BYTES,
-  SEAL_UNITS,
 } from "./bounds.ts";
 import { Denials } from "./denials.ts";
 import type { DirectoryLock } from "./directory-lock.ts";
-import type { DiskBatchStore } from "./disk-batch-store.ts";
-import { DiskWatch, LateDisk, type Waiting } from "./disk-watch.ts";
+import { DiskWatch, type Waiting } from "./disk-watch.ts";
+import { LiveSegment } from "./live-segment.ts";
 import { CLOSED, GRANTED } from "./record.ts";
 import { reservationFields } from "./reservation.ts";
 import { Sealer } from "./sealer.ts";
-import { Segment, type SyncFile, type WriteFrame } from "./segment.ts";
 import { LeaseRef, type Series, SeriesTable } from "./series.ts";
 import type { SpoolLog } from "./spool-log.ts";
+import type { SpoolOptions, WrittenCallback } from "./spool-options.ts";
 import { type LeaseMark, Turn } from "./turn.ts";
 import { inMemory, onDisk, type Workplace } from "./workplace.ts";
-
-/**
- * How much a written turn survives: `off` nothing (no files), `cache` any death of the process, `fsync` that of the
- * machine too, once its callbacks have run.
- */
-export type SyncMode = "off" | "cache" | "fsync";
-
-/** Told after the turn's write: without an error it is recorded; with one, nothing of it is. */
-export type WrittenCallback = (error?: Error) => void;
-
-/** Options of {@link Spool.open}. */
-export interface SpoolOptions {
-  /** On a local file system; made if it is missing. Unused in mode `off`. */
-  readonly directory: string;
-  /** The name under which metering knows this directory. */
-  readonly producer: string;
-  readonly sync: SyncMode;
-  readonly log: SpoolLog;
-  /** A segment that reaches this is sealed; default 8 MiB. */
-  readonly maxSegmentBytes?: number | undefined;
-  /** A segment is sealed this often; default 1000. */
-  readonly sealEveryMs?: number | undefined;
-  /** Beyond this much waiting for metering, turns fail; default {@link MAX_PENDING_BYTES}. */
-  readonly maxPendingBytes?: number | undefined;
-  /** Wall clock. */
-  readonly nowMs?: (() => number) | undefined;
-  /** Told how many milliseconds a turn's write took, until it counts. */
-  readonly onWritten?: ((ms: number) => void) | undefined;
-  /** How a frame is written; for tests. */
-  readonly write?: WriteFrame | undefined;
-  /** How a segment is synced; for tests. */
-  readonly syncFile?: SyncFile | undefined;
-  /** How long answers wait for an fsync; default 2000. */
-  readonly syncMsMax?: number | undefined;
-}
 
 /** What fails is logged no more often than this. */
 const REPORT_EVERY_MS = 1000;
@@ -85,10 +47,8 @@ export class Spool {
   readonly #options: SpoolOptions;
   readonly #log: SpoolLog;
   readonly #sealer: Sealer;
-  readonly #files: DiskBatchStore | undefined;
+  readonly #live: LiveSegment;
   readonly #lock: DirectoryLock | undefined;
-  readonly #maxSegmentBytes: number;
-  readonly #maxPendingBytes: number;
   readonly #sealTimer: NodeJS.Timeout;
 
   readonly #table = new SeriesTable();
@@ -103,9 +63,6 @@ export class Spool {
   #isFlushing = false;
   #isInDecision = false;
   #isSealWanted = false;
-  #isStopped = false;
-  #segment: Segment | undefined;
-  #nextSequence = 1;
   #failedTurns = 0;
   // A full disk fails hundreds of turns a second.
   readonly #tellFailure = this.#seldom("the spool could not record a turn");
@@ -118,14 +75,19 @@ export class Spool {
     this.#options = options;
     this.#log = options.log;
     this.epoch = workplace.live.number;
-    this.#files = workplace.files;
     this.#lock = workplace.lock;
     this.backlog = workplace.backlog;
     const { live: epoch, backlog, files } = workplace;
     this.#sealer = new Sealer({ epoch, backlog, files, log: options.log, nowMs: this.nowMs });
-    this.#maxSegmentBytes = options.maxSegmentBytes ?? 8 * 1024 * 1024;
-    this.#maxPendingBytes = options.maxPendingBytes ?? MAX_PENDING_BYTES[memory ? "memory" : "disk"];
     this.#disk = new DiskWatch(options.syncMsMax);
+    this.#live = new LiveSegment({
+      ...{ backlog, files, sealer: this.#sealer, watch: this.#disk },
+      isDurable: options.sync === "fsync",
+      write: options.write ?? writeSync,
+      syncFile: options.syncFile,
+      maxSegmentBytes: options.maxSegmentBytes ?? 8 * 1024 * 1024,
+      maxPendingBytes: options.maxPendingBytes ?? MAX_PENDING_BYTES[memory ? "memory" : "disk"],
+    });
     this.#sealTimer = setInterval(() => this.#onTimer(), options.sealEveryMs ?? 1000).unref();
   }
 
@@ -219,12 +181,8 @@ export class Spool {
   /** Counts a denied call in memory; it joins the batch that is sealed next. */
   denied(series: Series): void {
     this.#denials.count(series, Math.floor(this.nowMs() / 60_000), this.#turn);
-    if (this.#denials.bytes >= DENIED_BYTES) {
-      this.#denials.moveTo(this.#turn);
-    }
-    if (!this.#turn.isEmpty) {
-      this.#schedule();
-    }
+    if (this.#denials.bytes >= DENIED_BYTES) this.#denials.moveTo(this.#turn);
+    if (!this.#turn.isEmpty) this.#schedule();
   }
 
   /**
@@ -258,7 +216,7 @@ export class Spool {
     clearInterval(this.#sealTimer);
     this.#isSealWanted = true;
     this.#endTurn();
-    this.#isStopped = true;
+    this.#live.stop();
     try {
       await this.#sealer.stop();
       await drain();
@@ -270,9 +228,7 @@ export class Spool {
   #mark(kind: LeaseMark["kind"], lease: LeaseRef): void {
     this.#turn.mark(kind, lease);
     this.#schedule();
-    if (!this.#isInDecision) {
-      this.#flushIfLarge();
-    }
+    if (!this.#isInDecision) this.#flushIfLarge();
   }
 
   #schedule(): void {
@@ -289,31 +245,23 @@ export class Spool {
       this.#flushIfLarge();
       this.#turn.mark(kind, lease);
     }
-    if (this.#isSealWanted) {
-      this.#denials.moveTo(this.#turn);
-    }
+    if (this.#isSealWanted) this.#denials.moveTo(this.#turn);
     this.#flush();
     if (this.#isSealWanted) {
       this.#isSealWanted = false;
       this.#rotate();
     }
-    for (const run of this.#due.splice(0)) {
-      run();
-    }
+    for (const run of this.#due.splice(0)) run();
   }
 
   #flushIfLarge(): void {
     const { byteLength, growthBytes, units } = this.#turn;
-    if (byteLength >= FLUSH_BYTES || growthBytes >= FLUSH_BYTES || units >= FLUSH_UNITS) {
-      this.#flush();
-    }
+    if (byteLength >= FLUSH_BYTES || growthBytes >= FLUSH_BYTES || units >= FLUSH_UNITS) this.#flush();
   }
 
   #flush(): void {
     const callbacks = this.#callbacks;
-    if (callbacks.length > 0) {
-      this.#callbacks = [];
-    }
+    if (callbacks.length > 0) this.#callbacks = [];
     const waiting = this.#waiting;
     if (waiting.length > 0) this.#waiting = [];
     if (this.#turn.isEmpty) {
@@ -331,11 +279,11 @@ export class Spool {
       if (frame.bytes.length > MAX_TURN_BYTES || frame.growthBytes > MAX_TURN_BYTES) {
         throw new Error(`a turn of ${frame.bytes.length} bytes is too large for the spool`);
       }
-      const segment = this.#openSegment();
+      const segment = this.#live.segment();
       segment.growthBytes += frame.growthBytes;
       segment.units += frame.units;
       segment.append(frame.bytes, settle, waiting);
-      if (segment.isBroken || this.#isFull(segment)) {
+      if (segment.isBroken || this.#live.isFull) {
         this.#rotate();
       }
     } catch (error) {
@@ -382,66 +330,18 @@ export class Spool {
     }
   }
 
-  #openSegment(): Segment {
-    if (this.#isStopped) {
-      throw new Error("the spool is stopped");
-    }
-    if (this.#disk.isHung) throw new LateDisk();
-    if (this.#sealer.waiting >= MAX_UNSEALED_SEGMENTS) {
-      throw new Error(`${this.#sealer.waiting} segments wait to be sealed`);
-    }
-    if (this.backlog.pendingBytes > this.#maxPendingBytes) {
-      throw new Error(`more than ${this.#maxPendingBytes} bytes wait for metering`);
-    }
-    this.#segment ??= new Segment({
-      sequence: this.#nextSequence,
-      path: this.#files?.segmentPath(this.#nextSequence),
-      isDurable: this.#options.sync === "fsync",
-      write: this.#options.write ?? writeSync,
-      syncFile: this.#options.syncFile,
-      watch: this.#disk,
-    });
-    return this.#segment;
-  }
-
-  #isFull({ length, growthBytes, units }: Segment): boolean {
-    return length >= this.#maxSegmentBytes || growthBytes >= SEAL_BATCH_BYTES || units >= SEAL_UNITS;
-  }
-
-  // Only while the turn is empty. A segment that never held a frame leaves its number to the next one.
+  // Only while the turn is empty.
   #rotate(): void {
-    const segment = this.#segment;
-    this.#segment = undefined;
+    this.#live.rotate();
     this.#turn.beginSegment();
-    if (segment === undefined) {
-      return;
-    }
-    if (segment.length === 0) {
-      void segment.finish();
-      return;
-    }
-    this.#nextSequence++;
-    this.#sealer.add(segment);
   }
 
   #onTimer(): void {
-    if (this.#segment !== undefined || this.#denials.bytes > 0 || this.#carried.length > 0) {
+    if (this.#live.isBegun || this.#denials.bytes > 0 || this.#carried.length > 0) {
       void this.seal();
     }
     this.backlog.prune(this.nowMs()).catch((error) => {
       this.#log.warn({ err: error }, "acknowledged batches could not be deleted");
     });
-  }
-}
-
-function assertUnits(units: number): void {
-  if (!Number.isInteger(units) || units < 0 || units > MAX_UNITS) {
-    throw new RangeError(`units must be an integer from 0 to ${MAX_UNITS}, not ${units}`);
-  }
-}
-
-function assertMinute(minute: number): void {
-  if (!Number.isInteger(minute) || minute < 0 || minute > MAX_MINUTE) {
-    throw new RangeError(`a minute is an integer from 0 to ${MAX_MINUTE}, not ${minute}`);
   }
 }

@@ -3,7 +3,8 @@
  * Arguments: directory, sync mode.
  */
 import { writeSync } from "node:fs";
-import { Spool, type SyncMode } from "../spool.ts";
+import { Spool } from "../spool.ts";
+import type { SyncMode } from "../spool-options.ts";
 
 const [directory, sync] = process.argv.slice(2) as [string, SyncMode];
 const log = { info() {}, warn: console.error, error: console.error };

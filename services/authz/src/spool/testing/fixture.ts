@@ -6,8 +6,9 @@ import { UsageBatchSchema } from "@gatehouse/proto/metering";
 import { onTestFinished } from "vitest";
 import type { Aggregate } from "../aggregate.ts";
 import type { Epoch } from "../epoch.ts";
-import { Spool, type SpoolOptions } from "../spool.ts";
+import { Spool } from "../spool.ts";
 import type { SpoolLog } from "../spool-log.ts";
+import type { SpoolOptions } from "../spool-options.ts";
 
 /** Long enough that only what a test does seals a segment. */
 export const NEVER_MS = 1_000_000_000;
