@@ -60,9 +60,10 @@ class Relending extends GrpcMeteringSource {
     request: Acquire[0],
     trace?: Acquire[1],
     onLate?: Acquire[2],
+    onLost?: Acquire[3],
   ): Promise<AcquireReply> {
     const late = onLate && ((reply: AcquireReply) => onLate(this.#taking(reply)));
-    return this.#taking(await super.acquire(request, trace, late));
+    return this.#taking(await super.acquire(request, trace, late, onLost));
   }
 
   #taking(reply: AcquireReply): AcquireReply {
