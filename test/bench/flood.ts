@@ -13,6 +13,7 @@ import { AccountService } from "@gatehouse/proto/identity";
 import { grpcClient } from "@gatehouse/service";
 import pg from "pg";
 import { type Deployment, deploy, residentMegabytes, rpcCounts } from "./deployment.ts";
+import { type Latencies, latenciesIn } from "./latencies.ts";
 import { load, measured, type Round } from "./rounds.ts";
 import { KEYS, makeKeys, timely, writeRequests } from "./warm-keys.ts";
 
@@ -46,12 +47,6 @@ export interface FloodReport {
   readonly megabytesAfter: number;
   /** Answers to the caller by code, during the flood. */
   readonly codes: Readonly<Record<string, number>>;
-}
-
-interface Latencies {
-  readonly p50Us: number;
-  readonly p99Us: number;
-  readonly p999Us: number;
 }
 
 export async function benchFlood(flood: Flood): Promise<FloodReport> {
@@ -98,8 +93,8 @@ export async function benchFlood(flood: Flood): Promise<FloodReport> {
       warm,
       flood: alone,
       rate: alone.callsPerSecond / warm.callsPerSecond,
-      quiet: latencies(quiet),
-      flooded: latencies(flooded),
+      quiet: latenciesIn(quiet),
+      flooded: latenciesIn(flooded),
       requestsToIdentity: after.requests - before.requests,
       queries: after.queries - before.queries,
       floodCalls: alone.calls + flooding.calls,
@@ -141,8 +136,4 @@ async function registerPrefix({ identity, rootKey }: Deployment): Promise<void> 
   const accounts = grpcClient(AccountService, identity, { headers: { "x-api-key": rootKey } });
   await accounts.updateSettings({ importPrefixes: [PREFIX] }, timely);
   accounts.close();
-}
-
-function latencies({ p50Us, p99Us, p999Us }: Latencies): Latencies {
-  return { p50Us, p99Us, p999Us };
 }

@@ -11,6 +11,7 @@
  */
 import { readFileSync } from "node:fs";
 import { connect } from "node:net";
+import { type Latencies, latenciesOf } from "./latencies.ts";
 
 export interface LoadOptions {
   readonly address: string;
@@ -28,14 +29,11 @@ export interface LoadOptions {
   readonly perSecond?: number | undefined;
 }
 
-export interface LoadReport {
+export interface LoadReport extends Latencies {
   readonly calls: number;
   /** How many answers there were of each decision code, the first field of a VerifyResponse; 0 for any other answer. */
   readonly codes: Readonly<Record<number, number>>;
   readonly elapsedSeconds: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  readonly p999Us: number;
 }
 
 const options: LoadOptions = JSON.parse(process.argv[2]!);
@@ -204,16 +202,12 @@ function flush(): void {
 
 function finish(): void {
   socket.end();
-  latenciesUs.sort((a, b) => a - b);
-  const at = (share: number) => latenciesUs[Math.floor((latenciesUs.length - 1) * share)] ?? Number.NaN;
   const elapsedSeconds = (performance.now() - startMs) / 1000;
   const report: LoadReport = {
     calls: latenciesUs.length,
     codes,
     elapsedSeconds,
-    p50Us: at(0.5),
-    p99Us: at(0.99),
-    p999Us: at(0.999),
+    ...latenciesOf(latenciesUs),
   };
   process.stdout.write(`${JSON.stringify(report)}\n`, () => process.exit(0));
 }

@@ -9,6 +9,7 @@ import { mintId } from "@gatehouse/keys";
 import { micros } from "../../services/metering/src/domain/money.ts";
 import { MoneyLoop } from "../../services/metering/src/domain/money-loop.ts";
 import { PostgresMoneyStore } from "../../services/metering/src/storage/money-store.ts";
+import { latenciesOf } from "./latencies.ts";
 import type { SingleTransfersOptions, SingleTransfersReport } from "./single-transfers.ts";
 
 const options: SingleTransfersOptions = JSON.parse(process.argv[2]!);
@@ -19,12 +20,10 @@ const beganMs = performance.now();
 const endMs = beganMs + seconds * 1000;
 const latenciesUs: number[] = [];
 await Promise.all(Array.from({ length: clients }, (_, i) => transferUntilEnd(i)));
-latenciesUs.sort((a, b) => a - b);
 const report: SingleTransfersReport = {
   transfers: latenciesUs.length,
   elapsedSeconds: (performance.now() - beganMs) / 1000,
-  p50Us: latenciesUs[Math.floor(latenciesUs.length * 0.5)]!,
-  p99Us: latenciesUs[Math.floor(latenciesUs.length * 0.99)]!,
+  ...latenciesOf(latenciesUs),
 };
 console.log(JSON.stringify(report));
 await dataSource.destroy();

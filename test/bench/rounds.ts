@@ -3,17 +3,15 @@ import type { ChildProcess } from "node:child_process";
 import { AuthzService, type DecisionCode } from "@gatehouse/proto/authz";
 import { cpuSeconds, fromRoot, runBeside } from "./deployment.ts";
 import { indeterminateOf, requireAnswers } from "./expected-answers.ts";
+import { type Latencies, latenciesIn, ofLatencies } from "./latencies.ts";
 import type { LoadOptions, LoadReport } from "./load.ts";
 
-export interface Round {
+export interface Round extends Latencies {
   readonly calls: number;
   readonly callsPerSecond: number;
   readonly cpuMicrosPerCall: number;
   /** Share of a core that the measured process had. */
   readonly coreBusy: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
-  readonly p999Us: number;
   /** Answers that nothing is known. */
   readonly indeterminate: number;
 }
@@ -40,16 +38,14 @@ export async function load({ key, method = "verify", expected, ...ask }: Ask): P
 export async function measured(child: ChildProcess, run: () => Promise<LoadReport>): Promise<Round> {
   const before = await cpuSeconds(child);
   const report = await run();
-  const { calls, elapsedSeconds, p50Us, p99Us, p999Us } = report;
+  const { calls, elapsedSeconds } = report;
   const used = (await cpuSeconds(child)) - before;
   return {
     calls,
     callsPerSecond: calls / elapsedSeconds,
     cpuMicrosPerCall: (used * 1e6) / calls,
     coreBusy: used / elapsedSeconds,
-    p50Us,
-    p99Us,
-    p999Us,
+    ...latenciesIn(report),
     indeterminate: indeterminateOf(report),
   };
 }
@@ -62,9 +58,7 @@ export function medianRound(rounds: readonly Round[]): Round {
     callsPerSecond: of("callsPerSecond"),
     cpuMicrosPerCall: of("cpuMicrosPerCall"),
     coreBusy: of("coreBusy"),
-    p50Us: of("p50Us"),
-    p99Us: of("p99Us"),
-    p999Us: of("p999Us"),
+    ...ofLatencies(rounds, median),
     indeterminate: rounds.reduce((sum, round) => sum + round.indeterminate, 0),
   };
 }

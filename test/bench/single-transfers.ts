@@ -6,6 +6,7 @@
  */
 import { mintId } from "@gatehouse/keys";
 import pg from "pg";
+import { type Latencies, latenciesOf } from "./latencies.ts";
 
 export interface SingleTransfersOptions {
   readonly databaseUrl: string;
@@ -17,11 +18,9 @@ export interface SingleTransfersOptions {
   readonly organization: string;
 }
 
-export interface SingleTransfersReport {
+export interface SingleTransfersReport extends Latencies {
   readonly transfers: number;
   readonly elapsedSeconds: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
 }
 
 const options: SingleTransfersOptions = JSON.parse(process.argv[2]!);
@@ -30,12 +29,10 @@ const beganMs = performance.now();
 const endMs = beganMs + seconds * 1000;
 const latenciesUs: number[] = [];
 await Promise.all(Array.from({ length: clients }, (_, i) => transferUntilEnd(i)));
-latenciesUs.sort((a, b) => a - b);
 const report: SingleTransfersReport = {
   transfers: latenciesUs.length,
   elapsedSeconds: (performance.now() - beganMs) / 1000,
-  p50Us: latenciesUs[Math.floor(latenciesUs.length * 0.5)]!,
-  p99Us: latenciesUs[Math.floor(latenciesUs.length * 0.99)]!,
+  ...latenciesOf(latenciesUs),
 };
 console.log(JSON.stringify(report));
 

@@ -1,4 +1,5 @@
 /** Reports as a person reads them. */
+import { LATENCY_HEAD, latencyCells } from "./latencies.ts";
 import type { Round } from "./rounds.ts";
 
 /** Columns as wide as what is in them; the first is aligned to the left, numbers to the right. */
@@ -21,25 +22,15 @@ export function heading(title: string, settings: Readonly<Record<string, string 
   return `${title} (${set.join(", ")})\n`;
 }
 
-export const ROUND_HEAD = [
-  "calls/s",
-  "CPU µs/call",
-  "core busy",
-  "p50 µs",
-  "p99 µs",
-  "p99.9 µs",
-  "INDETERMINATE",
-];
+export const ROUND_HEAD = ["calls/s", "CPU µs/call", "core busy", ...LATENCY_HEAD, "INDETERMINATE"];
 
 export function roundCells(round: Round): (string | number)[] {
-  const { callsPerSecond, cpuMicrosPerCall, coreBusy, p50Us, p99Us, p999Us, indeterminate } = round;
+  const { callsPerSecond, cpuMicrosPerCall, coreBusy, indeterminate } = round;
   return [
     callsPerSecond,
     cpuMicrosPerCall.toFixed(1),
     `${(coreBusy * 100).toFixed(0)} %`,
-    p50Us,
-    p99Us,
-    p999Us,
+    ...latencyCells(round),
     indeterminate,
   ];
 }

@@ -3,6 +3,7 @@ import type { BatchReport } from "./batch.ts";
 import type { CachedReport } from "./cached.ts";
 import type { ColdReport } from "./cold.ts";
 import type { FloodReport } from "./flood.ts";
+import { LATENCY_HEAD, type Latencies, latencyCells } from "./latencies.ts";
 import type { RevocationReport } from "./revocation.ts";
 import { heading, ROUND_HEAD, roundCells, table } from "./table.ts";
 import type { VerifyReport } from "./verify.ts";
@@ -60,18 +61,10 @@ export function cachedTable({ settings, sizes, evenRatio, zipfRatio }: CachedRep
 }
 
 export function coldTable({ settings, each, alone, resolve, acquire, ...all }: ColdReport): string {
-  const row = (name: string, of: { p50Us: number; p99Us: number; p999Us: number }) => [
-    name,
-    of.p50Us,
-    of.p99Us,
-    of.p999Us,
-  ];
+  const row = (name: string, of: Latencies) => [name, ...latencyCells(of)];
   return [
     heading("A fresh replica warming under load", settings),
-    table(
-      ["", "p50 µs", "p99 µs", "p99.9 µs"],
-      [...each.map((one, i) => row(`replica ${i + 1}`, one)), row("median", all)],
-    ),
+    table(["", ...LATENCY_HEAD], [...each.map((one, i) => row(`replica ${i + 1}`, one)), row("median", all)]),
     `a request took identity ${resolve.meanMs.toFixed(1)} ms (${resolve.requests} requests), metering ${acquire.meanMs.toFixed(1)} ms (${acquire.requests})`,
     `cold keys one by one: ${alone.p50Ms.toFixed(1)} ms (most ${alone.maxMs.toFixed(1)}), ${alone.roundTrips.toFixed(2)} round trips`,
   ].join("\n");
@@ -81,12 +74,13 @@ export function workersTable({ settings, by }: WorkersReport): string {
   return [
     heading("Warm Verify by workers", settings),
     table(
-      ["workers", "calls/s", "CPU µs/call", "cores busy", "shares of the processes"],
-      by.map(({ workers, callsPerSecond, cpuMicrosPerCall, coresBusy, shares }) => [
+      ["workers", "calls/s", "CPU µs/call", "cores busy", ...LATENCY_HEAD, "shares of the processes"],
+      by.map(({ workers, callsPerSecond, cpuMicrosPerCall, coresBusy, shares, ...took }) => [
         String(workers),
         callsPerSecond,
         cpuMicrosPerCall.toFixed(1),
         coresBusy.toFixed(2),
+        ...latencyCells(took),
         shares.map((share) => `${Math.round(share * 100)} %`).join(" "),
       ]),
     ),
@@ -116,7 +110,7 @@ export function revocationTable({ settings, ...spreads }: RevocationReport): str
 
 export function floodTable(report: FloodReport): string {
   const { settings, warm, flood, rate, quiet, flooded, codes } = report;
-  const caller = (name: string, of: FloodReport["quiet"]) => [name, of.p50Us, of.p99Us, of.p999Us];
+  const caller = (name: string, of: FloodReport["quiet"]) => [name, ...latencyCells(of)];
   return [
     heading(`A flood of ${report.bench} keys`, settings),
     table(
@@ -128,7 +122,7 @@ export function floodTable(report: FloodReport): string {
     ),
     `rate ${rate.toFixed(2)} × the warm one\n`,
     table(
-      ["a caller by the clock", "p50 µs", "p99 µs", "p99.9 µs"],
+      ["a caller by the clock", ...LATENCY_HEAD],
       [caller("without the flood", quiet), caller("with it", flooded)],
     ),
     `answered ${Object.entries(codes)

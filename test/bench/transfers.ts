@@ -10,6 +10,7 @@ import { AccountService } from "@gatehouse/proto/identity";
 import { CreditService, TransferRequestSchema } from "@gatehouse/proto/metering";
 import { grpcClient } from "@gatehouse/service";
 import { type Deployment, deploy, fromRoot, MEASURED_CORE, runBeside, start } from "./deployment.ts";
+import { LATENCY_HEAD, type Latencies, latenciesIn, latencyCells, ofLatencies } from "./latencies.ts";
 import type { LoadOptions, LoadReport } from "./load.ts";
 import { median } from "./rounds.ts";
 import type { SingleTransfersOptions, SingleTransfersReport } from "./single-transfers.ts";
@@ -24,10 +25,8 @@ const ROUNDS = 5;
 /** More than a round of either makes: a request that comes again would be answered from its key. */
 const REQUESTS = 100_000;
 
-interface Stretch {
+interface Stretch extends Latencies {
   readonly perSecond: number;
-  readonly p50Us: number;
-  readonly p99Us: number;
 }
 
 export interface TransfersReport {
@@ -77,11 +76,11 @@ export async function benchTransfers(): Promise<TransfersReport> {
 }
 
 export function transfersTable({ settings, ratio, ratios, ...by }: TransfersReport): string {
-  const row = (name: string, { perSecond, p50Us, p99Us }: Stretch) => [name, perSecond, p50Us, p99Us];
+  const row = (name: string, of: Stretch) => [name, of.perSecond, ...latencyCells(of)];
   return [
     heading("Transfers out of one hot wallet", settings),
     table(
-      ["", "transfers/s", "p50 µs", "p99 µs"],
+      ["", "transfers/s", ...LATENCY_HEAD],
       [
         row("coalesced", by.coalesced),
         row("a transaction each, by hand", by.single),
@@ -150,7 +149,7 @@ async function throughApi(
   if (answered < report.calls || report.calls >= REQUESTS) {
     throw new Error(`of ${report.calls} transfers ${answered} were answered`);
   }
-  return { perSecond: report.calls / report.elapsedSeconds, p50Us: report.p50Us, p99Us: report.p99Us };
+  return { ...latenciesIn(report), perSecond: report.calls / report.elapsedSeconds };
 }
 
 /** Runs a program that moves money and prints a report. */
@@ -170,10 +169,10 @@ async function inProcess(
   const child = start(MEASURED_CORE, [fromRoot(`test/bench/${program}.ts`), JSON.stringify(options)], {});
   const [text] = await Promise.all([child.stdout!.toArray(), once(child, "exit")]);
   const report: SingleTransfersReport = JSON.parse(Buffer.concat(text).toString());
-  return { perSecond: report.transfers / report.elapsedSeconds, p50Us: report.p50Us, p99Us: report.p99Us };
+  return { ...latenciesIn(report), perSecond: report.transfers / report.elapsedSeconds };
 }
 
 function medianStretch(stretches: readonly Stretch[]): Stretch {
-  const of = (field: keyof Stretch) => median(stretches.map((stretch) => stretch[field]));
-  return { perSecond: of("perSecond"), p50Us: of("p50Us"), p99Us: of("p99Us") };
+  const perSecond = median(stretches.map((stretch) => stretch.perSecond));
+  return { ...ofLatencies(stretches, median), perSecond };
 }

@@ -7,6 +7,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { DecisionCode } from "@gatehouse/proto/authz";
 import { ALL_CORES, cpuSecondsOf, deploy, end, type Replica } from "./deployment.ts";
+import { type Latencies, latenciesIn, ofLatencies } from "./latencies.ts";
 import { load, median } from "./rounds.ts";
 import { KEYS, makeKeys } from "./warm-keys.ts";
 
@@ -24,7 +25,7 @@ export interface WorkersReport {
   readonly by: readonly ByWorkers[];
 }
 
-interface ByWorkers {
+interface ByWorkers extends Latencies {
   readonly workers: number;
   readonly callsPerSecond: number;
   /** Of the primary and all workers. */
@@ -51,7 +52,8 @@ export async function benchWorkers(): Promise<WorkersReport> {
       };
       const reports = await Promise.all(Array.from({ length: LOADS }, () => load(one)));
       const calls = reports.reduce((sum, report) => sum + report.calls, 0);
-      return { calls, elapsedSeconds: Math.max(...reports.map(({ elapsedSeconds }) => elapsedSeconds)) };
+      const elapsedSeconds = Math.max(...reports.map((report) => report.elapsedSeconds));
+      return { ...ofLatencies(reports, worst), calls, elapsedSeconds };
     };
     const by: ByWorkers[] = [];
     for (const workers of WORKERS) {
@@ -62,10 +64,12 @@ export async function benchWorkers(): Promise<WorkersReport> {
       for (let i = 0; i < ROUNDS; i++) {
         const pids = await familyOf(replica.child.pid!);
         const before = await Promise.all(pids.map(cpuSecondsOf));
-        const { calls, elapsedSeconds } = await ask(ROUND_SECONDS, replica);
+        const asked = await ask(ROUND_SECONDS, replica);
+        const { calls, elapsedSeconds } = asked;
         const used = (await Promise.all(pids.map(cpuSecondsOf))).map((seconds, i) => seconds - before[i]!);
         const total = used.reduce((sum, seconds) => sum + seconds, 0);
         rounds.push({
+          ...latenciesIn(asked),
           workers,
           callsPerSecond: calls / elapsedSeconds,
           cpuMicrosPerCall: (total * 1e6) / calls,
@@ -92,6 +96,11 @@ export async function benchWorkers(): Promise<WorkersReport> {
   } finally {
     await deployment.stop();
   }
+}
+
+/** Of the connections the one that waited longest. */
+function worst(values: readonly number[]): number {
+  return Math.max(...values);
 }
 
 /** The round that is in the middle by what a call cost. */
