@@ -42,8 +42,8 @@ describe("a start", () => {
     const replicas = await Promise.all([createIdentity(config, log), createIdentity(config, log)]);
     expect(replicas.map(({ bootstrapped }) => bootstrapped.rootKey)).toEqual([undefined, undefined]);
     const changes = await replicas[0]!.changeLog.head();
-    // The root account, its key, the meter: made by one of the two.
-    expect(changes.revision).toBe(3);
+    // The root account, its key, the meter, the plan: made by one of the two.
+    expect(changes.revision).toBe(4);
     for (const replica of replicas) await replica.close();
     const other = new pg.Client({ connectionString: url.href });
     await other.connect();
