@@ -207,6 +207,27 @@ test("events are known again for as long as they are taken, and forgotten with t
   expect((await maintain(inDays + 37.1)).dropped).toContain(day);
 });
 
+test("an event that was forgotten is not booked again when events are taken from longer ago than before", async () => {
+  const account = organization();
+  const inDays = 2500;
+  await maintain(inDays);
+  const send = async (atMs: number) => {
+    const node = { case: "account", value: account.id } as const;
+    const event = { id: "x", node, meter: "requests", units: 1n, time: timestampFromMs(atMs) };
+    const answer = await metering
+      .usage(root)
+      .reportUsage({ source: "longer", events: [event] }, { timeoutMs });
+    return [answer.booked, answer.duplicates, answer.errors.map(({ field }) => field)];
+  };
+  const atMs = Date.now() + inDays * DAY_MS;
+  expect(await send(atMs)).toEqual([1, 0, []]);
+  // By replicas that keep them for a day; the one that is asked keeps them for 35.
+  const { dropped } = await maintain(inDays + 3.1, { ...KEPT, minutesKeptMs: DAY_MS });
+  expect(dropped).toContain(`reported_event_${dayName(inDays)}`);
+  expect(await send(atMs)).toEqual([0, 0, ["time"]]);
+  expect(await send(atMs + 2 * DAY_MS)).toEqual([1, 0, []]);
+});
+
 test("a partition that somebody reads is dropped another time, and nobody waits for that", async () => {
   const inDays = 3000;
   await maintain(inDays);

@@ -39,6 +39,8 @@ export interface EventWorld {
   /** By what they were asked for. */
   readonly accounts: ReadonlyMap<string, EventNode>;
   readonly meters: ReadonlySet<string>;
+  /** Which events before this were booked is forgotten: -Infinity where it never was. */
+  readonly rememberedFromMs: number;
   readonly nowMs: number;
 }
 
@@ -101,7 +103,8 @@ export function eventOf(draft: EventDraft, world: EventWorld, keptMs: number): U
   if (atMs > world.nowMs + MAX_AHEAD_MS) {
     return { reason: "INVALID_FIELD", field: "time", message: "is in the future" };
   }
-  if (atMs < world.nowMs - keptMs) {
+  // Of the setting and of what was dropped: where events were kept for less time once, raising it brings none of them back.
+  if (atMs < world.nowMs - keptMs || atMs < world.rememberedFromMs) {
     const message = "is longer ago than usage by minute is kept";
     return { reason: "INVALID_FIELD", field: "time", message };
   }

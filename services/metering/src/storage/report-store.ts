@@ -11,6 +11,7 @@ import { type ClockOffset, nowMsExpression } from "./clock.ts";
 import { drawQuotas } from "./draw-quotas.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { nameIn } from "./mirror-row.ts";
+import { floorOf } from "./partitions.ts";
 import { PostgresPricing } from "./pricing.ts";
 import { quotaBucketsAt } from "./quota-windows.ts";
 import { recallLeases } from "./recall.ts";
@@ -37,13 +38,16 @@ export class PostgresReportStore implements ReportStore {
     const [keys, accounts, [row]] = await Promise.all([
       this.#keys([...names.keyIds]),
       this.#accounts([...names.accounts]),
-      this.#dataSource.query<[{ now_ms: string; meters: string[] }]>(
-        `SELECT ${nowMsExpression} AS now_ms, ARRAY(SELECT name FROM meter WHERE name = ANY($1)) AS meters`,
+      this.#dataSource.query<[{ now_ms: string; remembered_from_ms: string; meters: string[] }]>(
+        `SELECT ${nowMsExpression} AS now_ms,
+           extract(epoch FROM ${floorOf("reported_event")}) * 1000 AS remembered_from_ms,
+           ARRAY(SELECT name FROM meter WHERE name = ANY($1)) AS meters`,
         [[...names.meters]],
       ),
     ]);
     const meters = new Set([REQUESTS, ...row.meters]);
-    return { keys, accounts, meters, nowMs: Number(row.now_ms) + this.#offsetMs() };
+    const nowMs = Number(row.now_ms) + this.#offsetMs();
+    return { keys, accounts, meters, rememberedFromMs: Number(row.remembered_from_ms), nowMs };
   }
 
   async #keys(keyIds: readonly string[]): Promise<ReadonlyMap<string, EventNode>> {

@@ -65,7 +65,8 @@ export declare type UsageEvent = Message<"gatehouse.metering.v1.UsageEvent"> & {
   units: bigint;
 
   /**
-   * When it was used: no longer ago than minutes of usage are kept (35 days by default), at most 5 minutes from now.
+   * When it was used: no longer ago than minutes of usage are kept (35 days by default), and than it is remembered which
+   * events were booked, where they were kept for less time before; at most 5 minutes from now.
    *
    * @generated from field: google.protobuf.Timestamp time = 6;
    */
@@ -726,7 +727,7 @@ export declare type Statement = Message<"gatehouse.metering.v1.Statement"> & {
   end?: Timestamp | undefined;
 
   /**
-   * It will never change.
+   * It will never change. Not so of a span, of a month that is not over by a minute, and of one that is not kept.
    *
    * @generated from field: bool final = 4;
    */
@@ -747,7 +748,7 @@ export declare type Statement = Message<"gatehouse.metering.v1.Statement"> & {
   usage: StatementUsage[];
 
   /**
-   * Usage of earlier periods that came after their statements were given, or less where it was taken back.
+   * Usage of earlier months that came after their statements were given, or less where it was taken back.
    *
    * @generated from field: repeated gatehouse.metering.v1.StatementAdjustment adjustments = 7;
    */
@@ -878,13 +879,13 @@ export declare type StatementUsage = Message<"gatehouse.metering.v1.StatementUsa
 export declare const StatementUsageSchema: GenMessage<StatementUsage>;
 
 /**
- * Usage of an earlier period, as a difference.
+ * Usage of an earlier month, as a difference.
  *
  * @generated from message gatehouse.metering.v1.StatementAdjustment
  */
 export declare type StatementAdjustment = Message<"gatehouse.metering.v1.StatementAdjustment"> & {
   /**
-   * When that period begins.
+   * When that month begins.
    *
    * @generated from field: google.protobuf.Timestamp start = 1;
    */
@@ -1045,8 +1046,9 @@ export declare const UsageService: GenService<{
   },
   /**
    * All the rows that QueryUsage would page through, as CSV by RFC 4180, of any size and of one moment. Rows are read as
-   * fast as they are taken: a client that takes nothing for 30 seconds is UNAVAILABLE and begins again.
-   * RESOURCE_EXHAUSTED where a replica has as many exports under way as it takes.
+   * fast as they are taken: a client that takes nothing for 30 seconds is UNAVAILABLE and begins again, and one that is not
+   * done after 10 minutes is DEADLINE_EXCEEDED and asks for less time at once. RESOURCE_EXHAUSTED (OVERLOADED) where the
+   * caller's organization has an export under way at the replica, or the replica as many as it takes.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.ExportUsage
    */
@@ -1056,12 +1058,14 @@ export declare const UsageService: GenService<{
     output: typeof ExportUsageResponseSchema;
   },
   /**
-   * What an account and all below it had, paid and used in a period: a calendar month, or a span. A statement of a period
-   * that is over by a minute is final: it is kept as it was first given, and is the same ever after. Usage that comes later,
-   * and what is taken back, is in the adjustments of the next statement of the same series that is given: of months in
-   * the same zone, or of spans, which should not overlap. So statements of a series, adjustments included, add up to
-   * all usage. Money is booked when it is told of, so balances need no adjustments. A key that is not a master
-   * key gets the statement of its own account alone. RESOURCE_EXHAUSTED where there are more than 20000 lines of usage.
+   * What an account and all below it had, paid and used in a period: a calendar month, or a span. A month's statement is
+   * final once the month is over by a minute: it is kept as it was first given, and is the same ever after. Usage that comes
+   * later, and what is taken back, is in the adjustments of the next statement that is given of a later month in the same
+   * zone. So statements of a zone's months, adjustments included, add up to all usage. Money is booked when it is
+   * told of, so balances need no adjustments. A span's statement is what is known now: it is not kept, never final, and
+   * has no adjustments. So is a month's in a fourth zone, for months of an account are kept in the first three zones that
+   * they were asked for in, and a month's whose usage is no longer all kept. A key that is not a master key gets the
+   * statement of its own account alone. RESOURCE_EXHAUSTED where there are more than 20000 lines of usage.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.GetStatement
    */
