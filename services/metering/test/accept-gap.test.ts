@@ -12,7 +12,7 @@ let metering: TestMetering;
 let root: TestKey;
 
 beforeAll(async () => {
-  root = identity.key(identity.root);
+  root = identity.key(identity.root, "MASTER", undefined, ["administrator", "fund-manager"]);
   postgres = await startTestPostgres();
   metering = await startMetering(postgres.url, identity);
 });
@@ -22,8 +22,8 @@ afterAll(async () => {
   await postgres?.stop();
 });
 
-function accept({ producer, epoch }: Holder, sequence: bigint) {
-  return metering.ingest.acceptGap({ producer, epoch, sequence }, timely);
+function accept({ producer, epoch }: Holder, sequence: bigint, final = false) {
+  return metering.ingest.acceptGap({ producer, epoch, sequence, final }, timely);
 }
 
 function usage(accountId: string, units: bigint) {
@@ -108,6 +108,80 @@ test("an epoch that ends after its gap leaves its leases forfeited", async () =>
   await accept(spool, 2n + 5n);
   await metering.ingest.ingestBatch(spool.batch({ final: true }, 7n), timely);
   expect(await bucket(accountId)).toEqual([40, 0, 60]);
+});
+
+test("a gap is no longer than a day of batches, so that a number that was mistyped does not lose what is to come", async () => {
+  const account = identity.account(identity.root, "mistyped");
+  const spool = new Holder(metering, "mistyped");
+  await metering.ingest.ingestBatch(spool.batch({ usage: [usage(account.id, 1n)] }, 1n), timely);
+  await expect(accept(spool, 100_003n)).rejects.toMatchObject({
+    code: "INVALID_ARGUMENT",
+    violations: [{ field: "sequence", description: expect.stringMatching(/^must be 2 to 100002: /) }],
+  });
+  await metering.ingest.ingestBatch(spool.batch({ usage: [usage(account.id, 1n)] }, 2n), timely);
+  expect(await accept(spool, 100_003n)).toMatchObject({ lostBatches: 100_000n });
+});
+
+test("an epoch whose disk is gone is ended: money goes back, quotas stay spent, and it acquires nothing", async () => {
+  const { id } = identity.account(identity.root, "gone");
+  await metering.follower.prove();
+  const node = { case: "account", value: id } as const;
+  const quota = { units: 100n, window: Window.MONTH };
+  await metering.limits(root).setLimit({ node, allowance: { case: "quota", value: quota } }, timely);
+  await metering.credits(root).topUp({ account: id, amount: 1000n, currency: "USD" }, timely);
+  const wallet = async () => {
+    const [row] = await metering.query<{ id: string; balance: string; leased: string }>(
+      "SELECT id, balance, leased FROM wallet WHERE account_id = $1",
+      [id],
+    );
+    return { walletId: row!.id, balance: Number(row!.balance), leased: Number(row!.leased) };
+  };
+  const { walletId } = await wallet();
+  // It died before its first batch, so it never registered.
+  const gone = new Holder(metering, "gone");
+  await gone.acquire([id], { requests: 1 }, { want: 40, costs: { [walletId]: 10 } });
+  const before = await wallet();
+  expect(before).toMatchObject({ balance: 1000, leased: expect.toSatisfy((leased: number) => leased > 0) });
+
+  expect(await accept(gone, 0n, true)).toMatchObject({
+    expectedSequence: 1n,
+    lostBatches: 0n,
+    forfeitedLeases: 1n,
+    forfeitedUnits: 40n,
+    returnedLeases: 1n,
+  });
+  expect(await wallet()).toEqual({ walletId, balance: 1000, leased: 0 });
+  expect(await bucket(id)).toEqual([40, 0, 60]);
+  const late = gone.acquire([id], { requests: 1 }, { costs: { [walletId]: 10 } });
+  await expect(late).rejects.toMatchObject({ code: "FAILED_PRECONDITION", reason: "FINAL_STATE" });
+  expect(await accept(gone, 0n, true)).toMatchObject({ forfeitedLeases: 0n, returnedLeases: 0n });
+
+  const events = await metering.query<{ after: object }>(
+    "SELECT after FROM audit_event WHERE target_id = $1",
+    [gone.name],
+  );
+  expect(events.map(({ after }) => after)).toEqual([
+    expect.objectContaining({
+      final: true,
+      forfeitedLeases: 1,
+      returnedLeases: 1,
+      returned: [{ leaseId: expect.any(String), walletId, unspent: before.leased }],
+    }),
+  ]);
+});
+
+test("a disk that is found after its epoch was ended still tells what was used and spent", async () => {
+  const { id } = identity.account(identity.root, "found");
+  await metering.follower.prove();
+  await metering.credits(root).topUp({ account: id, amount: 1000n, currency: "USD" }, timely);
+  const [wallet] = await metering.query<{ id: string }>("SELECT id FROM wallet WHERE account_id = $1", [id]);
+  const found = new Holder(metering, "found");
+  await found.acquire([id], { requests: 1 }, { costs: { [wallet!.id]: 10 } });
+  await accept(found, 0n, true);
+  found.pay(wallet!.id, 7);
+  await found.ship();
+  const [row] = await metering.query("SELECT balance, leased FROM wallet WHERE account_id = $1", [id]);
+  expect(row).toEqual({ balance: "993", leased: "0" });
 });
 
 test("the audit has what was lost, as far as it is known", async () => {

@@ -19,13 +19,18 @@ export function ingestRoute(
     },
 
     async acceptGap(request) {
-      const { epoch, sequence } = gapOf(request);
-      const { expectedSequence, lostBatches, leases } = await acceptGap(dependencies.gaps, epoch, sequence);
+      const { epoch, gap } = gapOf(request);
+      const { expectedSequence, lostBatches, leases, returned } = await acceptGap(
+        dependencies.gaps,
+        epoch,
+        gap,
+      );
       return {
         expectedSequence: BigInt(expectedSequence),
         lostBatches: BigInt(lostBatches),
         forfeitedLeases: BigInt(leases.length),
         forfeitedUnits: leases.reduce((sum, { unspent }) => sum + BigInt(unspent), 0n),
+        returnedLeases: BigInt(returned.length),
       };
     },
   });

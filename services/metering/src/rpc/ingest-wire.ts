@@ -9,6 +9,7 @@ import {
   type MinuteUsage as WireUsage,
 } from "@gatehouse/proto/metering";
 import { invalid, type Violation } from "@gatehouse/service/failure";
+import type { Gap } from "../domain/accept-gap.ts";
 import { CURRENCY } from "../domain/money.ts";
 import { isStorable } from "../domain/storable.ts";
 import type { Batch, BatchReservation, ProducerEpoch } from "../domain/usage.ts";
@@ -32,11 +33,12 @@ export function producerEpoch({ producer, epoch }: { producer: string; epoch: bi
 }
 
 /** Throws Failure INVALID_ARGUMENT naming every bad field. */
-export function gapOf(request: AcceptGapRequest): { epoch: ProducerEpoch; sequence: number } {
-  const { producer, epoch, sequence } = request;
-  const violations = [...epochViolations(request), ...sequenceViolations(request)];
+export function gapOf(request: AcceptGapRequest): { epoch: ProducerEpoch; gap: Gap } {
+  const { producer, epoch, sequence, final } = request;
+  const violations = epochViolations(request);
+  if (!final || sequence !== 0n) violations.push(...sequenceViolations(request));
   if (violations.length > 0) throw invalid(violations);
-  return { epoch: { producer, epoch }, sequence: Number(sequence) };
+  return { epoch: { producer, epoch }, gap: { sequence: Number(sequence), final } };
 }
 
 /** Throws Failure INVALID_ARGUMENT naming every bad field. */

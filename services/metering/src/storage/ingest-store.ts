@@ -5,8 +5,8 @@ import type { BucketDraw, HeldLease } from "../domain/lease-spend.ts";
 import { REQUESTS } from "../domain/limit.ts";
 import { type Batch, holderOf, type ProducerEpoch } from "../domain/usage.ts";
 import { type ClockOffset, nowMsExpression } from "./clock.ts";
+import { endEpoch } from "./end-epoch.ts";
 import { holdReservations } from "./held-reservations.ts";
-import { holderGate } from "./holder-gate.ts";
 import { counted } from "./most-counted.ts";
 import { notifyFreed } from "./notice.ts";
 import { postUsage } from "./post-usage.ts";
@@ -92,10 +92,7 @@ class PostgresIngestTx implements IngestTx {
 
   async endEpoch(epoch: ProducerEpoch): Promise<string[]> {
     const holder = holderOf(epoch);
-    await this.#tx.gate({ changed: [holderGate(holder)] });
-    await this.#manager.query("INSERT INTO ended_holder (holder) VALUES ($1) ON CONFLICT DO NOTHING", [
-      holder,
-    ]);
+    await endEpoch(this.#tx, epoch);
     const rows = await this.#manager.query<{ id: string }[]>(
       "SELECT id FROM quota_lease WHERE holder = $1 AND NOT closed",
       [holder],

@@ -469,11 +469,18 @@ export declare type AcceptGapRequest = Message<"gatehouse.metering.v1.AcceptGapR
 
   /**
    * The number of the batch to go on with: the oldest that the spool still has, which its log names, or the one after its
-   * last.
+   * last. At most 100000 beyond the next. With `final` it may be 0: the next.
    *
    * @generated from field: int64 sequence = 3;
    */
   sequence: bigint;
+
+  /**
+   * Whether the epoch ends.
+   *
+   * @generated from field: bool final = 4;
+   */
+  final: boolean;
 };
 
 /**
@@ -515,6 +522,13 @@ export declare type AcceptGapResponse = Message<"gatehouse.metering.v1.AcceptGap
    * @generated from field: int64 forfeited_units = 4;
    */
   forfeitedUnits: bigint;
+
+  /**
+   * Leases of wallets that went back, with `final`. What was in each is in the audit.
+   *
+   * @generated from field: int64 returned_leases = 5;
+   */
+  returnedLeases: bigint;
 };
 
 /**
@@ -556,6 +570,8 @@ export declare const IngestService: GenService<{
    * is lost; what the epoch holds of quotas counts as spent, and is not given back when it ends. One that comes after all is
    * refused as DATA_LOSS (DIGEST_MISMATCH), and its producer sets it aside. Audited. Again, before that batch has come, nothing is done. NOT_FOUND for an epoch
    * that never registered; FAILED_PRECONDITION (SEQUENCE_GAP, `expected_sequence`) where no batch is missing before it.
+   * With `final` nothing more is to come, for the disk of its replica is gone: the epoch ends as with a final batch, so it
+   * acquires nothing more, what it holds of wallets goes back to them, and what it holds of quotas counts as spent.
    *
    * @generated from rpc gatehouse.metering.v1.IngestService.AcceptGap
    */
