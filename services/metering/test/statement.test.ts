@@ -1,9 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { openDatabase } from "@gatehouse/changefeed";
 import type { GetStatementRequestSchema, Statement } from "@gatehouse/proto/metering";
 import type { Failure } from "@gatehouse/service/failure";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { maintainPartitions, usageTables } from "../src/storage/partitions.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -16,6 +18,7 @@ const root = identity.key(identity.root, "MASTER", undefined, funds);
 const master = identity.key(organization, "MASTER", undefined, funds);
 const teams = identity.key(team, "ACCOUNT", undefined, funds);
 const ZONE = "Asia/Kolkata";
+const DAY_MS = 86_400_000;
 let postgres: TestPostgres;
 let metering: TestMetering;
 let holder: Holder;
@@ -54,6 +57,19 @@ const use = (time: string, units: bigint, cost: bigint) =>
       currency: "USD",
     },
   ]);
+/** What is dropped at a time of which two months of usage are kept. */
+const maintainAt = async (time: string) => {
+  itIs(time);
+  const database = await openDatabase({
+    url: postgres.url,
+    schema: "metering",
+    entities: [],
+    migrations: [],
+  });
+  const tables = usageTables({ minutesKeptMs: 35 * DAY_MS, quartersKeptMs: 62 * DAY_MS });
+  const maintained = maintainPartitions(database, tables, () => metering.time.offsetMs);
+  return (await maintained.finally(() => database.destroy())).dropped;
+};
 const shown = ({ usage, adjustments }: Statement) => ({
   usage: usage.map(({ accountId, meter, units, cost }) => [accountId, meter, units, cost]),
   adjustments: adjustments.map(({ usage }) => [usage!.accountId, usage!.units, usage!.cost]),
@@ -109,7 +125,7 @@ test("what comes for a stated month changes nothing of it, and is in the next on
     [team.id, 1n, 10n],
     [team.id, 7n, 70n],
   ]);
-  // Two statements of one account are another's only where they are of its series.
+  // What was said in one zone is another's matter.
   expect(shown(await statement({ month: "2027-04", timeZone: "UTC" })).adjustments).toEqual([]);
 });
 
@@ -121,16 +137,57 @@ test("a month that was over a moment ago is not final yet, nor one that is not o
   expect((await monthly("2027-05")).final).toBe(false);
 });
 
-test("a span is stated like a month, and both are the children's and the own together", async () => {
+test("what came late is stated once, also where months are asked for out of order", async () => {
+  itIs("2028-05-02T00:00:00Z");
+  await use("2028-02-10T00:00:00Z", 1n, 1n);
+  expect(shown(await monthly("2028-02"))).toEqual({ usage: [[team.id, "tokens", 1n, 1n]], adjustments: [] });
+  await use("2028-02-11T00:00:00Z", 10n, 10n);
+  expect(shown(await monthly("2028-04")).adjustments).toEqual([[team.id, 10n, 10n]]);
+  expect(shown(await monthly("2028-03"))).toEqual({ usage: [], adjustments: [] });
+  await use("2028-02-12T00:00:00Z", 100n, 100n);
+  expect(shown(await monthly("2028-05")).adjustments).toEqual([[team.id, 100n, 100n]]);
+});
+
+test("usage that is no longer kept is not taken back, and its month is not final where it was not before", async () => {
+  await maintainAt("2029-05-01T00:00:00Z");
+  await use("2029-05-10T00:00:00Z", 1000n, 10n);
+  itIs("2029-08-01T00:00:00Z");
+  expect(shown(await monthly("2029-05", teams)).usage).toEqual([[team.id, "tokens", 1000n, 10n]]);
+  expect(await maintainAt("2029-09-02T00:00:00Z")).toContain("usage_account_20290501");
+  expect(shown(await monthly("2029-08", teams))).toEqual({ usage: [], adjustments: [] });
+  await use("2029-08-10T00:00:00Z", 5n, 5n);
+  expect(shown(await monthly("2029-09", teams)).adjustments).toEqual([[team.id, 5n, 5n]]);
+  expect((await monthly("2029-05", teams)).final).toBe(true);
+  expect((await monthly("2029-05")).final).toBe(false);
+});
+
+test("a span is stated as it is now, and is the children's and the own together", async () => {
   const span = {
-    start: timestampFromMs(Date.parse("2027-01-01T00:00:00Z")),
-    end: timestampFromMs(Date.parse("2027-03-01T00:00:00Z")),
+    start: timestampFromMs(Date.parse("2030-01-01T00:00:00Z")),
+    end: timestampFromMs(Date.parse("2030-03-01T00:00:00Z")),
   };
+  itIs("2030-05-01T00:00:00Z");
+  await use("2030-01-20T00:00:00Z", 1n, 10n);
+  const cost = (of: Statement) => of.usage.reduce((sum, line) => sum + line.cost, 0n);
+  expect(cost(await statement(span))).toBe(10n);
+  await use("2030-01-20T00:00:00Z", 2n, 20n);
   const whole = await statement(span);
   const parts = await Promise.all([team, other].map(({ id }) => statement({ ...span, account: id })));
-  const cost = (of: Statement) => of.usage.reduce((sum, line) => sum + line.cost, 0n);
-  expect(cost(whole)).toBe(parts.reduce((sum, part) => sum + cost(part), 0n));
-  expect(cost(whole)).toBeGreaterThan(0n);
+  expect([whole.final, cost(whole), whole.adjustments]).toEqual([false, 30n, []]);
+  expect(parts.map(cost)).toEqual([30n, 0n]);
+});
+
+test("what is kept of an account is of three zones, and of no spans", async () => {
+  itIs("2030-05-01T12:00:00Z");
+  const account = identity.account(organization, "zones").id;
+  const isFinal = async (timeZone: string, month = "2030-03") =>
+    (await statement({ account, month, timeZone })).final;
+  for (const zone of ["UTC", ZONE, "Europe/Berlin"]) expect(await isFinal(zone)).toBe(true);
+  expect(await isFinal("Asia/Tokyo")).toBe(false);
+  expect(await isFinal("UTC", "2030-02")).toBe(true);
+  await statement({ account, start: timestampFromMs(0), end: timestampFromMs(DAY_MS) });
+  const kept = await metering.query("SELECT FROM statement WHERE account_id = $1", [account]);
+  expect(kept).toHaveLength(4);
 });
 
 test("every bad field is named at once", async () => {

@@ -6,9 +6,9 @@ import type { Mirror } from "./mirror.ts";
 import { MoneyFields } from "./money-fields.ts";
 import {
   adjustmentsOf,
-  type GivenStatement,
   type Period,
   type StatedBalance,
+  type StatedPeriod,
   type StatementBody,
   type UsageLine,
 } from "./statement.ts";
@@ -32,13 +32,17 @@ export interface Statement extends StatementBody {
 }
 
 export interface StatementTx {
-  /** The latest of the period's series that end at or before it begins, latest first. */
-  earlier(scope: CreditScope, period: Period, count: number): Promise<readonly GivenStatement[]>;
-  given(scope: CreditScope, period: Period): Promise<StatementBody | undefined>;
+  /** The latest of the month's series that end at or before it begins, latest first. */
+  earlier(scope: CreditScope, month: Period, count: number): Promise<readonly StatedPeriod[]>;
+  given(scope: CreditScope, month: Period): Promise<StatementBody | undefined>;
+  /** Of which there are statements that were given. */
+  zones(scope: CreditScope): Promise<readonly string[]>;
+  /** Usage before then may have been dropped, as far as what was read in this transaction goes. */
+  usageKeptFromMs(): Promise<number>;
   balances(scope: CreditScope, period: Period): Promise<readonly StatedBalance[]>;
   /** By account, meter and currency, at most `count`. */
   usage(scope: CreditScope, period: Period, count: number): Promise<readonly UsageLine[]>;
-  give(scope: CreditScope, period: Period, body: StatementBody): Promise<void>;
+  give(scope: CreditScope, month: Period, body: StatementBody): Promise<void>;
 }
 
 export interface StatementStore {
@@ -61,13 +65,15 @@ const LONGEST_MS = 400 * 86_400_000;
 const MAX_LINES = 20_000;
 /** Two years of months: later than that nothing comes, for minutes are kept for weeks. */
 const MAX_EARLIER = 24;
+/** Whose months are kept for an account: what is kept is kept for ever, and there are six hundred zones. */
+const MAX_ZONES = 3;
 /** No transaction is under way for longer; replicas' clocks are the database's. */
 const SETTLING_MS = 60_000;
 
 /**
- * What an account, and all below it, had, paid and used in a period. Of a period that is over by a minute it is final: kept as
- * it was first given. What comes for it afterwards is in the adjustments of the next one given of its series.
- * Throws Failure INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED.
+ * What an account, and all below it, had, paid and used in a period. Of a month that is over by a minute it is final: kept as
+ * it was first given. What comes for it afterwards is in the adjustments of the next one given of its series. A span is
+ * what it is now: nothing of it is kept. Throws Failure INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED.
  */
 export async function getStatement(
   { mirror, store, nowMs }: StatementDependencies,
@@ -80,22 +86,39 @@ export async function getStatement(
     descendants: true,
     currency: "",
   });
-  const isFinal = period.endMs + SETTLING_MS <= nowMs();
-  const body = await store.transact(scope, async (tx) => {
-    const before = isFinal ? await tx.given(scope, period) : undefined;
-    if (before !== undefined) return before;
-    const earlier = await tx.earlier(scope, period, MAX_EARLIER);
-    const now = new Map<Period, readonly UsageLine[]>();
-    for (const given of earlier) now.set(given.period, await usageIn(tx, scope, given.period));
-    const fresh = {
-      balances: await tx.balances(scope, period),
-      usage: await usageIn(tx, scope, period),
-      adjustments: adjustmentsOf(earlier, now),
-    };
-    if (isFinal) await tx.give(scope, period, fresh);
-    return fresh;
-  });
-  return { accountId: scope.accountId, period, isFinal, ...body };
+  const isOver = period.endMs + SETTLING_MS <= nowMs();
+  const stated = await store.transact(scope, (tx) =>
+    period.timeZone === undefined ? spanIn(tx, scope, period) : monthIn(tx, scope, period, isOver),
+  );
+  return { accountId: scope.accountId, period, ...stated };
+}
+
+type Stated = StatementBody & Pick<Statement, "isFinal">;
+
+async function spanIn(tx: StatementTx, scope: CreditScope, span: Period): Promise<Stated> {
+  const balances = await tx.balances(scope, span);
+  return { balances, usage: await usageIn(tx, scope, span), adjustments: [], isFinal: false };
+}
+
+async function monthIn(tx: StatementTx, scope: CreditScope, month: Period, isOver: boolean): Promise<Stated> {
+  const before = isOver ? await tx.given(scope, month) : undefined;
+  if (before !== undefined) return { ...before, isFinal: true };
+  const earlier = await tx.earlier(scope, month, MAX_EARLIER);
+  const now = new Map<Period, readonly UsageLine[]>();
+  for (const { period } of earlier) now.set(period, await usageIn(tx, scope, period));
+  const balances = await tx.balances(scope, month);
+  const usage = await usageIn(tx, scope, month);
+  // Asked after usage was read: what was dropped before that is known of now.
+  const keptFromMs = await tx.usageKeptFromMs();
+  const whole = earlier.filter(({ period }) => period.startMs >= keptFromMs);
+  const fresh = { balances, usage, adjustments: adjustmentsOf(whole, now) };
+  const isFinal = isOver && month.startMs >= keptFromMs && isKept(await tx.zones(scope), month);
+  if (isFinal) await tx.give(scope, month, fresh);
+  return { ...fresh, isFinal };
+}
+
+function isKept(zones: readonly string[], { timeZone = "" }: Period): boolean {
+  return zones.includes(timeZone) || zones.length < MAX_ZONES;
 }
 
 async function usageIn(tx: StatementTx, scope: CreditScope, period: Period): Promise<readonly UsageLine[]> {
@@ -124,7 +147,7 @@ function periodOf({ account, month, timeZone, startMs, endMs }: StatementDraft, 
   if (fields.violations.length > 0) throw invalid(fields.violations);
   const period = isSpan
     ? { timeZone: undefined, startMs: startMs!, endMs: endMs! }
-    : monthIn(month, timeZone || "UTC");
+    : monthOf(month, timeZone || "UTC");
   if (period.endMs <= period.startMs) fields.wrong("end", "must be after start");
   if (period.endMs - period.startMs > LONGEST_MS) fields.wrong("end", "must be at most 400 days after start");
   if (period.startMs > nowMs) fields.wrong(isSpan ? "start" : "month", "must have begun");
@@ -132,7 +155,7 @@ function periodOf({ account, month, timeZone, startMs, endMs }: StatementDraft, 
   return period;
 }
 
-function monthIn(month: string, timeZone: string): Period {
+function monthOf(month: string, timeZone: string): Period {
   const [year, number] = month.split("-").map(Number) as [number, number];
   const { startMs, endMs } = windowAt({ window: "MONTH", timeZone }, Date.UTC(year, number - 1, 15));
   return { timeZone, startMs, endMs };

@@ -2,7 +2,7 @@ import type { TransferKind } from "./money.ts";
 
 /** Time that a statement is of, whole quarters of an hour. */
 export interface Period {
-  /** Of a calendar month; undefined for a span. Months of one zone are one series of statements, spans another. */
+  /** Of a calendar month; undefined for a span. Months of one zone are one series of statements. */
   readonly timeZone: string | undefined;
   readonly startMs: number;
   readonly endMs: number;
@@ -39,29 +39,27 @@ export interface StatementBody {
   readonly adjustments: readonly AdjustmentLine[];
 }
 
-/** A statement as it was given. */
-export interface GivenStatement {
+/** A period whose statement was given. */
+export interface StatedPeriod {
   readonly period: Period;
-  readonly body: StatementBody;
+  /** What all statements that were given said of it: the usage in its own, and the adjustments in others. */
+  readonly said: readonly UsageLine[];
 }
 
 /**
  * What has come of earlier periods since their statements were given and has not been stated yet: what each period's
- * usage is now, less what its own statement said, less what later statements said of it. So each unit is stated once,
- * whenever it comes.
+ * usage is now, less what was said of it. So each unit is stated once, whenever it comes, and in whatever order
+ * statements are given.
  */
 export function adjustmentsOf(
-  given: readonly GivenStatement[],
+  earlier: readonly StatedPeriod[],
   usageNow: ReadonlyMap<Period, readonly UsageLine[]>,
 ): AdjustmentLine[] {
-  return given.flatMap(({ period, body }) => {
+  return earlier.flatMap(({ period, said }) => {
     const { startMs, endMs } = period;
-    const said = given.flatMap(({ body: { adjustments } }) =>
-      adjustments.filter((line) => line.startMs === startMs && line.endMs === endMs),
-    );
     const late = new Map<string, UsageLine>();
     for (const line of usageNow.get(period) ?? []) add(late, line, 1n);
-    for (const line of [...body.usage, ...said]) add(late, line, -1n);
+    for (const line of said) add(late, line, -1n);
     return [...late.values()]
       .filter(({ units, cost }) => units !== 0n || cost !== 0n)
       .map((line) => ({ ...line, startMs, endMs }));

@@ -3,8 +3,9 @@ import type { EntityManager } from "typeorm";
 import type { CreditScope } from "../domain/credit-scope.ts";
 import type { StatementStore, StatementTx } from "../domain/get-statement.ts";
 import type { TransferKind } from "../domain/money.ts";
-import type { GivenStatement, Period, StatedBalance, StatementBody, UsageLine } from "../domain/statement.ts";
+import type { Period, StatedBalance, StatedPeriod, StatementBody, UsageLine } from "../domain/statement.ts";
 import { instant } from "./clock.ts";
+import { floorOf } from "./partitions.ts";
 import { usageStatement } from "./usage-statement.ts";
 
 export class PostgresStatementStore implements StatementStore {
@@ -31,16 +32,27 @@ class PostgresStatementTx implements StatementTx {
     this.#manager = manager;
   }
 
-  async earlier(scope: CreditScope, period: Period, count: number): Promise<readonly GivenStatement[]> {
-    const rows = await this.#manager.query<{ start_at: Date; end_at: Date; body: BodyRow }[]>(
-      `SELECT start_at, end_at, body FROM statement
-       WHERE account_id = $1 AND descendants = $2 AND time_zone = $3 AND end_at <= $4
-       ORDER BY end_at DESC LIMIT $5`,
-      [...seriesOf(scope, period), instant(period.startMs), count],
+  async earlier(scope: CreditScope, month: Period, count: number): Promise<readonly StatedPeriod[]> {
+    const rows = await this.#manager.query<{ start_at: Date; end_at: Date; said: LineRow[] }[]>(
+      `WITH series AS (
+         SELECT start_at, end_at, body FROM statement
+         WHERE account_id = $1 AND descendants = $2 AND time_zone = $3),
+       earlier AS MATERIALIZED (
+         SELECT * FROM series WHERE end_at <= $4 ORDER BY end_at DESC LIMIT $5),
+       -- Also in statements of later months than the one asked for, where those were given first.
+       adjusted AS (
+         SELECT (line ->> 'startMs')::bigint AS start_ms, (line ->> 'endMs')::bigint AS end_ms, jsonb_agg(line) AS lines
+         FROM series, jsonb_array_elements(body -> 'adjustments') AS line
+         WHERE start_at > (SELECT min(start_at) FROM earlier) GROUP BY 1, 2)
+       SELECT start_at, end_at, body -> 'usage' || coalesce(lines, '[]') AS said
+       FROM earlier LEFT JOIN adjusted ON start_ms = extract(epoch FROM start_at) * 1000
+         AND end_ms = extract(epoch FROM end_at) * 1000
+       ORDER BY end_at DESC`,
+      [...seriesOf(scope, month), instant(month.startMs), count],
     );
-    return rows.map(({ start_at, end_at, body }) => ({
-      period: { timeZone: period.timeZone, startMs: start_at.getTime(), endMs: end_at.getTime() },
-      body: bodyOf(body),
+    return rows.map(({ start_at, end_at, said }) => ({
+      period: { timeZone: month.timeZone, startMs: start_at.getTime(), endMs: end_at.getTime() },
+      said: said.map(counted),
     }));
   }
 
@@ -51,6 +63,23 @@ class PostgresStatementTx implements StatementTx {
       [...seriesOf(scope, period), instant(period.startMs), instant(period.endMs)],
     );
     return rows.map(({ body }) => bodyOf(body))[0];
+  }
+
+  async zones({ accountId, descendants }: CreditScope): Promise<readonly string[]> {
+    // Spans were kept once, without a zone.
+    const rows = await this.#manager.query<{ time_zone: string }[]>(
+      `SELECT DISTINCT time_zone FROM statement
+       WHERE account_id = $1 AND descendants = $2 AND time_zone <> ''`,
+      [accountId, descendants],
+    );
+    return rows.map(({ time_zone }) => time_zone);
+  }
+
+  async usageKeptFromMs(): Promise<number> {
+    const [row] = await this.#manager.query<[{ from_ms: string }]>(
+      `SELECT extract(epoch FROM greatest(${floorOf("usage_quarter")}, ${floorOf("usage_account")})) * 1000 AS from_ms`,
+    );
+    return Number(row.from_ms);
   }
 
   async balances({ accountId, descendants }: CreditScope, period: Period): Promise<readonly StatedBalance[]> {
