@@ -240,7 +240,7 @@ test("as many exports as a replica takes, and each that is not read ends by itse
     migrations: [],
   });
   try {
-    const store = new PostgresUsageStore(database, 200);
+    const store = new PostgresUsageStore(database, { streamIdleMs: 200 });
     const scope = { kind: "ACCOUNT", id: large.id, descendants: false } as const;
     const query = {
       groups: ["KEY"] as const,
@@ -252,7 +252,7 @@ test("as many exports as a replica takes, and each that is not read ends by itse
       pageSize: 1,
       after: undefined,
     };
-    const streams = Array.from({ length: 5 }, () => store.stream(scope, [query]));
+    const streams = Array.from({ length: 5 }, (_, i) => store.stream(`acc_${i}`, scope, [query]));
     const firsts = await Promise.allSettled(streams.map((stream) => stream.next()));
     expect(firsts.map(({ status }) => status).sort()).toEqual([...Array(4).fill("fulfilled"), "rejected"]);
     expect(firsts.find(({ status }) => status === "rejected")).toMatchObject({
@@ -263,9 +263,57 @@ test("as many exports as a replica takes, and each that is not read ends by itse
     for (const stream of begun) {
       await expect(stream.next()).rejects.toMatchObject({ code: "UNAVAILABLE" });
     }
-    const again = store.stream(scope, [query]);
+    const again = store.stream("acc_1", scope, [query]);
     expect((await again.next()).value).toHaveLength(1000);
     await again.return(undefined);
+  } finally {
+    await database.destroy();
+  }
+});
+
+test("an organization has one export at a time, whatever its keys, and keeps nobody else from one", async () => {
+  const begin = (key: TestKey, node: object = { case: undefined }) =>
+    metering
+      .usage(key)
+      .exportUsage({ ...whole(), ...{ node } } as ReturnType<typeof whole>, { timeoutMs: 100_000 })
+      [Symbol.asyncIterator]();
+  const team = identity.account(large, "team");
+  const one = begin(identity.key(large));
+  expect((await one.next()).value!.csv).toMatch(/^start,/);
+  await expect(begin(identity.key(team)).next()).rejects.toMatchObject({
+    code: "RESOURCE_EXHAUSTED",
+    reason: "OVERLOADED",
+    message: "an export of the organization is under way already",
+  });
+  const others = begin(root, whole().node);
+  expect((await others.next()).value!.csv).toMatch(/^start,/);
+  await others.return?.();
+  await one.return?.();
+  await expect.poll(exporting, { timeout: 10_000 }).toEqual([]);
+  expect((await begin(identity.key(team)).next()).value!.csv).toMatch(/^start,/);
+}, 60_000);
+
+test("an export that takes too long ends, though it is read", async () => {
+  const options = { url: postgres.url, schema: "metering", entities: [], migrations: [] };
+  const database = await openDatabase(options);
+  try {
+    const store = new PostgresUsageStore(database, { streamMs: 100 });
+    const scope = { kind: "ACCOUNT", id: large.id, descendants: false } as const;
+    const query = {
+      groups: ["KEY"] as const,
+      granularity: "HOUR" as const,
+      timeZone: "UTC",
+      startMs: START,
+      endMs: START + HOURS * HOUR_MS,
+      meter: undefined,
+      pageSize: 1,
+      after: undefined,
+    };
+    const read = async () => {
+      for await (const rows of store.stream("acc_1", scope, [query])) expect(rows).not.toEqual([]);
+    };
+    await expect(read()).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED", reason: "OVERLOADED" });
+    await expect.poll(exporting, { timeout: 10_000 }).toEqual([]);
   } finally {
     await database.destroy();
   }

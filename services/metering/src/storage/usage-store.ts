@@ -1,5 +1,5 @@
 import { sqlState } from "@gatehouse/changefeed";
-import { invalid, overloaded, unavailable } from "@gatehouse/service/failure";
+import { Failure, invalid, overloaded, unavailable } from "@gatehouse/service/failure";
 import type { DataSource } from "typeorm";
 import type { UsageRow, UsageScope, UsageStore } from "../domain/query-usage.ts";
 import type { UsageQuery } from "../domain/usage-query.ts";
@@ -12,6 +12,8 @@ const MAX_STREAMS = 4;
 const STREAM_ROWS = 1000;
 /** A snapshot that nobody reads keeps the database from cleaning up. */
 const STREAM_IDLE_MS = 30_000;
+/** One that is always read a little keeps it as well. A million rows take some seconds. */
+const STREAM_MS = 10 * 60_000;
 const invalidParameterValue = "22023";
 
 type SumRow = Record<string, string>;
@@ -19,11 +21,14 @@ type SumRow = Record<string, string>;
 export class PostgresUsageStore implements UsageStore {
   readonly #dataSource: DataSource;
   readonly #streamIdleMs: number;
-  #streams = 0;
+  readonly #streamMs: number;
+  /** Who reads: one organization's exports keep nobody else from theirs. */
+  readonly #readers = new Set<string>();
 
-  constructor(dataSource: DataSource, streamIdleMs = STREAM_IDLE_MS) {
+  constructor(dataSource: DataSource, { streamIdleMs = STREAM_IDLE_MS, streamMs = STREAM_MS } = {}) {
     this.#dataSource = dataSource;
     this.#streamIdleMs = streamIdleMs;
+    this.#streamMs = streamMs;
   }
 
   async minutesFromMs(): Promise<number> {
@@ -39,9 +44,15 @@ export class PostgresUsageStore implements UsageStore {
     return rows.map((row) => rowOf(row, query));
   }
 
-  async *stream(scope: UsageScope, queries: Iterable<UsageQuery>): AsyncGenerator<UsageRow[]> {
-    if (this.#streams === MAX_STREAMS) throw overloaded("too many exports are under way");
-    this.#streams++;
+  async *stream(
+    reader: string,
+    scope: UsageScope,
+    queries: Iterable<UsageQuery>,
+  ): AsyncGenerator<UsageRow[]> {
+    if (this.#readers.has(reader)) throw overloaded("an export of the organization is under way already");
+    if (this.#readers.size === MAX_STREAMS) throw overloaded("too many exports are under way");
+    this.#readers.add(reader);
+    const untilMs = performance.now() + this.#streamMs;
     const runner = this.#dataSource.createQueryRunner();
     try {
       await runner.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
@@ -50,6 +61,8 @@ export class PostgresUsageStore implements UsageStore {
         const { text, parameters } = usageStatement(scope, query);
         await zoned(runner.query(`DECLARE usage NO SCROLL CURSOR FOR ${text}`, parameters));
         for (;;) {
+          // Only here: between two of these a reader that takes nothing has not long.
+          if (performance.now() > untilMs) throw tooLong(this.#streamMs);
           const rows = (await zoned(runner.query(`FETCH ${STREAM_ROWS} FROM usage`))) as SumRow[];
           if (rows.length > 0) yield rows.map((row) => rowOf(row, query));
           if (rows.length < STREAM_ROWS) break;
@@ -60,12 +73,17 @@ export class PostgresUsageStore implements UsageStore {
       if (runner.isReleased) throw unavailable("the export was not read for too long", error);
       throw error;
     } finally {
-      this.#streams--;
+      this.#readers.delete(reader);
       // Nothing was written; a connection that cannot roll back is lost, and the pool sees that by itself.
       if (!runner.isReleased) await runner.query("ROLLBACK").catch(() => {});
       await runner.release();
     }
   }
+}
+
+function tooLong(ms: number): Failure {
+  const message = `the export took longer than ${ms / 60_000} minutes; ask for less time at once`;
+  return new Failure({ code: "DEADLINE_EXCEEDED", reason: "OVERLOADED", message });
 }
 
 async function zoned<T>(work: Promise<T>): Promise<T> {
