@@ -122,6 +122,23 @@ describe("a price", () => {
       "meter",
     ]);
     expect(await fieldsOf(set({ plan: "silver", accountType: "custody" }))).toEqual(["plan", "account_type"]);
+    const much = { price: 10n ** 13n + 1n, perUnits: 10n ** 12n + 1n };
+    expect(await fieldsOf(set(much))).toEqual(["price", "per_units"]);
+  });
+
+  test("is one of a hundred of its terms at most that are to begin", async () => {
+    const terms = { resource: "bounded", price: 10n ** 13n, perUnits: 10n ** 12n };
+    const inAnHour = Date.now() + 3_600_000;
+    for (let i = 0; i < 100; i++) await set({ ...terms, effectiveAt: timestampFromMs(inAnHour + i) });
+    await expect(set(terms)).rejects.toMatchObject({ code: "RESOURCE_EXHAUSTED", reason: "PLAN_LIMIT" });
+    await set({ ...terms, plan: "gold" });
+    // What it was longer ago is history.
+    metering.time.offsetMs = 3 * 3_600_000;
+    try {
+      await set(terms);
+    } finally {
+      metering.time.offsetMs = 0;
+    }
   });
 });
 

@@ -16,9 +16,9 @@ export class MoneyFields {
     this.violations.push(...nameViolations(field, name));
   }
 
-  amount(field: string, value: bigint, least: bigint): void {
-    if (value >= least && value <= MOST_MICROS) return;
-    this.wrong(field, `must be ${least} to ${MOST_MICROS}`);
+  amount(field: string, value: bigint, least: bigint, most = BigInt(MOST_MICROS)): void {
+    if (value >= least && value <= most) return;
+    this.wrong(field, `must be ${least} to ${most}`);
   }
 
   currency(value: string, { isRequired = true } = {}): void {

@@ -35,8 +35,11 @@ export interface PriceFilter {
 
 export interface PriceTx {
   nowMs(): Promise<number>;
-  /** Terms (meter, resource, plan, type) that have prices; whether these are among them. */
-  terms(price: Price): Promise<{ count: number; has: boolean }>;
+  /**
+   * Terms (meter, resource, plan, type) that have prices; whether these are among them, and how many of theirs began
+   * after `sinceMs` or are to begin.
+   */
+  terms(price: Price, sinceMs: number): Promise<{ count: number; has: boolean; recent: number }>;
   insert(price: Price): Promise<void>;
 }
 
@@ -55,6 +58,13 @@ export interface PriceDependencies {
 
 /** Every replica of authz keeps all prices in memory; so many take it some megabytes. */
 const MAX_TERMS = 10_000;
+/** And of each so many, which are there for the last hour's calls or are to begin: replicas keep these all the same. */
+const MAX_PRICES_PER_TERMS = 100;
+const RECENT_MS = 3_600_000;
+/** Ten million of a currency: hundreds of units at it cost less than 2^53, which is all that is counted. */
+const MAX_PRICE = 10n ** 13n;
+/** What is left of a micro is less than this, so thousands of reports at once may put theirs back together. */
+const MAX_PER_UNITS = 10n ** 12n;
 const MAX_NAME_LENGTH = 100;
 /** A caller's clock may be this far behind. Further back is a time that calls were priced at. */
 const SKEW_MS = 60_000;
@@ -89,8 +99,17 @@ export async function setPrice(
       perUnits: Number(perUnits || 1n),
       effectiveAtMs: Math.max(effectiveAtMs, nowMs),
     };
-    const { count, has } = await tx.terms(price);
-    if (!has && count >= MAX_TERMS) throw tooMany();
+    const { count, has, recent } = await tx.terms(price, nowMs - RECENT_MS);
+    if (!has && count >= MAX_TERMS) {
+      throw tooMany(
+        `there are prices for at most ${MAX_TERMS} combinations of meter, resource, plan and type`,
+      );
+    }
+    if (recent >= MAX_PRICES_PER_TERMS) {
+      throw tooMany(
+        `at most ${MAX_PRICES_PER_TERMS} prices of the same terms are to begin, or began in the last hour`,
+      );
+    }
     await tx.insert(price);
     return price;
   });
@@ -127,8 +146,8 @@ function fieldsOf(draft: PriceDraft): MoneyFields {
   fields.text("plan", plan, MAX_NAME_LENGTH);
   fields.text("account_type", accountType, MAX_NAME_LENGTH);
   fields.currency(currency);
-  fields.amount("price", micros, 0n);
-  fields.amount("per_units", perUnits, 0n);
+  fields.amount("price", micros, 0n, MAX_PRICE);
+  fields.amount("per_units", perUnits, 0n, MAX_PER_UNITS);
   if (effectiveAtMs !== undefined && !isTime(effectiveAtMs)) {
     fields.wrong("effective_at", "must be between the years 1970 and 2200");
   }
@@ -148,10 +167,6 @@ async function checkTerms(
   }
 }
 
-function tooMany(): Failure {
-  return new Failure({
-    code: "RESOURCE_EXHAUSTED",
-    reason: "PLAN_LIMIT",
-    message: `there are prices for at most ${MAX_TERMS} combinations of meter, resource, plan and type`,
-  });
+function tooMany(message: string): Failure {
+  return new Failure({ code: "RESOURCE_EXHAUSTED", reason: "PLAN_LIMIT", message });
 }

@@ -55,13 +55,15 @@ class PostgresPriceTx implements PriceTx {
     return Number(row.now_ms) + this.#offsetMs();
   }
 
-  async terms({ meter, resource, plan, accountType }: Price): Promise<{ count: number; has: boolean }> {
-    const [row] = await this.#manager.query<[{ count: string; has: boolean }]>(
-      `SELECT count(*) AS count, coalesce(bool_or((meter, resource, plan, account_type) = ($1, $2, $3, $4)), false) AS has
+  async terms({ meter, resource, plan, accountType }: Price, sinceMs: number) {
+    const [row] = await this.#manager.query<[{ count: string; has: boolean; recent: string }]>(
+      `SELECT count(*) AS count, coalesce(bool_or((meter, resource, plan, account_type) = ($1, $2, $3, $4)), false) AS has,
+         (SELECT count(*) FROM price WHERE (meter, resource, plan, account_type) = ($1, $2, $3, $4)
+            AND effective_at > $5::timestamptz) AS recent
        FROM (SELECT DISTINCT meter, resource, plan, account_type FROM price) AS terms`,
-      [meter, resource, plan, accountType],
+      [meter, resource, plan, accountType, instant(sinceMs)],
     );
-    return { count: Number(row.count), has: row.has };
+    return { count: Number(row.count), has: row.has, recent: Number(row.recent) };
   }
 
   async insert(price: Price): Promise<void> {

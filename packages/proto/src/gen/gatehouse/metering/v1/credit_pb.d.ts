@@ -87,7 +87,7 @@ export declare type Transaction = Message<"gatehouse.metering.v1.Transaction"> &
   toBalance: bigint;
 
   /**
-   * What the caller named it by.
+   * What the caller named it by; of a refund, the transaction that it takes back. Empty for usage.
    *
    * @generated from field: string reference = 10;
    */
@@ -184,7 +184,7 @@ export declare type TransactionEntry = Message<"gatehouse.metering.v1.Transactio
   counterpartAccountId: string;
 
   /**
-   * What the caller named it by.
+   * What the caller named it by; of a refund, the transaction that it takes back. Empty for usage.
    *
    * @generated from field: string reference = 9;
    */
@@ -864,21 +864,22 @@ export declare type SetPriceRequest = Message<"gatehouse.metering.v1.SetPriceReq
   currency: string;
 
   /**
-   * Micros for `per_units` units, at least 0; 0 makes them free.
+   * Micros for `per_units` units, 0 to 10^13; 0 makes them free.
    *
    * @generated from field: int64 price = 6;
    */
   price: bigint;
 
   /**
-   * How many units that is for. Default 1.
+   * How many units that is for, up to 10^12. Default 1.
    *
    * @generated from field: int64 per_units = 7;
    */
   perUnits: bigint;
 
   /**
-   * From when on: now or later, for what calls have cost does not change. Default: now.
+   * From when on: now or later, for what calls have cost does not change. Of the same meter, resource, plan and type there
+   * are at most 100 that begin later, or began in the last hour. Default: now.
    *
    * @generated from field: google.protobuf.Timestamp effective_at = 8;
    */
@@ -1225,7 +1226,8 @@ export declare const CreditService: GenService<{
   },
   /**
    * Puts an account's balance right, or takes an earlier transaction back. An adjustment may take a balance below
-   * what its credit limit allows.
+   * what its credit limit allows. FAILED_PRECONDITION (FINAL_STATE) where it would pay an account that is closed, or below
+   * one that is, and for a transaction that was taken back before, or that is a refund.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.Adjust
    */
