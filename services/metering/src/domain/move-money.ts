@@ -63,7 +63,8 @@ export function topUp(dependencies: MoneyDependencies, caller: KeyView, draft: T
 /**
  * Moves money between accounts of one organization.
  * Throws Failure INVALID_ARGUMENT, NOT_FOUND, FAILED_PRECONDITION (CREDIT_EXHAUSTED, FINAL_STATE), ABORTED
- * (IDEMPOTENCY_MISMATCH); UNAVAILABLE, after which nothing has happened.
+ * (IDEMPOTENCY_MISMATCH); UNAVAILABLE, after which nothing has happened, unless the connection was lost while it was
+ * committed: asking again with the same idempotency key tells.
  */
 export function transfer(
   dependencies: MoneyDependencies,

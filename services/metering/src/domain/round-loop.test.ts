@@ -101,6 +101,25 @@ describe("an item that lacks something", () => {
   });
 });
 
+test("closing leaves what is under way to its round, and answers what lacks something still", async () => {
+  let there = false;
+  const otherwise = unavailable("not there");
+  const { loop, rounds, gate } = loopOf((item) =>
+    item === 1 && there ? echo(1) : { lacks: "x", otherwise },
+  );
+  const waiting = [1, 2].map((item) => loop.submit(item));
+  await served(rounds);
+  gate.closed = true;
+  there = true;
+  loop.wake(["x"]);
+  while (rounds.length < 2) await turn();
+  expect(loop.waiting).toBe(0);
+  loop.close();
+  gate.open();
+  expect(await waiting[0]).toBe("1");
+  await expect(waiting[1]).rejects.toMatchObject({ code: "UNAVAILABLE", message: "metering is closing" });
+});
+
 test("more than it takes on is refused at once, and closing answers all that wait", async () => {
   const { loop, gate } = loopOf(echo);
   gate.closed = true;

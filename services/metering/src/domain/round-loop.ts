@@ -65,9 +65,15 @@ export class RoundLoop<Item, Answer> {
     else if (this.#running) this.#again = true;
   }
 
+  /** What is under way ends as it does. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
+    this.#refuse();
+  }
+
+  /** Answers what waits. Nothing was done for it. */
+  #refuse(): void {
     for (const task of [...this.#waiting, ...this.#arrived]) finish(task, { failure: closing() });
     this.#waiting = [];
     this.#arrived = [];
@@ -86,7 +92,9 @@ export class RoundLoop<Item, Answer> {
     const { maxPerRound } = this.#options;
     while (this.#again && !this.#closed) {
       this.#again = this.#arrived.length > maxPerRound;
-      await this.#round([...this.#waiting, ...this.#arrived.splice(0, maxPerRound)]);
+      const tasks = [...this.#waiting, ...this.#arrived.splice(0, maxPerRound)];
+      this.#waiting = [];
+      await this.#round(tasks);
     }
     this.#running = false;
     this.#armTimer();
@@ -105,7 +113,8 @@ export class RoundLoop<Item, Answer> {
         }
       }
     }
-    this.#waiting = this.#closed ? [] : tasks.filter(({ done }) => !done);
+    this.#waiting = tasks.filter(({ done }) => !done);
+    if (this.#closed) this.#refuse();
   }
 
   async #serve(tasks: readonly Task<Item, Answer>[]): Promise<void> {
