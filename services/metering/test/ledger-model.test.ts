@@ -329,6 +329,7 @@ const weakened =
           lock: (names) => tx.lock(names),
           open: (names) => tx.open(names),
           refunded: (ids) => tx.refunded(ids),
+          closed: (ids) => tx.closed(ids),
           write: (round) => tx.write(round),
         };
         return work({ ...methods, ...change(tx) });

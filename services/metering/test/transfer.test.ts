@@ -114,6 +114,20 @@ describe("a key of a request", () => {
     expect(await failureOf(transfer(nobody))).toEqual(missing);
   });
 
+  test("shows what was moved to no key of the account that does not reach it", async () => {
+    const [a, b] = [account(), account()];
+    await topUp(a.id, 10n);
+    const alone = identity.key(organization, "ACCOUNT", undefined, ["fund-manager"]);
+    const request = { from: a.id, to: b.id, amount: 1n, idempotencyKey: `reach ${a.id}` };
+    const unreached = await failureOf(transfer({ ...request, idempotencyKey: "" }, alone));
+    expect(unreached).toMatchObject({ code: "NOT_FOUND" });
+    const { transaction } = await transfer(request);
+    expect(await failureOf(transfer(request, alone))).toEqual(unreached);
+    const [mine, theirs] = await Promise.all([transfer(request), failureOf(transfer(request, alone))]);
+    expect(mine.transaction).toEqual(transaction);
+    expect(theirs).toEqual(unreached);
+  });
+
   test("a thousand times at once moves money once", async () => {
     const [a, b] = [account(), account()];
     await topUp(a.id, 1000n);
@@ -185,6 +199,36 @@ test("a suspended account can be paid, a closed one and what is below it cannot,
   await expect(transfer({ from: a.id, to: b.id, amount: 1n })).rejects.toMatchObject(closed);
   await transfer({ from: b.id, to: a.id, amount: 30n });
   expect(await amountOf(b.id)).toBe(0n);
+});
+
+test("a refund pays no closed account, whichever side it is asked for", async () => {
+  const [a, b] = [account(), account()];
+  await topUp(a.id, 10n);
+  const { transaction } = await transfer({ from: a.id, to: b.id, amount: 10n });
+  identity.change({ ...a, status: "CLOSED" });
+  await metering.follower.prove();
+  const refund = (of: string) =>
+    metering
+      .credits(root)
+      .adjust({ account: of, refundOf: transaction!.id, reason: "a mistake" }, { timeoutMs });
+  const closed = { code: "FAILED_PRECONDITION", reason: "FINAL_STATE" };
+  await expect(refund(a.id)).rejects.toMatchObject(closed);
+  await expect(refund(b.id)).rejects.toMatchObject(closed);
+  expect([await amountOf(a.id), await amountOf(b.id)]).toEqual([0n, 10n]);
+  identity.change(a);
+  await metering.follower.prove();
+  await refund(b.id);
+  expect([await amountOf(a.id), await amountOf(b.id)]).toEqual([10n, 0n]);
+});
+
+test("a balance that cannot be counted less what is lent is as low as can be counted", async () => {
+  const a = account();
+  await topUp(a.id, 1n);
+  await metering.query("UPDATE wallet SET balance = $2, leased = 5 WHERE account_id = $1", [
+    a.id,
+    -Number.MAX_SAFE_INTEGER,
+  ]);
+  expect((await balanceOf(a.id)).available).toBe(BigInt(-Number.MAX_SAFE_INTEGER));
 });
 
 test("money stays within an organization, and the root has none", async () => {

@@ -36,6 +36,8 @@ export interface MoneyTx {
   lock(names: readonly WalletName[]): Promise<{ nowMs: number; wallets: readonly Wallet[] }>;
   /** Opens wallets. The accounts' nodes have changed. */
   open(names: readonly WalletName[]): Promise<void>;
+  /** Which of the accounts are closed, or below one that is. */
+  closed(accountIds: readonly string[]): Promise<ReadonlySet<string>>;
   /** Which of the transactions have been taken back. */
   refunded(transactionIds: readonly string[]): Promise<ReadonlySet<string>>;
   write(round: RoundOfMoney): Promise<void>;
@@ -117,19 +119,17 @@ async function runRound(tx: MoneyTx, items: readonly Waiting[]): Promise<readonl
   const { claims, repeats } = firstsOf(items);
   const remembered = await tx.claim(claims);
   const outcomes: (Posting | undefined)[] = items.map(() => undefined);
-  for (const [i, { name, place }] of claims.entries()) {
+  for (const [i, { place }] of claims.entries()) {
     const before = remembered.get(i);
-    if (before !== undefined) outcomes[place] = replayOf(before, name);
+    if (before !== undefined) outcomes[place] = replayOf(before, items[place]!.movement);
   }
   const places = items.flatMap((_, i) => (outcomes[i] === undefined && !repeats.has(i) ? [i] : []));
   const fresh = places.map((i) => items[i]!.movement);
   const { postings, wallets } = await judge(tx, fresh);
   for (const [n, i] of places.entries()) outcomes[i] = postings[n]!;
   for (const [i, first] of repeats) {
-    const { name } = items[i]!.movement;
-    const before = outcomes[first]!;
-    const digest = items[first]!.movement.name!.digest;
-    outcomes[i] = digest === name!.digest ? before : mismatch();
+    const { digest } = items[first]!.movement.name!;
+    outcomes[i] = repeatOf({ digest, posting: outcomes[first]! }, items[i]!.movement);
   }
   await tx.write(roundOf(items, places, outcomes as Posting[], wallets));
   return outcomes as Posting[];
@@ -164,15 +164,17 @@ async function judge(tx: MoneyTx, movements: readonly Movement[]) {
     ),
   );
   if (names.size === 0) {
-    const nothing = { nowMs: 0, wallets: new Map(), originals, refunded: NONE };
+    const nothing = { nowMs: 0, wallets: new Map(), originals, refunded: NONE, closed: NONE };
     return { postings: postMovements(movements, nothing).postings, wallets: [] };
   }
+  const payees = rows.flatMap(({ from }) => ("system" in from ? [] : [from.accountId]));
+  const closed = payees.length === 0 ? NONE : await tx.closed(payees);
   for (;;) {
     const locked = await tx.lock([...names.values()]);
     const wallets = new Map(locked.wallets.map((wallet) => [nameOfWallet(wallet), wallet]));
     // Behind the locks: what took a transaction back meanwhile has the same wallets.
     const before = asked.length === 0 ? NONE : await tx.refunded(asked);
-    const books = { nowMs: locked.nowMs, wallets, originals, refunded: before };
+    const books = { nowMs: locked.nowMs, wallets, originals, refunded: before, closed };
     const { postings, moved } = postMovements(movements, books);
     const missing = moved.filter(({ id }) => id === "");
     if (missing.length === 0) return { postings, wallets: moved };
@@ -209,11 +211,18 @@ function roundOf(
   return { transactions, wallets, refused, unclaimed, recalled: [...recalled] };
 }
 
-function replayOf({ digest, outcome }: Remembered, name: RequestName): Posting {
-  if (digest !== name.digest) return mismatch();
-  return "failure" in outcome
-    ? { kind: "REFUSED", failure: outcome.failure }
-    : { kind: "DONE", transaction: outcome.transaction };
+function replayOf({ digest, outcome }: Remembered, movement: Movement): Posting {
+  const posting: Posting =
+    "failure" in outcome
+      ? { kind: "REFUSED", failure: outcome.failure }
+      : { kind: "DONE", transaction: outcome.transaction };
+  return repeatOf({ digest, posting }, movement);
+}
+
+function repeatOf(before: { digest: string; posting: Posting }, { name, order }: Movement): Posting {
+  if (before.digest !== name!.digest) return mismatch();
+  // Another key of the account moved it, and this one does not reach the accounts: it does not hear of them this way.
+  return order.kind === "REFUSED" && order.failure.code === "NOT_FOUND" ? order : before.posting;
 }
 
 function mismatch(): Posting {

@@ -21,13 +21,14 @@ export function micros(value: number | bigint): Micros {
   return number as Micros;
 }
 
-/** What may still be spent or lent. Below zero after late usage or a lowered credit limit. */
+/** What may still be spent or lent, as far as it can be counted. Below zero after late usage or a lowered credit limit. */
 export function available(wallet: {
   readonly balance: Micros;
   readonly creditLimit: Micros;
   readonly leased: Micros;
 }): Micros {
-  // A balance and a credit limit of the most together are no safe integer.
+  // A balance and a credit limit of the most together are no safe integer, nor is the least balance less what is lent.
   const exact = BigInt(wallet.balance) + BigInt(wallet.creditLimit) - BigInt(wallet.leased);
-  return exact > MOST_MICROS ? MOST_MICROS : micros(exact);
+  if (exact > MOST_MICROS) return MOST_MICROS;
+  return exact < -MOST_MICROS ? (-MOST_MICROS as Micros) : micros(exact);
 }

@@ -27,7 +27,7 @@ function walletOf(
 
 function booksOf(wallets: readonly Wallet[], more: Partial<Books> = {}): Books {
   const byName = new Map(wallets.map((wallet) => [nameOfWallet(wallet), wallet]));
-  return { nowMs: 1, wallets: byName, originals: new Map(), refunded: new Set(), ...more };
+  return { nowMs: 1, wallets: byName, originals: new Map(), refunded: new Set(), closed: new Set(), ...more };
 }
 
 function move(kind: Move["kind"], from: Move["from"], to: Move["to"], amount: number): Movement {

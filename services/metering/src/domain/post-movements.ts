@@ -21,6 +21,8 @@ export interface Books {
   readonly originals: ReadonlyMap<string, Transaction>;
   /** Ids of those that have been. */
   readonly refunded: ReadonlySet<string>;
+  /** Accounts that a refund does not pay, by id. Whether another movement may pay one was asked before. */
+  readonly closed: ReadonlySet<string>;
 }
 
 /** What becomes of a movement. */
@@ -115,6 +117,11 @@ class PostingRound {
     if (this.#refunded.has(transactionId)) {
       return { failure: failedPrecondition("FINAL_STATE", "the transaction was taken back before") };
     }
+    const receiver = original.from;
+    if (!("system" in receiver) && this.#books.closed.has(receiver.accountId)) {
+      const message = "the account that it would pay, or one above it, is closed";
+      return { failure: failedPrecondition("FINAL_STATE", message) };
+    }
     const most = original.amount;
     const due = amount === 0 ? most : gave ? amount : -amount;
     if (due <= 0 || due > most) {
@@ -122,13 +129,15 @@ class PostingRound {
       const description = `must be ${bounds}, or 0 for all of the transaction`;
       return { failure: invalid([{ field: "amount", description }]) };
     }
-    const { organizationId, currency, reference } = original;
+    const { organizationId, currency, actorKeyId } = original;
+    // What usage is named by is the provider's, not for those who read their transactions.
+    const reference = actorKeyId === "" ? "" : original.reference;
     return {
       kind: "REFUND",
       organizationId,
       currency,
       from: sideOf(original.to),
-      to: sideOf(original.from),
+      to: sideOf(receiver),
       amount: micros(due),
       reference,
       reason,

@@ -1,3 +1,5 @@
+import type { JsonValue } from "@bufbuild/protobuf";
+import { accountOfJson } from "@gatehouse/access/wire";
 import { type ChangeLog, databaseFailure, type Tx } from "@gatehouse/changefeed";
 import type { FailureInit } from "@gatehouse/service/failure";
 import type { EntityManager } from "typeorm";
@@ -8,6 +10,7 @@ import { type AuditEvent, writeAudit } from "./audit.ts";
 import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
 import { notifyFreed, notifyRecalls } from "./notice.ts";
 import { openWallets } from "./open-wallets.ts";
+import { chainOf } from "./postgres-mirror.ts";
 import { tellRefilled } from "./refilled.ts";
 import { type TransactionRow, transactionColumns, transactionOf } from "./transaction-row.ts";
 
@@ -94,6 +97,15 @@ class PostgresMoneyTx implements MoneyTx {
 
   async open(names: readonly WalletName[]): Promise<void> {
     await openWallets(this.#tx, names, await this.#nowMs());
+  }
+
+  async closed(accountIds: readonly string[]): Promise<ReadonlySet<string>> {
+    const rows = await this.#manager.query<{ id: string; chain: JsonValue[] }[]>(
+      `SELECT a.id, ${chainOf} AS chain FROM account a WHERE a.id = ANY($1)`,
+      [accountIds],
+    );
+    const closed = rows.filter(({ chain }) => chain.some((node) => accountOfJson(node).status === "CLOSED"));
+    return new Set(closed.map(({ id }) => id));
   }
 
   async refunded(transactionIds: readonly string[]): Promise<ReadonlySet<string>> {

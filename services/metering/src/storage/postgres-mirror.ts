@@ -5,8 +5,8 @@ import type { DataSource } from "typeorm";
 import type { AccountName, StoredMirror } from "../domain/mirror.ts";
 import { nameIn } from "./mirror-row.ts";
 
-/** Of an account `a`, itself and its ancestors, root last. */
-const chainOf = `ARRAY(SELECT c.node FROM unnest(a.path) WITH ORDINALITY AS p(id, n)
+/** SQL: of an account `a`, itself and its ancestors, root last. */
+export const chainOf = `ARRAY(SELECT c.node FROM unnest(a.path) WITH ORDINALITY AS p(id, n)
   JOIN account c USING (id) ORDER BY n)`;
 
 /** Reads the mirror of identity. Every answer is of one statement: a key with a chain of another moment could pass. */
