@@ -81,6 +81,21 @@ test("reported usage is a row of the payer's ledger, once however often it is re
   expect(await books()).toEqual({ rows: [-45, -3], cost: 48 });
 });
 
+test("what names usage is no organization's to read, nor what a refund of it is named by", async () => {
+  await topUp(account, 1000);
+  await report({ id: "secret-job", units: 10 });
+  const list = async () =>
+    (await metering.credits(root).listTransactions({ account, pageSize: 2 }, timely)).transactions;
+  const [used] = await list();
+  expect(used).toMatchObject({ kind: TransactionKind.USAGE, reference: "" });
+  await metering.credits(root).adjust({ account, refundOf: used!.id, reason: "a gift" }, timely);
+  const entries = await list();
+  expect(entries.map(({ kind, reference }) => [kind, reference])).toEqual([
+    [TransactionKind.REFUND, ""],
+    [TransactionKind.USAGE, ""],
+  ]);
+});
+
 test("events too small for a micro each cost what they cost together", async () => {
   await topUp(account, 1000);
   for (let i = 0; i < 20; i++) await report({ id: `${i}`, units: 1, meter: "bytes" });

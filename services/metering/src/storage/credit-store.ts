@@ -52,8 +52,8 @@ export class PostgresCreditStore implements BalanceStore, EntryStore {
     const { accountId, organizationId, descendants, currency, kinds, startMs, endMs, after, reader } = query;
     const from = descendants ? entriesBelow(organizationId !== undefined) : entriesOfAccount;
     const rows = await this.#dataSource.query<EntryRow[]>(
-      `SELECT e.at, e.seq, e.received, e.id, e.kind, e.account_id, e.currency, e.amount, e.balance, e.reference,
-         e.reason, e.refunds,
+      `SELECT e.at, e.seq, e.received, e.id, e.kind, e.account_id, e.currency, e.amount, e.balance, e.reason, e.refunds,
+         ${shownReference} AS reference,
          CASE WHEN ${isSeen("c.id")} THEN c.id ELSE '' END AS counterpart_id,
          CASE WHEN ${isSeen("k.account_id")} THEN k.id ELSE '' END AS actor_key_id
        FROM (${from}) AS e
@@ -157,6 +157,9 @@ function entriesBelow(isOfOrganization: boolean): string {
       AND ($2::text IS NULL OR t.currency = $2) AND ${isAsked} AND ${isAfter("s.received")}
     ORDER BY t.at DESC, t.seq DESC, s.received DESC LIMIT $9`;
 }
+
+/** SQL: what names usage in the ledger, its first event or its batch, is the provider's, and may be of another organization. */
+const shownReference = "CASE WHEN e.actor_key_id = '' THEN '' ELSE e.reference END";
 
 /** SQL: whether the reader may hear of the account. */
 function isSeen(accountId: string): string {
