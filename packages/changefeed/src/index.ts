@@ -12,7 +12,7 @@ export { changeLogDown, changeLogUp } from "./change-log-schema.ts";
 export { ChangeRing } from "./change-ring.ts";
 export { type Clock, elapsedMs, type Moment, systemClock } from "./clock.ts";
 export { type DatabaseOptions, openDatabase } from "./database.ts";
-export { databaseFailure } from "./database-failure.ts";
+export { databaseFailure, loggedDatabaseFailure } from "./database-failure.ts";
 export { feedMetrics } from "./feed-metrics.ts";
 export { type FollowOptions, follow } from "./follow.ts";
 export { type FeedSource, Follower, type FollowerOptions, type Replica } from "./follower.ts";

@@ -42,6 +42,25 @@ describe("the loop", () => {
     await loop.stop();
   });
 
+  it("logs the first failure at once, those after it in a row once in a while, and the first of the next row", async () => {
+    const failures: unknown[] = [];
+    let failing = true;
+    const run = () => {
+      if (failing) throw new Error("no luck");
+    };
+    const warn = (fields: object) => failures.push((fields as { failures: number }).failures);
+    const loop = runLoop({ ...base, log: { ...quiet, warn }, run });
+    await vi.advanceTimersByTimeAsync(15_000);
+    expect(failures).toEqual([1, expect.toSatisfy((times: number) => times > 240)]);
+    failing = false;
+    await vi.advanceTimersByTimeAsync(40);
+    failing = true;
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(failures[2]).toBe(1);
+    expect(failures).toHaveLength(3);
+    await loop.stop();
+  });
+
   it("runs once more for any number of pokes, never two at a time", async () => {
     let running = 0;
     let most = 0;

@@ -1,3 +1,5 @@
+import { seldom } from "./seldom.ts";
+
 /** The part of a log that a loop writes to. */
 export interface LoopLog {
   info(fields: object, message: string): void;
@@ -30,15 +32,21 @@ export interface Loop {
 }
 
 /**
- * The one supervised loop. The first run starts before this returns; runs never overlap; errors are logged and
- * followed by bounded exponential backoff; it never gives up.
+ * The one supervised loop. The first run starts before this returns; runs never overlap; errors are logged, those in a
+ * row every ten seconds, and followed by bounded exponential backoff; it never gives up.
  */
 export function runLoop(options: LoopOptions): Loop {
   const { name, everyMs, backoff, run, log, jitter = 0.1 } = options;
   const stopping = new AbortController();
   let failures = 0;
+  let warn = seldomOf();
   let poked = false;
   let wake: (soonestMs: number) => void = () => {};
+
+  function seldomOf() {
+    const tell = (err: unknown) => log.warn({ loop: name, failures, err }, "loop run failed");
+    return seldom(tell, () => performance.now());
+  }
 
   async function runOnce(): Promise<void> {
     const timeout = options.timeoutMs === undefined ? [] : [AbortSignal.timeout(options.timeoutMs)];
@@ -48,10 +56,11 @@ export function runLoop(options: LoopOptions): Loop {
         log.info({ loop: name, failures }, "loop recovered");
       }
       failures = 0;
+      warn = seldomOf();
     } catch (error) {
       if (!stopping.signal.aborted) {
         failures++;
-        log.warn({ loop: name, failures, err: error }, "loop run failed");
+        warn(error);
       }
     }
   }

@@ -4,8 +4,8 @@ import { accessGuard } from "@gatehouse/access/guard";
 import {
   bellSubject,
   ChangeLog,
-  databaseFailure,
   encodeBell,
+  loggedDatabaseFailure,
   openDatabase,
   translatedGuard,
   translatedRoute,
@@ -169,13 +169,12 @@ export async function createIdentity(
     };
     const places = sealedPlaces(dataSource.manager);
     startLoops({ domain, seen, ...facts, sealedPlaces: places, counts }, opened, log);
+    const translate = loggedDatabaseFailure(log);
     return {
-      routes: routes(domain, feed, { ...facts, nowMs }).map((route) =>
-        translatedRoute(route, databaseFailure),
-      ),
+      routes: routes(domain, feed, { ...facts, nowMs }).map((route) => translatedRoute(route, translate)),
       guard: translatedGuard(
         activityGuard(chargingGuard(auditedGuard(guard, domain, directory), rates.charge), seen, nowMs),
-        databaseFailure,
+        translate,
       ),
       metrics: identityMetrics(counts, rates, { changes: dataSource, feed: followed }),
       changeLog,

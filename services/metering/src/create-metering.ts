@@ -4,10 +4,10 @@ import { accessGuard } from "@gatehouse/access/guard";
 import {
   bellSubject,
   ChangeLog,
-  databaseFailure,
   encodeBell,
   Follower,
   follow,
+  loggedDatabaseFailure,
   openDatabase,
   translatedGuard,
   translatedRoute,
@@ -220,9 +220,10 @@ export async function createMetering(
       serviceSecret: config.serviceSecret.reveal(),
       trustedProxies: config.trustedProxies,
     });
+    const translate = loggedDatabaseFailure(log);
     return {
-      routes: routes.map((route) => translatedRoute(route, databaseFailure)),
-      guard: translatedGuard(chargingGuard(guard, chargeCallsTo(control)), databaseFailure),
+      routes: routes.map((route) => translatedRoute(route, translate)),
+      guard: translatedGuard(chargingGuard(guard, chargeCallsTo(control)), translate),
       metrics: meteringMetrics({ counts, follower, acquires, recalls, pools: { work, quick } }),
       follower,
       changeLog,
