@@ -22,7 +22,7 @@ export class PostgresUsageStore implements UsageStore {
   readonly #dataSource: DataSource;
   readonly #streamIdleMs: number;
   readonly #streamMs: number;
-  /** Who reads: one organization's exports keep nobody else from theirs. */
+  /** Organizations: one's exports keep nobody else from theirs. */
   readonly #readers = new Set<string>();
 
   constructor(dataSource: DataSource, { streamIdleMs = STREAM_IDLE_MS, streamMs = STREAM_MS } = {}) {
@@ -45,13 +45,14 @@ export class PostgresUsageStore implements UsageStore {
   }
 
   async *stream(
-    reader: string,
+    organizationId: string,
     scope: UsageScope,
     queries: Iterable<UsageQuery>,
   ): AsyncGenerator<UsageRow[]> {
-    if (this.#readers.has(reader)) throw overloaded("an export of the organization is under way already");
+    if (this.#readers.has(organizationId))
+      throw overloaded("an export of the organization is under way already");
     if (this.#readers.size === MAX_STREAMS) throw overloaded("too many exports are under way");
-    this.#readers.add(reader);
+    this.#readers.add(organizationId);
     const untilMs = performance.now() + this.#streamMs;
     const runner = this.#dataSource.createQueryRunner();
     try {
@@ -73,7 +74,7 @@ export class PostgresUsageStore implements UsageStore {
       if (runner.isReleased) throw unavailable("the export was not read for too long", error);
       throw error;
     } finally {
-      this.#readers.delete(reader);
+      this.#readers.delete(organizationId);
       // Nothing was written; a connection that cannot roll back is lost, and the pool sees that by itself.
       if (!runner.isReleased) await runner.query("ROLLBACK").catch(() => {});
       await runner.release();
