@@ -11,7 +11,8 @@ export function booksOf(dataSource: DataSource, rollupsMs: number, offsetMs?: Cl
     new WalletBook(dataSource),
     new LedgerBook(dataSource),
     new QuotaBook(dataSource),
-    new RollupBook(dataSource, rollupsMs, offsetMs),
+    RollupBook.ofQuarters(dataSource, rollupsMs, offsetMs),
+    RollupBook.ofAccounts(dataSource, rollupsMs, offsetMs),
   ];
 }
 

@@ -11,7 +11,9 @@ export interface Difference {
     /** A row of the ledger has a side that is neither a wallet nor the provider's. */
     | "LOST_SIDE"
     /** A quarter's units or cost are not those of its minutes. */
-    | "QUARTER";
+    | "QUARTER"
+    /** What an account used in a quarter, as its hour says it, is not what its quarters add up to. */
+    | "ACCOUNT_QUARTER";
   /** Of the wallet, the bucket, the transaction or the series. */
   readonly of: string;
   readonly is: string;
@@ -27,8 +29,10 @@ export interface Audit {
 /** Something that is looked at a slice at a time: each is of one snapshot, so that what goes on meanwhile is no difference. */
 export interface Book {
   readonly name: string;
-  /** The slice after a place; the first where it is undefined. `next` is undefined after the last one. */
-  audit(after: string | undefined): Promise<Audit & { readonly next: string | undefined }>;
+  /** Where the slice ends that begins after a place, or at the beginning; undefined for the last one. */
+  end(after: string | undefined): Promise<string | undefined>;
+  /** What is after a place, up to that end. */
+  audit(after: string | undefined, end: string | undefined): Promise<Audit>;
 }
 
 /** Goes through books for ever, a slice each time it is asked: what it costs does not grow with them. */
@@ -41,11 +45,20 @@ export class AuditWalk {
     this.#books = books;
   }
 
+  /** Rejects where a slice cannot be looked at: it is passed by until the next round. */
   async step(): Promise<Audit> {
-    const slice = await this.#books[this.#book]!.audit(this.#after);
-    this.#after = slice.next;
-    if (slice.next === undefined) this.#book = (this.#book + 1) % this.#books.length;
-    return slice;
+    const [at, after] = [this.#book, this.#after];
+    const book = this.#books[at]!;
+    // On to what is next before this one can fail: else it would hold up all others for ever.
+    this.#book = (at + 1) % this.#books.length;
+    this.#after = undefined;
+    try {
+      const end = await book.end(after);
+      if (end !== undefined) [this.#book, this.#after] = [at, end];
+      return await book.audit(after, end);
+    } catch (error) {
+      throw new Error(`${book.name} after ${after ?? "the beginning"} were not looked at`, { cause: error });
+    }
   }
 }
 
@@ -60,11 +73,12 @@ export async function auditBooks(
     let after: string | undefined;
     do {
       if (signal?.aborted) return { looked, differences };
-      const slice = await book.audit(after);
+      const end = await book.end(after);
+      const slice = await book.audit(after, end);
       looked += slice.looked;
       differences += slice.differences.length;
       for (const difference of slice.differences) onDifference(difference);
-      after = slice.next;
+      after = end;
     } while (after !== undefined);
   }
   return { looked, differences };

@@ -1,8 +1,8 @@
 import type { DataSource } from "typeorm";
 import type { Audit, Book, Difference } from "../domain/books.ts";
 
-/** Wallets of one statement: some milliseconds, and tens where they have moved a million times. */
-const MAX_WALLETS = 200;
+/** Wallets of one statement: some milliseconds, and a second for each that has moved a million times; it may take 30. */
+const MAX_WALLETS = 20;
 /** Rows of the ledger of one statement. */
 const MAX_ROWS = 20_000;
 
@@ -15,7 +15,15 @@ export class WalletBook implements Book {
     this.#dataSource = dataSource;
   }
 
-  async audit(after = ""): Promise<Audit & { next: string | undefined }> {
+  async end(after = ""): Promise<string | undefined> {
+    const [last] = await this.#dataSource.query<{ id: string }[]>(
+      "SELECT id FROM wallet WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1",
+      [after, MAX_WALLETS - 1],
+    );
+    return last?.id;
+  }
+
+  async audit(after = "", last: string | undefined): Promise<Audit> {
     const rows = await this.#dataSource.query<WalletFigures[]>(
       `SELECT w.id, w.balance, w.leased,
          coalesce((SELECT sum(t.amount) FROM ledger_transfer t WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL), 0)
@@ -30,19 +38,15 @@ export class WalletBook implements Book {
            ORDER BY e.at DESC, e.seq DESC LIMIT 1), 0) AS latest,
          coalesce((SELECT sum(greatest(l.units - l.spent, 0)) FROM wallet_lease l
            WHERE l.wallet_id = w.id AND NOT l.closed), 0) AS lent
-       FROM wallet w WHERE w.id > $1 ORDER BY w.id LIMIT $2`,
-      [after, MAX_WALLETS],
+       FROM wallet w WHERE w.id > $1 AND ($2::text IS NULL OR w.id <= $2)`,
+      [after, last],
     );
     const differences = rows.flatMap(({ id, balance, leased, sum, latest, lent }) => [
       ...differing("BALANCE", id, balance, sum),
       ...differing("RUNNING_BALANCE", id, balance, latest),
       ...differing("WALLET_LEASED", id, leased, lent),
     ]);
-    return {
-      looked: rows.length,
-      differences,
-      next: rows.length < MAX_WALLETS ? undefined : rows.at(-1)!.id,
-    };
+    return { looked: rows.length, differences };
   }
 }
 
@@ -55,15 +59,23 @@ export class LedgerBook implements Book {
     this.#dataSource = dataSource;
   }
 
-  async audit(after = "0"): Promise<Audit & { next: string | undefined }> {
-    const rows = await this.#dataSource.query<{ seq: string; id: string; sides: string; known: string }[]>(
-      `SELECT t.seq, t.id, t.from_wallet || ' ' || t.to_wallet || ' ' || t.currency AS sides,
+  async end(after = "0"): Promise<string | undefined> {
+    const [last] = await this.#dataSource.query<{ seq: string }[]>(
+      "SELECT seq FROM ledger_transfer WHERE seq > $1 ORDER BY seq OFFSET $2 LIMIT 1",
+      [after, MAX_ROWS - 1],
+    );
+    return last?.seq;
+  }
+
+  async audit(after = "0", last: string | undefined): Promise<Audit> {
+    const rows = await this.#dataSource.query<{ id: string; sides: string; known: string }[]>(
+      `SELECT t.id, t.from_wallet || ' ' || t.to_wallet || ' ' || t.currency AS sides,
          ${sideOf("from")} || ' ' || ${sideOf("to")} || ' ' || t.currency AS known
-       FROM ledger_transfer t WHERE t.seq > $1 ORDER BY t.seq LIMIT $2`,
-      [after, MAX_ROWS],
+       FROM ledger_transfer t WHERE t.seq > $1 AND ($2::bigint IS NULL OR t.seq <= $2)`,
+      [after, last],
     );
     const differences = rows.flatMap(({ id, sides, known }) => differing("LOST_SIDE", id, sides, known));
-    return { looked: rows.length, differences, next: rows.length < MAX_ROWS ? undefined : rows.at(-1)!.seq };
+    return { looked: rows.length, differences };
   }
 }
 
@@ -76,15 +88,23 @@ export class QuotaBook implements Book {
     this.#dataSource = dataSource;
   }
 
-  async audit(after = "0"): Promise<Audit & { next: string | undefined }> {
+  async end(after = "0"): Promise<string | undefined> {
+    const [last] = await this.#dataSource.query<{ id: string }[]>(
+      "SELECT id FROM quota_bucket WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1",
+      [after, MAX_ROWS - 1],
+    );
+    return last?.id;
+  }
+
+  async audit(after = "0", last: string | undefined): Promise<Audit> {
     const rows = await this.#dataSource.query<{ id: string; leased: string; lent: string }[]>(
       `SELECT b.id, b.leased, coalesce((SELECT sum(greatest(l.units - l.spent, 0)) FROM quota_lease l
          WHERE l.bucket_id = b.id AND NOT l.closed AND NOT l.forfeited), 0) AS lent
-       FROM quota_bucket b WHERE b.id > $1 ORDER BY b.id LIMIT $2`,
-      [after, MAX_ROWS],
+       FROM quota_bucket b WHERE b.id > $1 AND ($2::bigint IS NULL OR b.id <= $2)`,
+      [after, last],
     );
     const differences = rows.flatMap(({ id, leased, lent }) => differing("QUOTA_LEASED", id, leased, lent));
-    return { looked: rows.length, differences, next: rows.length < MAX_ROWS ? undefined : rows.at(-1)!.id };
+    return { looked: rows.length, differences };
   }
 }
 
