@@ -40,15 +40,17 @@ test("many small uses cost what they cost together, whatever fails or is begun a
   );
 });
 
-test("what hundreds of reports at once put back of the largest price can still be counted", async () => {
-  const carries = new PartCarries();
-  const largest = priceOf({ micros: 10 ** 13 - 1, perUnits: 10 ** 12 });
-  // An odd price: all but nothing of a micro is left of each.
-  const uses = Array.from({ length: 500 }, () =>
-    carries.during(async (begin) => begin().costOf("a", largest, 1)),
-  );
-  expect(await Promise.all(uses)).toEqual(Array(500).fill(9));
-  expect(await carries.during(async (begin) => begin().costOf("a", largest, 1))).toBe(9 + 500);
+test("what hundreds of reports at once put back of the largest price can still be counted, and not of a larger one", async () => {
+  const after = async (perUnits: number) => {
+    const carries = new PartCarries();
+    // An odd price: all but nothing of a micro is left of each.
+    const price = priceOf({ micros: perUnits - 1, perUnits });
+    const cost = () => carries.during(async (begin) => begin().costOf("a", price, 1));
+    expect(await Promise.all(Array.from({ length: 500 }, cost))).toEqual(Array(500).fill(0));
+    return cost();
+  };
+  expect(await after(10 ** 12)).toBe(500);
+  await expect(after(2 ** 52)).rejects.toThrow(RangeError);
 });
 
 test("what is beyond its capacity is forgotten, the oldest first", async () => {
