@@ -38,8 +38,10 @@ const surroundings = () => ({
   verifierKey: "none",
 });
 
-describe.each(GATEWAYS.filter(isInstalled))("$name", (program: GatewayProgram) => {
-  test("refuses CONNECT, and asks nobody", async () => {
+describe.each(GATEWAYS)("$name", (program: GatewayProgram) => {
+  const isHere = isInstalled(program);
+  const having = test.skipIf(!isHere);
+  having("refuses CONNECT, and asks nobody", async () => {
     await using gateway = await Gateway.start(program, surroundings());
     expect((await send(gateway, { path: "/weather" })).status).toBe(200);
     expect(asked).toBe(1);
@@ -48,9 +50,10 @@ describe.each(GATEWAYS.filter(isInstalled))("$name", (program: GatewayProgram) =
     expect([asked, backend.tunnels]).toEqual([1, []]);
   });
 
-  test.runIf(program.connects !== undefined)("and would pass it on without the line for it", async () => {
-    await using gateway = await Gateway.start(program, surroundings(), program.connects);
-    await connect(gateway);
-    expect([asked, backend.tunnels]).toEqual([1, ["CONNECT"]]);
-  });
+  if (program.connects !== undefined)
+    having("and would pass it on without the line for it", async () => {
+      await using gateway = await Gateway.start(program, surroundings(), program.connects);
+      await connect(gateway);
+      expect([asked, backend.tunnels]).toEqual([1, ["CONNECT"]]);
+    });
 });
