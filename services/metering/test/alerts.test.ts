@@ -1,6 +1,7 @@
 import { AlertDirection, Window } from "@gatehouse/proto/metering";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Alerting, patiently, startAlerting, timely } from "./alerting.ts";
+import type { TestKey } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
 let system: Alerting;
@@ -134,6 +135,25 @@ describe("usage", () => {
     expect(await told()).toEqual([1, 1, 1, 1]);
     await book({ minute, units: 9n, accountId: account.id, outcome: "QUOTA_EXCEEDED" });
     expect(await told()).toEqual([1, 1, 1, 1]);
+  });
+
+  test("of accounts below is told to master keys, unless their account is isolated from those", async () => {
+    const { account, master, create } = await system.organization();
+    const subject = daily(3n, { descendants: true });
+    const alert = (await create({ subject })).id;
+    const denied = { code: "PERMISSION_DENIED", reason: "KEY_KIND_DENIED" };
+    const refuses = async (key: TestKey) => {
+      const alerts = system.metering.alerts(key);
+      await expect(alerts.createAlert({ subject }, timely)).rejects.toMatchObject(denied);
+      await expect(alerts.listAlertDeliveries({ alert }, timely)).rejects.toMatchObject(denied);
+      await expect(alerts.redeliverAlert({ alert }, timely)).rejects.toMatchObject(denied);
+    };
+    const narrow = system.identity.key(account, "ACCOUNT");
+    await refuses(narrow);
+    await system.metering.alerts(narrow).createAlert({ subject: daily(3n) }, timely);
+    system.identity.change({ ...account, isolated: true });
+    await system.metering.follower.prove();
+    await refuses(master);
   });
 
   test("that was there before the alert counts, and windows that were over do not", async () => {

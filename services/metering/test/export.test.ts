@@ -241,7 +241,7 @@ test("as many exports as a replica takes, and each that is not read ends by itse
   });
   try {
     const store = new PostgresUsageStore(database, { streamIdleMs: 200 });
-    const scope = { kind: "ACCOUNT", id: large.id, descendants: false } as const;
+    const scope = { kind: "ACCOUNT", id: large.id, descendants: false, reader: undefined } as const;
     const query = {
       groups: ["KEY"] as const,
       granularity: "HOUR" as const,
@@ -298,7 +298,7 @@ test("an export that takes too long ends, though it is read", async () => {
   const database = await openDatabase(options);
   try {
     const store = new PostgresUsageStore(database, { streamMs: 100 });
-    const scope = { kind: "ACCOUNT", id: large.id, descendants: false } as const;
+    const scope = { kind: "ACCOUNT", id: large.id, descendants: false, reader: undefined } as const;
     const query = {
       groups: ["KEY"] as const,
       granularity: "HOUR" as const,

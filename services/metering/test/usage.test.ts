@@ -3,7 +3,7 @@ import type { AccountNode } from "@gatehouse/access";
 import { Granularity, GroupBy } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import fc from "fast-check";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -282,4 +282,84 @@ test("usage out of reach is not there", async () => {
   const absent = await ask("acc_00000000000000000000");
   expect(outside).toMatchObject({ code: "NOT_FOUND", reason: "NOT_FOUND" });
   expect([absent.code, absent.message]).toEqual([outside.code, outside.message]);
+});
+
+describe("names out of reach", () => {
+  const at = "2026-05-01T00:00:00Z";
+  const time = between(at, "2026-05-01T00:01:00Z");
+  const groupBy = [GroupBy.ACCOUNT, GroupBy.KEY];
+  /** By QueryUsage, page by page, and by ExportUsage, which say the same. */
+  async function seenBy(key: TestKey, more: object = {}) {
+    const request = { ...time, groupBy, ...more };
+    const paged: unknown[][] = [];
+    for (let pageToken = ""; ; ) {
+      const page = await metering
+        .usage(key)
+        .queryUsage({ ...request, pageSize: 1, pageToken }, { timeoutMs });
+      paged.push(...page.rows.map(({ accountId, keyId, units }) => [accountId, keyId, Number(units)]));
+      pageToken = page.nextPageToken;
+      if (pageToken === "") break;
+    }
+    let csv = "";
+    for await (const part of metering.usage(key).exportUsage(request, { timeoutMs })) csv += part.csv;
+    const lines = csv.trimEnd().split("\r\n").slice(1);
+    expect(lines.map((line) => line.split(",")).map((row) => [row[1], row[2], Number(row[6])])).toEqual(
+      paged,
+    );
+    return paged.toSorted();
+  }
+
+  test("are those of accounts below a key that reaches its own alone, whatever it asks for", async () => {
+    const parent = organization();
+    const child = identity.account(parent, "child");
+    const [master, account] = [identity.key(parent), identity.key(parent, "ACCOUNT")];
+    const below = identity.key(child, "ACCOUNT");
+    await new Holder(metering, `below-${parent.id}`).ship(undefined, [
+      row(parent, at, 1, { keyId: account.id }),
+      row(child, at, 2, { keyId: below.id }),
+      row(child, at, 4, { keyId: master.id }),
+    ]);
+    const descendants = true;
+    const whole = [
+      [parent.id, account.id, 1],
+      [child.id, below.id, 2],
+      [child.id, master.id, 4],
+    ].toSorted();
+    expect(await seenBy(master, { descendants })).toEqual(whole);
+    expect(await seenBy(account, { descendants })).toEqual([[parent.id, account.id, 1]]);
+    const key = { node: { case: "key", value: master.id } };
+    expect(await seenBy(master, key)).toEqual([[child.id, master.id, 4]]);
+    expect(await seenBy(account, key)).toEqual([["", master.id, 4]]);
+    identity.change({ ...parent, isolated: true });
+    await metering.follower.prove();
+    expect(await seenBy(master, { descendants })).toEqual([[parent.id, account.id, 1]]);
+    expect(await seenBy(master, key)).toEqual([["", master.id, 4]]);
+  });
+
+  test("are those of keys from above, whose usage is one row", async () => {
+    const parent = organization();
+    const child = identity.account(parent, "child");
+    const [first, second] = [identity.key(parent), identity.key(parent)];
+    const own = identity.key(child, "ACCOUNT", undefined, ["auditor"]);
+    await new Holder(metering, `above-${parent.id}`).ship(undefined, [
+      row(child, at, 1, { keyId: first.id }),
+      row(child, at, 2, { keyId: second.id }),
+      row(child, at, 4, { keyId: root.id }),
+      row(child, at, 8, { keyId: own.id }),
+    ]);
+    expect(await seenBy(own)).toEqual([
+      [child.id, "", 7],
+      [child.id, own.id, 8],
+    ]);
+    const node = { case: "account", value: child.id };
+    expect(await seenBy(first, { node })).toEqual(
+      [
+        [child.id, "", 4],
+        [child.id, first.id, 1],
+        [child.id, second.id, 2],
+        [child.id, own.id, 8],
+      ].toSorted(),
+    );
+    expect(await seenBy(root, { node })).toHaveLength(4);
+  });
 });

@@ -8,7 +8,7 @@ import {
 } from "@gatehouse/events/webhook";
 import { isId } from "@gatehouse/keys";
 import type { Violation } from "@gatehouse/service/failure";
-import { type AlertDependencies, alertInReach, requireManager } from "./manage-alerts.ts";
+import { type AlertDependencies, alertInReach, requireBelow, requireManager } from "./manage-alerts.ts";
 import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
 import { actorOf } from "./set-limit.ts";
 
@@ -30,6 +30,7 @@ export async function listAlertDeliveries(
   }
   if (pageToken !== "" && !isId("evt", pageToken)) violations.push(TOKEN_VIOLATION);
   const alert = await alertInReach(dependencies, caller, request.alert, violations);
+  requireBelow(caller, alert);
   return pageOf(
     request,
     (count) => dependencies.store.deliveries(alert, status, pageToken, count),
@@ -55,5 +56,6 @@ export async function redeliverAlert(
     }
   }
   const alert = await alertInReach(dependencies, caller, alertId, violations);
+  requireBelow(caller, alert);
   return dependencies.store.redeliver(alert, eventIds, MAX_REDELIVERED, actorOf(caller));
 }

@@ -1,6 +1,6 @@
 import type { KeyView } from "@gatehouse/access";
 import type { Mirror } from "./mirror.ts";
-import { nodeInReach } from "./node-in-reach.ts";
+import { nodeInReach, readerOf } from "./node-in-reach.ts";
 
 /** Whose wallets: an account's, or those of all below it too. */
 export interface CreditScope {
@@ -20,14 +20,11 @@ export async function creditScope(
 ): Promise<CreditScope> {
   const named = account === "" ? undefined : ({ kind: "ACCOUNT", name: account } as const);
   const { chain } = await nodeInReach(mirror, caller, named);
-  const { key } = caller;
   const { id: accountId, organizationId } = chain[0]!;
-  // Who is isolated from the accounts below its own sees nothing of them; of another account in reach it sees all.
-  const isolated = accountId === key.accountId && caller.chain[0]?.isolated === true;
   return {
     accountId,
     organizationId,
-    descendants: descendants && key.kind === "MASTER" && !isolated,
+    descendants: descendants && readerOf(caller).seesBelow,
     currency: currency === "" ? undefined : currency,
   };
 }

@@ -23,6 +23,7 @@ import {
   nodeInReach,
   nodeViolations,
   type ReachedNode,
+  readerOf,
 } from "./node-in-reach.ts";
 import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
 import { actorOf } from "./set-limit.ts";
@@ -39,7 +40,7 @@ export interface AlertDependencies {
 
 /**
  * Creates an alert on a node in reach. Creating one of a name again as it is answers the one that is there, without its
- * secret. Throws Failure INVALID_ARGUMENT, NOT_FOUND, ALREADY_EXISTS (NAME_TAKEN), RESOURCE_EXHAUSTED (PLAN_LIMIT).
+ * secret. Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (KEY_KIND_DENIED), ALREADY_EXISTS (NAME_TAKEN), RESOURCE_EXHAUSTED (PLAN_LIMIT).
  */
 export async function createAlert(
   dependencies: AlertDependencies,
@@ -51,6 +52,7 @@ export async function createAlert(
   requireManager(caller);
   const terms = await checkedTerms(dependencies, named, draft);
   const { id: nodeId, kind, chain } = await nodeOf(dependencies, caller, named, terms);
+  requireBelow(caller, terms);
   const accountId = chain[0]!.id;
   const id = mintId("alr");
   const secret = terms.webhookUrl === "" ? "" : mintWebhookSecret();
@@ -114,6 +116,12 @@ export async function alertInReach(
 /** Throws Failure PERMISSION_DENIED: a sub-key reads, and changes nothing. */
 export function requireManager({ key }: KeyView): void {
   if (key.kind === "SUB") throw denied("KEY_KIND_DENIED", "a sub-key has no alerts made or changed");
+}
+
+/** Throws Failure PERMISSION_DENIED: sums of what is below an account are for who reaches that, as its events are. */
+export function requireBelow(caller: KeyView, { subject }: AlertTerms): void {
+  if (!("descendants" in subject && subject.descendants) || readerOf(caller).seesBelow) return;
+  throw denied("KEY_KIND_DENIED", "what is below an account is for its master keys, unless it is isolated");
 }
 
 async function checkedTerms(

@@ -28,6 +28,17 @@ interface KeyInReach {
   readonly chain: readonly AccountNode[];
 }
 
+/** Who reads: of its own account's names it hears, and of all below it where it sees them. */
+export interface Reader {
+  readonly accountId: string;
+  readonly seesBelow: boolean;
+}
+
+/** Sums and lists of what is below an account go no further than a key reaches below its own: the others are read alone. */
+export function readerOf({ key, chain }: KeyView): Reader {
+  return { accountId: key.accountId, seesBelow: key.kind === "MASTER" && chain[0]?.isolated !== true };
+}
+
 const MAX_NAME_LENGTH = 200;
 
 /** What is wrong with the name of a node, whatever it names. */

@@ -1,9 +1,9 @@
-import type { KeyView, Principal } from "@gatehouse/access";
+import { isProvider, type KeyView, type Principal } from "@gatehouse/access";
 import { invalid, notFound } from "@gatehouse/service/failure";
 import { isKnownMeter } from "./known-meter.ts";
 import type { NodeRef } from "./limit.ts";
 import type { Mirror } from "./mirror.ts";
-import { knownNodeInReach, nodeInReach } from "./node-in-reach.ts";
+import { knownNodeInReach, nodeInReach, type Reader, readerOf } from "./node-in-reach.ts";
 import { stillPermitted } from "./still-permitted.ts";
 import {
   type Group,
@@ -18,6 +18,8 @@ import { outwards, readsMinutes, slicesOf } from "./usage-span.ts";
 /** Whose usage: calls that acted on an account or its subtree, or calls made with a key. */
 export interface UsageScope extends NodeRef {
   readonly descendants: boolean;
+  /** Names of accounts and keys out of its reach are blank, whose rows are one. Undefined: all are shown. */
+  readonly reader: Reader | undefined;
 }
 
 /** Usage of one group in one span of time. */
@@ -39,10 +41,10 @@ export interface UsageStore {
   sum(scope: UsageScope, query: UsageQuery, count: number): Promise<readonly UsageRow[]>;
   /**
    * The rows of one query after another, as they are taken; all of one snapshot. Throws Failure UNAVAILABLE where they are
-   * not, DEADLINE_EXCEEDED where that takes too long, and RESOURCE_EXHAUSTED for more than one at a time of one reader.
+   * not, DEADLINE_EXCEEDED where that takes too long, and RESOURCE_EXHAUSTED for more than one at a time of an organization.
    */
   stream(
-    reader: string,
+    organizationId: string,
     scope: UsageScope,
     queries: Iterable<UsageQuery>,
   ): AsyncIterable<readonly UsageRow[]>;
@@ -97,13 +99,14 @@ export async function* exportUsage(
   const queries = slicesOf(query).map((span) => ({ ...query, ...span }));
   // An organization's, however many keys and subaccounts it has; or the provider's.
   const { chain } = principal.view;
-  const reader = (chain.at(-2) ?? chain.at(-1)!).id;
+  const organizationId = (chain.at(-2) ?? chain.at(-1)!).id;
   let checkedMs = performance.now();
-  for await (const rows of store.stream(reader, scope, queries)) {
+  for await (const rows of store.stream(organizationId, scope, queries)) {
     if (performance.now() - checkedMs >= RECHECK_MS) {
       const caller = await stillPermitted(mirror, principal, "gatehouse.usage.read", nowMs());
       const reached = await knownNodeInReach(mirror, caller, scope);
-      if (reached === undefined) throw notFound(scope.kind === "KEY" ? "key" : "account");
+      const isNarrower = scope.descendants && !readerOf(caller).seesBelow;
+      if (reached === undefined || isNarrower) throw notFound(scope.kind === "KEY" ? "key" : "account");
       checkedMs = performance.now();
     }
     yield rows;
@@ -117,7 +120,16 @@ async function asked({ mirror, store, nowMs }: UsageDependencies, caller: KeyVie
   const known = draft.meter === "" || (await isKnownMeter(mirror, draft.meter));
   const query = await answerable(store, readUsageDraft(draft, known, nowMs()));
   const { kind, id } = await nodeInReach(mirror, caller, draft.node);
-  return { scope: { kind, id, descendants: draft.descendants }, query };
+  const reader = readerOf(caller);
+  const { seesBelow } = reader;
+  const seesAll = seesBelow && isProvider(caller);
+  const scope = {
+    kind,
+    id,
+    descendants: draft.descendants && seesBelow,
+    reader: seesAll ? undefined : reader,
+  };
+  return { scope, query };
 }
 
 /** Before minutes are kept, times are rounded outwards to the quarter of an hour. Throws Failure INVALID_ARGUMENT. */

@@ -4,6 +4,7 @@ import { type CreditScope, creditScope } from "./credit-scope.ts";
 import type { Mirror } from "./mirror.ts";
 import type { Micros, TransferKind } from "./money.ts";
 import { MoneyFields } from "./money-fields.ts";
+import { type Reader, readerOf } from "./node-in-reach.ts";
 import {
   type Page,
   type PageDraft,
@@ -50,7 +51,7 @@ export interface EntryQuery extends CreditScope {
   /** Later in the list, so earlier in time, than this one. */
   readonly after: EntryPlace | undefined;
   /** Names of accounts and keys are shown of this account, or of all below it too. */
-  readonly reader: { readonly accountId: string; readonly seesBelow: boolean };
+  readonly reader: Reader;
 }
 
 export interface EntryStore {
@@ -82,14 +83,13 @@ export async function listTransactions(
 ): Promise<Page<Entry>> {
   const after = checked(draft);
   const scope = await creditScope(mirror, caller, draft);
-  const { key, chain } = caller;
   const query: EntryQuery = {
     ...scope,
     kinds: draft.kinds as readonly TransferKind[],
     startMs: draft.startMs,
     endMs: draft.endMs,
     after,
-    reader: { accountId: key.accountId, seesBelow: key.kind === "MASTER" && chain[0]?.isolated !== true },
+    reader: readerOf(caller),
   };
   return pageOf(
     draft,

@@ -65,7 +65,7 @@ export class PostgresAlertReads implements AlertReads {
 
   async sum({ node }: Alert, subject: SummedSubject, { startMs, endMs }: Window): Promise<bigint> {
     const { text, parameters } = usageStatement(
-      { ...node, descendants: subject.descendants },
+      { ...node, descendants: subject.descendants, reader: undefined },
       {
         groups: [],
         granularity: undefined,

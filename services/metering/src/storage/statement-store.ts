@@ -124,7 +124,7 @@ class PostgresStatementTx implements StatementTx {
   ): Promise<readonly UsageLine[]> {
     const query = { granularity: undefined, timeZone, startMs, endMs, meter: undefined, after: undefined };
     const { text, parameters } = usageStatement(
-      { kind: "ACCOUNT", id: accountId, descendants },
+      { kind: "ACCOUNT", id: accountId, descendants, reader: undefined },
       { ...query, groups: ["ACCOUNT"], pageSize: count },
       count,
     );

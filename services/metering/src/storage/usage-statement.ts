@@ -37,10 +37,36 @@ export function usageStatement(scope: UsageScope, query: UsageQuery, count?: num
   const text = `
     SELECT (extract(epoch FROM start) * 1000)::bigint AS start_ms, ${grouped}, units, cost
     FROM (SELECT start, ${grouped}, ${counted("sum(units)")} AS units, ${counted("sum(cost)")} AS cost
-          FROM (${sources.join(" UNION ALL ")}) AS u GROUP BY start, ${grouped} HAVING sum(units) <> 0 OR sum(cost) <> 0) AS g
+          FROM (${blanked(sources.join(" UNION ALL "), scope, query, keys, bind)}) AS u GROUP BY start, ${grouped} HAVING sum(units) <> 0 OR sum(cost) <> 0) AS g
     ${beyond} ORDER BY ${keys.join(", ")}
     ${count === undefined ? "" : `LIMIT ${bind(count, "int")}`}`;
   return { text, parameters };
+}
+
+/**
+ * SQL: rows with the names out of the reader's reach blank. An account in reach is used by keys from above, and a key in
+ * reach uses accounts below its own. Added up before, so that each name is looked for once.
+ */
+function blanked(
+  rows: string,
+  { kind, reader }: UsageScope,
+  { groups }: UsageQuery,
+  keys: readonly string[],
+  bind: Bind,
+): string {
+  const group = kind === "ACCOUNT" ? "KEY" : "ACCOUNT";
+  if (reader === undefined || !groups.includes(group)) return rows;
+  const name = groupColumns[group];
+  const shown = keys.map((key) =>
+    key === name ? `CASE WHEN s.id IS NULL THEN '' ELSE r.${key} END AS ${key}` : `r.${key}`,
+  );
+  const own = bind(reader.accountId, "text");
+  return `
+    SELECT ${shown.join(", ")}, r.units, r.cost
+    FROM (SELECT ${keys.join(", ")}, sum(units) AS units, sum(cost) AS cost FROM (${rows}) AS r GROUP BY ${keys.join(", ")}) AS r
+    LEFT JOIN (${group === "KEY" ? "SELECT k.id, k.account_id FROM key k" : "SELECT id, id AS account_id FROM account"}) AS n
+      ON n.id = r.${name}
+    LEFT JOIN account s ON s.id = n.account_id AND ${reader.seesBelow ? `s.path @> ARRAY[${own}]` : `s.id = ${own}`}`;
 }
 
 type Bind = (value: unknown, type: string) => string;

@@ -93,7 +93,7 @@ export declare type UsageSubject = Message<"gatehouse.metering.v1.UsageSubject">
   timeZone: string;
 
   /**
-   * Of the accounts below too; for an account.
+   * Of the accounts below too; for an account, by a master key that reaches them, else PERMISSION_DENIED (KEY_KIND_DENIED).
    *
    * @generated from field: bool descendants = 5;
    */
@@ -141,7 +141,7 @@ export declare type SpendSubject = Message<"gatehouse.metering.v1.SpendSubject">
   timeZone: string;
 
   /**
-   * Of the accounts below too; for an account.
+   * Of the accounts below too; for an account, by a master key that reaches them, else PERMISSION_DENIED (KEY_KIND_DENIED).
    *
    * @generated from field: bool descendants = 5;
    */

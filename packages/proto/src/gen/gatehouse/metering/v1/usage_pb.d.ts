@@ -227,7 +227,7 @@ export declare type QueryUsageRequest = Message<"gatehouse.metering.v1.QueryUsag
   } | { case: undefined; value?: undefined };
 
   /**
-   * For an account: its whole subtree.
+   * For an account: its whole subtree. A key that does not reach what is below its account gets the account alone.
    *
    * @generated from field: bool descendants = 3;
    */
@@ -313,14 +313,14 @@ export declare type UsageRow = Message<"gatehouse.metering.v1.UsageRow"> & {
   start?: Timestamp | undefined;
 
   /**
-   * Set when grouped by account.
+   * Set when grouped by account; empty for all that are out of the caller's reach, together.
    *
    * @generated from field: string account_id = 2;
    */
   accountId: string;
 
   /**
-   * Set when grouped by key.
+   * Set when grouped by key; empty for usage without a key, and for all keys out of the caller's reach, together.
    *
    * @generated from field: string key_id = 3;
    */
@@ -433,7 +433,7 @@ export declare type ExportUsageRequest = Message<"gatehouse.metering.v1.ExportUs
   } | { case: undefined; value?: undefined };
 
   /**
-   * For an account: its whole subtree.
+   * For an account: its whole subtree. A key that does not reach what is below its account gets the account alone.
    *
    * @generated from field: bool descendants = 3;
    */
