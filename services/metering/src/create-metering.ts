@@ -53,6 +53,7 @@ import { PostgresLeaseStore } from "./storage/lease-store.ts";
 import { PostgresLimitStore } from "./storage/limit-store.ts";
 import { migrations } from "./storage/migrations.ts";
 import { type MirrorChange, MirrorReplica } from "./storage/mirror-replica.ts";
+import { maintainPartitions, usageTables } from "./storage/partitions.ts";
 import { PlanLimits } from "./storage/plan-limits.ts";
 import { PostgresMirror } from "./storage/postgres-mirror.ts";
 import { PostgresPriceBook } from "./storage/price-book.ts";
@@ -132,6 +133,11 @@ export async function createMetering(
     const counts = new MeteringCounts();
     const reservations = new PostgresReservationStore(changeLog, clockOffsetMs);
     const dueSettlements = new DueSettlements(reservations);
+    // Before the first write: rows for which there is no partition yet are moved once there is, and who reads just then
+    // may miss them. Where it fails, the loop goes on trying.
+    await maintainPartitions(work, usageTables(config.usage), clockOffsetMs).catch((error: unknown) =>
+      log.warn({ err: error }, "partitions are not made yet"),
+    );
     startLoops({
       config,
       log,
