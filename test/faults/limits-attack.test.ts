@@ -89,7 +89,7 @@ describe.each(Array.from({ length: ROUNDS }, (_, round) => round + 1))("round %i
     await untilMs(stoppedMs + STOPPED_MS);
     for (const attack of attacks) attack.demandRate("greedy");
     for (const { process } of stopped) process.resume();
-    await untilMs(performance.now() + 1500);
+    await untilMs(performance.now() + 2500);
     for (const attack of attacks) attack.demandRate("none");
     replicas[KILLED]!.links.metering.mend();
   }

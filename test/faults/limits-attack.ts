@@ -30,6 +30,8 @@ const TIMEOUT_MS = 40_000;
 const SLOW_UNITS = 5;
 const FAST_UNITS = 50;
 const RATE_UNITS_MAX = 5;
+/** Whoever has not asked before is lent ten times what it needs, within that half. */
+const TOUCHED_UNITS = 3;
 
 /** What calls are made: none, some a second, or all that are let, by subaccount. */
 type Demand = "none" | "paced" | "greedy";
@@ -117,9 +119,9 @@ export class LimitAttack {
     return admittedUnits(this.calls);
   }
 
-  /** One unit of the rate by the last replica: it is then lent some more to have in hand. */
+  /** A call of the rate by the last replica: it is then lent as much as one may have in hand, half of the burst. */
   async touchRate(): Promise<void> {
-    await this.#ask(0, this.#replicas.at(-1)!, RATE_METER, 1);
+    await this.#ask(0, this.#replicas.at(-1)!, RATE_METER, TOUCHED_UNITS);
   }
 
   /** What was admitted that no bucket had. */
