@@ -104,6 +104,8 @@ const calls = readFileSync(file, "utf8")
 const sentMs = new Map<number, number>();
 const latenciesUs: number[] = [];
 const codes: Record<number, number> = {};
+/** By stream, of answers that have begun. */
+const codeOf = new Map<number, number>();
 const [host, port] = address.split(":");
 const socket = connect(Number(port), host).setNoDelay(true);
 const startMs = performance.now();
@@ -149,11 +151,14 @@ function receive(type: number, flags: number, stream: number, payload: Buffer): 
     sendDue();
   }
   if (type === GOAWAY) throw new Error("the server closed the connection");
-  if (type === DATA && payload.length > GRPC_PREFIX_BYTES + 1) {
-    const code = payload[GRPC_PREFIX_BYTES] === CODE_TAG ? payload[GRPC_PREFIX_BYTES + 1]! : 0;
-    codes[code] = (codes[code] ?? 0) + 1;
+  // A long answer comes in several frames: its first says the code.
+  if (type === DATA && payload.length > GRPC_PREFIX_BYTES + 1 && !codeOf.has(stream)) {
+    codeOf.set(stream, payload[GRPC_PREFIX_BYTES] === CODE_TAG ? payload[GRPC_PREFIX_BYTES + 1]! : 0);
   }
   if (type === HEADERS && (flags & END_STREAM) !== 0) {
+    const code = codeOf.get(stream);
+    if (code !== undefined) codes[code] = (codes[code] ?? 0) + 1;
+    codeOf.delete(stream);
     latenciesUs.push(Math.round((performance.now() - sentMs.get(stream)!) * 1000));
     sentMs.delete(stream);
     sendDue();
