@@ -13,6 +13,7 @@ import { newPepper } from "@gatehouse/keys";
 import { BatchVerifyRequestSchema, DecisionCode } from "@gatehouse/proto/authz";
 import { freePort } from "@gatehouse/stack";
 import {
+  AUTHZ_FLAGS,
   end,
   fromRoot,
   MEASURED_CORE,
@@ -112,6 +113,7 @@ async function withAuthz<T>(count: number, limits: 0 | 2, use: (authz: Filled) =
   );
   const [address, http] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   const args = [
+    ...AUTHZ_FLAGS,
     "--expose-gc",
     "--max-old-space-size=8192",
     "--import",

@@ -15,6 +15,8 @@ export const MEASURED_CORE = "0";
 export const OTHER_CORE = "1";
 export const ALL_CORES = `0-${availableParallelism() - 1}`;
 const READY_MS = 30_000;
+/** As deploy/gatehouse starts authz. */
+export const AUTHZ_FLAGS: readonly string[] = ["--max-semi-space-size=64"];
 export const serviceSecret = "a secret that the services of a benchmark share";
 
 export interface Deployment {
@@ -25,6 +27,7 @@ export interface Deployment {
   readonly authz: string;
   readonly metering: string;
   readonly authzProcess: ChildProcess;
+  readonly meteringProcess: ChildProcess;
   readonly bus: string;
   /** Tags keys; and forges them. */
   readonly pepper: string;
@@ -79,13 +82,17 @@ export async function deploy({ nats = false, meteringCore = OTHER_CORE } = {}): 
   };
   const processes: ChildProcess[] = [];
   const serve = async (name: string, http: string, core: string, own: Record<string, string> = {}) => {
-    const child = start(core, [fromRoot(`services/${name}/src/main.ts`)], { ...environment, ...own });
+    const flags = name === "authz" ? AUTHZ_FLAGS : [];
+    const child = start(core, [...flags, fromRoot(`services/${name}/src/main.ts`)], {
+      ...environment,
+      ...own,
+    });
     processes.unshift(child);
     await untilReady(name, http);
     return child;
   };
   await serve("identity", identityHttp!, OTHER_CORE);
-  await serve("metering", meteringHttp!, meteringCore);
+  const meteringProcess = await serve("metering", meteringHttp!, meteringCore);
   const authzProcess = await serve("authz", authzHttp!, MEASURED_CORE);
   return {
     rootKey: (await readFile(join(directory, "root.key"), "utf8")).trim(),
@@ -95,6 +102,7 @@ export async function deploy({ nats = false, meteringCore = OTHER_CORE } = {}): 
     authz: authz!,
     metering: metering!,
     authzProcess,
+    meteringProcess,
     bus: bus === undefined ? "none" : "NATS",
     pepper,
     databaseUrl: postgres.url,

@@ -3,6 +3,7 @@ import { benchBatch } from "./batch.ts";
 import { benchCached } from "./cached.ts";
 import { benchCold } from "./cold.ts";
 import { benchFlood, type Flood } from "./flood.ts";
+import { benchGrowth, growthTable } from "./growth.ts";
 import { benchHolders, holdersTable } from "./holders.ts";
 import { benchIdentity, identityTable } from "./identity.ts";
 import { benchIngest, ingestTable } from "./ingest.ts";
@@ -43,6 +44,7 @@ const benches: Readonly<Record<string, Bench>> = {
   ingest: bench(benchIngest, ingestTable),
   usage: bench(benchUsage, usageTable),
   holders: bench(benchHolders, holdersTable),
+  growth: bench(() => benchGrowth({ mostKeys }), growthTable),
   identity: bench(
     () => benchIdentity({ keys: mostKeys, accounts: Math.ceil(mostKeys / 100) }),
     identityTable,
