@@ -83,7 +83,8 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
    * verifier's key to the same replica within a minute, charges nothing and gets the first answer's `decision_id`,
    * `cost`, `binding_limit`, `warnings` and `reserved_until`; all else, whether the key may do it among it, is as of now.
    * A request that says anything else under the same id is another call, decided and charged by itself; only
-   * `at_least_as_fresh` may differ. Of a verifier's calls the latest are remembered, 50 000 where nobody else has any.
+   * `at_least_as_fresh` may differ. A replica remembers the latest calls of each organization's verifiers: 50 000 if
+   * nobody else sends any, fewer if others do.
    *
    * @generated from field: string request_id = 5;
    */
@@ -176,7 +177,7 @@ export declare type SignedRequest = Message<"gatehouse.authz.v1.SignedRequest"> 
    * What was signed, as it is, up to 16 KiB. Where its first line is `GATEHOUSE-SIGNED-1`, the key, the timestamp and the
    * nonce in it must be those given here, its method and path those of `http`, where that is given (the query only where
    * it is in `http.path`), and its account the call's, where the call names one; else the call acts on the account that
-   * was signed. In any other form it is the gateway who takes all of them from what was signed.
+   * was signed. With any other form, the gateway takes all of these from what was signed.
    *
    * @generated from field: string canonical_request = 3;
    */

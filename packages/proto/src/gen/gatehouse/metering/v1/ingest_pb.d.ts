@@ -566,12 +566,13 @@ export declare const IngestService: GenService<{
     output: typeof IngestBatchResponseSchema;
   },
   /**
-   * For an operator: an epoch's batches before one are lost for good, and it goes on with that one. What they told of usage
-   * is lost; what the epoch holds of quotas counts as spent, and is not given back when it ends. One that comes after all is
-   * refused as DATA_LOSS (DIGEST_MISMATCH), and its producer sets it aside. Audited. Again, before that batch has come, nothing is done. NOT_FOUND for an epoch
-   * that never registered; FAILED_PRECONDITION (SEQUENCE_GAP, `expected_sequence`) where no batch is missing before it.
-   * With `final` nothing more is to come, for the disk of its replica is gone: the epoch ends as with a final batch, so it
-   * acquires nothing more, what it holds of wallets goes back to them, and what it holds of quotas counts as spent.
+   * For an operator: an epoch's batches before the one named are lost for good, and the epoch goes on with that one. The
+   * usage in them is lost. What the epoch holds of quotas counts as spent, and is not given back when it ends. A lost
+   * batch that comes after all is refused as DATA_LOSS (DIGEST_MISMATCH), and its producer sets it aside. Audited. The
+   * same call again, before that batch has come, changes nothing. NOT_FOUND for an epoch that never registered;
+   * FAILED_PRECONDITION (SEQUENCE_GAP, `expected_sequence`) if no batch is missing before the one named.
+   * With `final`, nothing more is to come, because the disk of its replica is gone. The epoch then ends as with a final
+   * batch: it acquires nothing more, what it holds of wallets goes back to them, what it holds of quotas counts as spent.
    *
    * @generated from rpc gatehouse.metering.v1.IngestService.AcceptGap
    */
