@@ -1,7 +1,7 @@
 import type { Moment } from "@gatehouse/changefeed";
 import { type FreshnessGate, hasReached, type Proven } from "./freshness-gate.ts";
 import type { IdentityReader } from "./identity-reader.ts";
-import { type Refusal, undecidable, undecidableFor, unmetered } from "./refusal.ts";
+import { isUndecided, type Refusal, undecidable, undecidableFor } from "./refusal.ts";
 import { during } from "./trace.ts";
 import type { VerifyCall } from "./verify-call.ts";
 import type { Wait } from "./wait.ts";
@@ -24,19 +24,14 @@ export class FreshnessCheck {
   }
 
   /** Undefined: it may. `refusal` is what the wait before found out. */
-  of(
-    { atLeastAsFresh, needs }: VerifyCall,
-    refusal: Refusal | undefined,
-    now: Moment,
-  ): Wait | Refusal | undefined {
-    const { identity, identityProof, identityGate, meteringProof, limitsStalenessMaxMs } = this.#options;
+  of({ atLeastAsFresh }: VerifyCall, refusal: Refusal | undefined, now: Moment): Wait | Refusal | undefined {
+    const { identity, identityProof, identityGate, meteringProof } = this.#options;
     switch (identityGate.check(identityProof.ageMs(now))) {
       case "prove":
         return this.proofUnless(refusal);
       case "too-old":
         return undecidable;
     }
-    if (needs.length > 0 && meteringProof.ageMs(now) > limitsStalenessMaxMs) return unmetered;
     for (const token of atLeastAsFresh) {
       const proof = token.source === "identity" ? identityProof : meteringProof;
       if (hasReached(proof, token)) continue;
@@ -49,6 +44,11 @@ export class FreshnessCheck {
     return undefined;
   }
 
+  /** Whether calls may be charged by the limits that are known here. */
+  areLimitsFresh(now: Moment): boolean {
+    return this.#options.meteringProof.ageMs(now) <= this.#options.limitsStalenessMaxMs;
+  }
+
   /** A proof begun from now on, unless the wait before found out that nothing can be decided. */
   proofUnless(refusal: Refusal | undefined): Wait | Refusal {
     return isUndecided(refusal) ? refusal : this.#proof;
@@ -59,9 +59,4 @@ export class FreshnessCheck {
     await during(trace, "prove freshness", () => this.#options.identityGate.prove());
     return undefined;
   };
-}
-
-// What a limit refused before the state was found to be in doubt says nothing of the state.
-function isUndecided(refusal: Refusal | undefined): refusal is Refusal {
-  return refusal?.code === "INDETERMINATE";
 }

@@ -77,12 +77,12 @@ describe("reading into the cache", () => {
     const { source, cache, reader } = setUp();
     source.hold = () => Promise.reject(new Error("down"));
     await expect(
-      Promise.all([reader.readKey("key_1"), reader.readTarget("acc_org", "acc_org")]),
+      Promise.all([reader.readKey("key_1"), reader.readTarget("acc_org", "acc_org", "acc_org")]),
     ).rejects.toThrow();
     expect([cache.key("key_1"), cache.isUnknownKey("key_1")]).toEqual([undefined, false]);
     await nextTurn();
     source.hold = () => undefined;
-    await Promise.all([reader.readKey("key_1"), reader.readTarget("acc_org", "acc_org")]);
+    await Promise.all([reader.readKey("key_1"), reader.readTarget("acc_org", "acc_org", "acc_org")]);
     expect(cache.key("key_1")).toBeDefined();
     expect(cache.target("acc_org", "acc_org")).toBeDefined();
     expect(source.asked).toHaveLength(2);
@@ -135,18 +135,18 @@ describe("reading into the cache", () => {
   it("does not share the read of one name with another organization's", async () => {
     const { source, reader } = setUp();
     await Promise.all([
-      reader.readTarget("a", "b"),
-      reader.readTarget("a", "b"),
-      reader.readTarget("ab", ""),
-      reader.readTarget("a", "b c"),
-      reader.readTarget("a b", "c"),
+      reader.readTarget("a", "b", "a"),
+      reader.readTarget("a", "b", "a"),
+      reader.readTarget("ab", "", "ab"),
+      reader.readTarget("a", "b c", "a"),
+      reader.readTarget("a b", "c", "a b"),
     ]);
     expect(source.targetsAsked.toSorted()).toEqual(["a b/c", "a/b", "a/b c", "ab/"]);
   });
 
   it("remembers that a key or a name means nothing", async () => {
     const { cache, reader } = setUp();
-    await Promise.all([reader.readKey("key_x"), reader.readTarget("acc_org", "acc_x")]);
+    await Promise.all([reader.readKey("key_x"), reader.readTarget("acc_org", "acc_x", "acc_org")]);
     expect([cache.isUnknownKey("key_x"), cache.isUnknownTarget("acc_org", "acc_x")]).toEqual([true, true]);
   });
 });

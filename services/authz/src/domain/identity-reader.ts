@@ -91,10 +91,10 @@ export class IdentityReader {
   }
 
   /**
-   * Resolves once the name is in the cache, or known to mean nothing to keys of the account `asking`; by default, to the
-   * organization's own. Rejects where identity does not answer.
+   * Resolves once the name is in the cache, or known to mean nothing to keys of the account `asking`. Rejects where
+   * identity does not answer.
    */
-  readTarget(organizationId: string, account: string, trace?: Trace, asking = organizationId): Promise<void> {
+  readTarget(organizationId: string, account: string, asking: string, trace?: Trace): Promise<void> {
     const name = JSON.stringify([organizationId, account, asking]);
     return this.#targetReads.run("read account", name, trace, async (part) => {
       for (let read = 1; read <= MAX_READS; read++) {

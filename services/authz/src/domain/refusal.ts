@@ -45,6 +45,11 @@ export function undecidableFor(cause: Cause): Refusal {
   return { code: "INDETERMINATE", cause, retryAfterMs: RETRY_MS };
 }
 
+/** Whether a wait found out that nothing can be decided. What a limit refused says nothing of state that is missing, or in doubt. */
+export function isUndecided(refusal: Refusal | undefined): refusal is Refusal {
+  return refusal?.code === "INDETERMINATE";
+}
+
 export const notFound: Refusal = { code: "NOT_FOUND" };
 
 /** SCOPE_DENIED: nothing says what the call takes. Of the path not its query, which may hold a secret, nor all of a long one. */

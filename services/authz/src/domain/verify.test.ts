@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { undecidableFor } from "./refusal.ts";
 import { callOf, keyed, TestVerifier } from "./verify.fixture.ts";
 import { Verifier } from "./verify.ts";
+import type { VerifyCall } from "./verify-call.ts";
 
 const tree = () => {
   const authz = new TestVerifier();
@@ -393,5 +394,20 @@ describe("the order of the codes", () => {
     ]);
     await authz.activity.flush();
     expect(authz.reported.map((uses) => [...uses.keys()])).toEqual([[id]]);
+  });
+
+  it("is the same where limits are too old to charge by: what is denied is denied", async () => {
+    const authz = tree();
+    const meteringProof = { ...authz.options.meteringProof, ageMs: () => 1001 };
+    const verifier = new Verifier({ ...authz.options, meteringProof });
+    const code = async (call: Partial<VerifyCall>) =>
+      (await verifier.verify(callOf(call), authz.provider)).code;
+    const { id, presented } = authz.key("acc_sub", { scopes: ["orders.read"] });
+    expect(await code({ presented })).toBe("INDETERMINATE");
+    expect(await code({ presented, needs: [] })).toBe("VALID");
+    expect(await code({ presented, resource: "weather.read" })).toBe("SCOPE_DENIED");
+    authz.changeKey(id, { status: "REVOKED" });
+    expect(await code({ presented })).toBe("NOT_FOUND");
+    expect(authz.charged).toBe(0);
   });
 });

@@ -27,6 +27,7 @@ import { Receipt } from "./receipt.ts";
 import {
   asOfNow,
   bindingOf,
+  isUndecided,
   noEndpoint,
   notFound,
   type Refusal,
@@ -34,6 +35,7 @@ import {
   stands,
   undecidable,
   undecidableFor,
+  unmetered,
   unpaid,
 } from "./refusal.ts";
 import { Reservations } from "./reservations.ts";
@@ -41,7 +43,7 @@ import { seenBy } from "./seen-limits.ts";
 import type { Signatures } from "./signatures.ts";
 import type { SignedRequest } from "./signed-request.ts";
 import type { Payment } from "./toll.ts";
-import { during, noteDecision } from "./trace.ts";
+import { during, noteDecision, type Trace } from "./trace.ts";
 import type { UpstreamHeaders } from "./upstream-header.ts";
 import type { VerifyCall } from "./verify-call.ts";
 import { forUnits, type Wait, whenRead } from "./wait.ts";
@@ -150,15 +152,25 @@ export class Verifier {
     return this.#attemptFor(entry, call, verifier, now, refusal);
   }
 
-  // `keyId` is undefined for what may be an imported key, which says of itself only that.
   #missing(keyId: string | undefined, call: VerifyCall, refusal: Refusal | undefined): Decision | Wait {
     if (this.#credentials.isNone(keyId, call)) {
       return this.#decisions.make(this.#credentials.none(call, this.#options.clock.now()), call.resource);
     }
-    if (refusal !== undefined) return this.#decisions.make(refusal, call.resource);
-    // The others found out already that it does not answer; the loop goes on trying.
-    if (this.#options.identityGate.unreachable) return this.#decisions.make(undecidable, call.resource);
-    return (trace) => whenRead(this.#credentials.read(keyId, call, trace));
+    return this.#whenRead(refusal, call.resource, undefined, (trace) =>
+      this.#credentials.read(keyId, call, trace),
+    );
+  }
+
+  // Nobody waits for what the wait before, or others, found out already: that identity does not answer.
+  #whenRead(
+    refusal: Refusal | undefined,
+    resource: string,
+    entry: KeyEntry | undefined,
+    read: (trace: Trace | undefined) => Promise<void>,
+  ): Decision | Wait {
+    if (isUndecided(refusal)) return this.#decisions.make(refusal, resource, entry);
+    if (this.#options.identityGate.unreachable) return this.#decisions.make(undecidable, resource, entry);
+    return (trace) => whenRead(read(trace));
   }
 
   // For a living key, which was presented to somebody who may see it, or signed the call.
@@ -172,8 +184,9 @@ export class Verifier {
     const { cache, catalog, identity, identityProof, identityGate } = this.#options;
     const { http, account } = call;
     if (http !== undefined && !catalog.isFilled) {
-      if (refusal !== undefined) return this.#decisions.make(refusal, "", entry);
-      return (trace) => whenRead(during(trace, "read catalog", () => catalog.fill()));
+      return this.#whenRead(refusal, "", entry, (trace) =>
+        during(trace, "read catalog", () => catalog.fill()),
+      );
     }
     const endpoint = http && catalog.endpointOf(http.method, http.path);
     const resource = endpoint === undefined ? call.resource : endpoint.resource;
@@ -183,19 +196,17 @@ export class Verifier {
     const target = findTarget(cache, entry, account);
     if (target === "none") return this.#decisions.make({ code: "TARGET_NOT_FOUND" }, resource, entry);
     if (target === "unknown") {
-      if (refusal !== undefined) return this.#decisions.make(refusal, resource, entry);
       const { accountId } = entry.key;
-      return (trace) => whenRead(identity.readTarget(organizationOf(entry), account, trace, accountId));
+      return this.#whenRead(refusal, resource, entry, (trace) =>
+        identity.readTarget(organizationOf(entry), account, accountId, trace),
+      );
     }
     if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) {
       const proof = this.#freshness.proofUnless(refusal);
       return typeof proof === "function" ? proof : this.#decisions.make(proof, resource, entry);
     }
-    if (target !== entry.accounts) {
-      const targetState = stateOfChain(target);
-      if (targetState !== "VALID")
-        return this.#decisions.make({ code: targetState }, resource, entry, target);
-    }
+    const state = target === entry.accounts ? "VALID" : stateOfChain(target);
+    if (state !== "VALID") return this.#decisions.make({ code: state }, resource, entry, target);
     if (!isAddressAllowed(entry, call.address)) {
       return this.#decisions.make({ code: "ADDRESS_DENIED" }, resource, entry, target);
     }
@@ -213,6 +224,10 @@ export class Verifier {
     const upstream = this.#options.upstream.of(target, verifier);
     if (upstream === "sealed") {
       return this.#decisions.make(undecidableFor("signing"), resource, entry, target);
+    }
+    // Who is denied is denied, be its limits known or not.
+    if (call.needs.length > 0 && !this.#freshness.areLimitsFresh(now)) {
+      return this.#decisions.make(unmetered, resource, entry, target);
     }
     const decided =
       call.signed === undefined
@@ -302,7 +317,7 @@ export class Verifier {
       case "unpaid":
         return this.#decisions.make(unpaid, resource, entry, target);
       case "unpriced":
-        if (refusal?.code === "INDETERMINATE") return this.#decisions.make(refusal, resource, entry, target);
+        if (isUndecided(refusal)) return this.#decisions.make(refusal, resource, entry, target);
         return (trace) => during(trace, "read prices", () => whenPriced(pool));
     }
     if (refusal !== undefined && stands(refusal, now)) {
