@@ -1,18 +1,18 @@
 import { create } from "@bufbuild/protobuf";
 import { DecisionCode, VerifyRequestSchema, type VerifyResponse } from "@gatehouse/proto/authz";
 import { describe, expect, it } from "vitest";
+import type { LeasePool } from "../domain/lease-pool.ts";
 import { MeterBook } from "../domain/meter-book.ts";
 import { keyed, TestVerifier } from "../domain/verify.fixture.ts";
-import { Verifier } from "../domain/verify.ts";
+import { Verifier, type VerifierOptions } from "../domain/verify.ts";
 import { authzHandlers } from "./authz-service.ts";
 import { RequestMemory } from "./request-memory.ts";
 import { settled } from "./settled.ts";
 
 /** The handlers over a verifier in the test's hands, asked by the provider. */
-function served() {
-  const authz = new TestVerifier();
+function served(authz = new TestVerifier(), options: Partial<VerifierOptions> = {}) {
   const handlers = authzHandlers({
-    verifier: new Verifier(authz.options),
+    verifier: new Verifier({ ...authz.options, ...options }),
     memory: new RequestMemory(() => authz.now.monotonicMs),
     meters: new MeterBook(async () => ({ position: authz.identity.position, items: new Map() })),
     explain: () => {
@@ -25,6 +25,30 @@ function served() {
     settled(handlers.verify(create(VerifyRequestSchema, init), { principal } as never) as never);
   return { authz, verify };
 }
+
+it("a call whose charge could not be written down is undecided, to be tried again, and told nothing of it", async () => {
+  const { authz } = served();
+  const usd = { id: "prc_1", currency: "USD", micros: 7, perUnits: 1 };
+  const charged = {
+    kind: "charged",
+    binding: { bucket: { limit: { id: "lim_1", nodeId: "acc_org" } }, remaining: 9 },
+    warnings: ["lim_2"],
+    spends: [],
+    payments: [{ need: 0, price: usd, micros: 7, carry: { parts: 0 }, parts: 0 }],
+  };
+  const told = async (error?: Error) => {
+    const { verify } = served(authz, {
+      pool: { charge: () => charged, undo: () => {} } as unknown as LeasePool,
+      journal: { ...authz.options.journal, whenWritten: (callback) => callback(error) },
+    });
+    return verify({ key: authz.key("acc_org").presented });
+  };
+  const cost = [{ currency: "USD", micros: 7n }];
+  expect(await told()).toMatchObject({ code: DecisionCode.VALID, bindingLimit: { limitId: "lim_1" }, cost });
+  const unrecorded = await told(new Error("the disk is full"));
+  expect(unrecorded).toMatchObject({ code: DecisionCode.INDETERMINATE, warnings: [], cost: [] });
+  expect([unrecorded.bindingLimit, unrecorded.retryAfter?.nanos]).toEqual([undefined, 100_000_000]);
+});
 
 describe("a retry under its request id", () => {
   it("is charged once, and answered what it was charged", async () => {

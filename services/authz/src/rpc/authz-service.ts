@@ -176,13 +176,19 @@ function whenRecorded(decision: Decision, callback: (final: Decision) => void): 
     );
 }
 
+// Of what it would have been charged it says nothing.
 function unrecorded(decision: Decision, isLate: boolean): Decision {
+  const { code, retryAfterMs } = undecidableFor("spool");
   return {
     ...decision,
-    code: "INDETERMINATE",
+    code,
     reason: isLate
       ? "whether the decision is recorded is not known yet, so it may have been charged; try again"
       : "the decision could not be recorded; try again",
+    retryAfterMs,
+    binding: undefined,
+    warnings: [],
+    cost: undefined,
     reservedUntilMs: undefined,
   };
 }
