@@ -21,89 +21,38 @@ export function callerAsFresh<P>(
   async function readmitted<T extends object>(
     shown: readonly string[],
     call: Call<P>,
-    handle: (call: Call<P>) => Reply<T>,
+    handle: () => Reply<T>,
   ): Promise<T> {
     const tokens = [...new Set(shown)].flatMap((token) => decodeFreshness(token) ?? []);
     const ofIdentity = tokens.filter(({ source }) => source === "identity");
     // Where it cannot come that far, the handler finds the same for the key that is asked about, and says so.
     await Promise.allSettled(ofIdentity.map(catchUp));
     const principal = await guard(call.method, accessRule(call.method))(call as Call<undefined>);
-    return settled(handle(new ReadmittedCall(call, principal)));
+    // Where the guard's first answer is.
+    Object.assign(call, { principal });
+    return settled(handle());
   }
 
   return {
     verify(request, call) {
       if (request.atLeastAsFresh.length === 0) return handlers.verify(request, call);
-      return readmitted(request.atLeastAsFresh, call, (admitted) => handlers.verify(request, admitted));
+      return readmitted(request.atLeastAsFresh, call, () => handlers.verify(request, call));
     },
     batchVerify(request, call) {
       const shown = request.requests.flatMap(({ atLeastAsFresh }) => atLeastAsFresh);
       if (shown.length === 0) return handlers.batchVerify(request, call);
-      return readmitted(shown.slice(0, MAX_SHOWN), call, (admitted) =>
-        handlers.batchVerify(request, admitted),
-      );
+      return readmitted(shown.slice(0, MAX_SHOWN), call, () => handlers.batchVerify(request, call));
     },
     heartbeat(request, call) {
       if (request.atLeastAsFresh.length === 0) return handlers.heartbeat(request, call);
-      return readmitted(request.atLeastAsFresh, call, (admitted) => handlers.heartbeat(request, admitted));
+      return readmitted(request.atLeastAsFresh, call, () => handlers.heartbeat(request, call));
     },
     explain(request, call) {
       if (request.atLeastAsFresh.length === 0) return handlers.explain(request, call);
-      return readmitted(request.atLeastAsFresh, call, (admitted) => handlers.explain(request, admitted));
+      return readmitted(request.atLeastAsFresh, call, () => handlers.explain(request, call));
     },
   };
 }
 
 /** As many as a batch may show, whose entries are counted by its handler. */
 const MAX_SHOWN = 8000;
-
-/** A call as it came, with who was found to make it since. */
-class ReadmittedCall<P> implements Call<P> {
-  readonly principal: P;
-  readonly #call: Call<P>;
-
-  constructor(call: Call<P>, principal: P) {
-    this.#call = call;
-    this.principal = principal;
-  }
-
-  get method(): Call["method"] {
-    return this.#call.method;
-  }
-
-  get peerAddress(): string | undefined {
-    return this.#call.peerAddress;
-  }
-
-  get peerCertificate(): Call["peerCertificate"] {
-    return this.#call.peerCertificate;
-  }
-
-  get signal(): AbortSignal {
-    return this.#call.signal;
-  }
-
-  get draining(): AbortSignal {
-    return this.#call.draining;
-  }
-
-  get isAbandoned(): boolean {
-    return this.#call.isAbandoned ?? false;
-  }
-
-  get deadlineMs(): number | undefined {
-    return this.#call.deadlineMs;
-  }
-
-  get trace(): Call["trace"] {
-    return this.#call.trace;
-  }
-
-  header(name: string): string | undefined {
-    return this.#call.header(name);
-  }
-
-  setHeader(name: string, value: string): void {
-    this.#call.setHeader(name, value);
-  }
-}
