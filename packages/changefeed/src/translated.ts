@@ -1,7 +1,7 @@
 import type { Guard, Route } from "@gatehouse/service";
 
 /** Turns what is thrown into what is to be answered. */
-export type Translate = (error: unknown) => unknown;
+type Translate = (error: unknown) => unknown;
 
 /** A route whose handlers throw what `translate` makes of their errors. */
 export function translatedRoute<P>(route: Route<P>, translate: Translate): Route<P> {
@@ -12,7 +12,7 @@ export function translatedRoute<P>(route: Route<P>, translate: Translate): Route
       return isStream(result) ? translatedStream(result, translate) : translated(result, translate);
     },
   ]);
-  return { service: route.service, handlers: Object.fromEntries(handlers) };
+  return { ...route, handlers: Object.fromEntries(handlers) };
 }
 
 /** The same for a guard. */
