@@ -1,5 +1,16 @@
 export { AddressList, canonicalRange, isAddressAllowed, isAddressBound } from "./address.ts";
 export {
+  AUDIT_ACTION,
+  type AuditAttempt,
+  type AuditEvent,
+  type AuditFilter,
+  type AuditPage,
+  type AuditPlace,
+  type AuditReads,
+  type AuditStretch,
+  isRefusal,
+} from "./audit.ts";
+export {
   type ApiNode,
   Catalog,
   type CatalogConflict,
@@ -42,6 +53,9 @@ export {
   secretMatches,
 } from "./principal.ts";
 export { isInSubtree, isProvider, isStrictAncestor, reaches } from "./reach.ts";
+export { MAX_REFUSALS, RefusalBudget } from "./refusal-budget.ts";
+export { refusedTarget } from "./refused-target.ts";
 export { builtInRoles, scopesOfRole } from "./role.ts";
+export { SLUG_PATTERN } from "./slug.ts";
 export { type KeyState, stateOf, stateOfChain } from "./state.ts";
 export { termsRequired } from "./terms.ts";

@@ -1,3 +1,4 @@
+export { AuditReader, type AuditRow, sweepAudit } from "./audit-reads.ts";
 export { deliverEvents, type EventDelivery, type EventDeliveryOptions } from "./deliver-events.ts";
 export { type DeliveryPage, readDeliveries, redeliver } from "./delivery-list.ts";
 export {

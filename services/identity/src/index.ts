@@ -1,4 +1,5 @@
-import type { Directory, Principal } from "@gatehouse/access";
+import { type Directory, type Principal, RefusalBudget } from "@gatehouse/access";
+import { type AuditedGuardOptions, auditedGuard } from "@gatehouse/access/audited-guard";
 import { chargingGuard } from "@gatehouse/access/charging-guard";
 import { accessGuard } from "@gatehouse/access/guard";
 import {
@@ -11,7 +12,7 @@ import {
   translatedRoute,
   trimChanges,
 } from "@gatehouse/changefeed";
-import { deliverEvents, type EventDelivery, publishEvents } from "@gatehouse/events";
+import { deliverEvents, type EventDelivery, publishEvents, sweepAudit } from "@gatehouse/events";
 import { KeyFormat, Sealer } from "@gatehouse/keys";
 import {
   type Bus,
@@ -30,7 +31,7 @@ import { type Bootstrapped, bootstrap } from "./domain/bootstrap.ts";
 import type { Plan } from "./domain/definitions/definition.ts";
 import { DEFAULT_PLAN } from "./domain/definitions/plan.ts";
 import type { Domain } from "./domain/domain.ts";
-import { RefusalBudget } from "./domain/events/refusal-budget.ts";
+import { recordRefusal } from "./domain/events/audit.ts";
 import { SeenKeys } from "./domain/keys/activity.ts";
 import { FairShare } from "./domain/rules/fair-share.ts";
 import type { Store } from "./domain/store.ts";
@@ -38,11 +39,9 @@ import { ImportedKeys } from "./imported-keys.ts";
 import { startLoops } from "./loops.ts";
 import { IdentityCounts, identityMetrics } from "./metrics.ts";
 import { activityGuard } from "./rpc/activity-guard.ts";
-import { auditedGuard } from "./rpc/audited-guard.ts";
 import { routes } from "./rpc/routes.ts";
 import { accountRows } from "./storage/account-row.ts";
 import { DatabaseActivity } from "./storage/activity-store.ts";
-import { sweepAudit } from "./storage/audit-reads.ts";
 import { auditRows } from "./storage/audit-row.ts";
 import { DatabaseFeed } from "./storage/database-feed.ts";
 import { DatabaseStore } from "./storage/database-store.ts";
@@ -160,6 +159,11 @@ export async function createIdentity(
       trustedProxies: config.trustedProxies,
       nowMs,
     });
+    const audit: AuditedGuardOptions = {
+      format,
+      directory,
+      record: (attempt, refusal) => recordRefusal(domain, attempt, refusal),
+    };
     const feedLog = new ChangeLog({ dataSource: followed, source: "identity" });
     const feed = new DatabaseFeed(feedLog);
     const seen = new SeenKeys();
@@ -173,7 +177,7 @@ export async function createIdentity(
     return {
       routes: routes(domain, feed, { ...facts, nowMs }).map((route) => translatedRoute(route, translate)),
       guard: translatedGuard(
-        activityGuard(chargingGuard(auditedGuard(guard, domain, directory), rates.charge), seen, nowMs),
+        activityGuard(chargingGuard(auditedGuard(guard, audit), rates.charge), seen, nowMs),
         translate,
       ),
       metrics: identityMetrics(counts, rates, { changes: dataSource, feed: followed }),

@@ -1,8 +1,8 @@
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { MAX_REFUSALS } from "@gatehouse/access";
+import { sweepAudit } from "@gatehouse/events";
 import type { AuditEvent } from "@gatehouse/proto/identity";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { MAX_REFUSALS } from "../src/domain/events/refusal-budget.ts";
-import { sweepAudit } from "../src/storage/audit-reads.ts";
 import { badFieldsOf, type Caller, reasonOf, type System, startSystem, timely } from "./system.ts";
 
 let system: System;

@@ -1,6 +1,6 @@
+import type { RefusalBudget } from "@gatehouse/access";
 import type { KeyFormat, Sealer } from "@gatehouse/keys";
 import type { Holdings } from "./accounts/holdings.ts";
-import type { RefusalBudget } from "./events/refusal-budget.ts";
 import type { FairShare } from "./rules/fair-share.ts";
 import type { Store } from "./store.ts";
 

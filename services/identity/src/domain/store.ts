@@ -1,8 +1,7 @@
-import type { AccountStatus, KeyKind, KeyStatus } from "@gatehouse/access";
+import type { AccountStatus, AuditReads, KeyKind, KeyStatus } from "@gatehouse/access";
 import type { Account, Chain } from "./accounts/account.ts";
 import type { Definition, DefinitionKind } from "./definitions/definition.ts";
 import type { AuditEvent } from "./events/audit.ts";
-import type { AuditReads } from "./events/audit-store.ts";
 import type { DomainEvent } from "./events/event.ts";
 import type { WebhookReads, WebhookWrites } from "./events/webhook-store.ts";
 import type { ImportedReads, ImportedWrites } from "./keys/import-keys.ts";

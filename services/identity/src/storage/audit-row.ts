@@ -1,20 +1,6 @@
+import type { AuditEvent } from "@gatehouse/access";
+import type { AuditRow } from "@gatehouse/events";
 import { EntitySchema } from "typeorm";
-import type { AuditEvent } from "../domain/events/audit.ts";
-
-/** A row of `audit_event`. */
-export interface AuditRow {
-  id: string;
-  at: Date;
-  actor_key_id: string;
-  actor_account_id: string;
-  action: string;
-  target: string;
-  outcome: string;
-  before: object | null;
-  after: object | null;
-  account_id: string;
-  account_path: string[];
-}
 
 export const auditRows = new EntitySchema<AuditRow>({
   name: "audit_event",
@@ -46,20 +32,5 @@ export function auditRow(event: AuditEvent): AuditRow {
     after: event.after as object | null,
     account_id: event.accountPath.at(-1) ?? "",
     account_path: [...event.accountPath],
-  };
-}
-
-export function auditEventOf(row: AuditRow): AuditEvent {
-  return {
-    id: row.id,
-    at: row.at,
-    actorKeyId: row.actor_key_id,
-    actorAccountId: row.actor_account_id,
-    action: row.action,
-    target: row.target,
-    outcome: row.outcome,
-    before: row.before,
-    after: row.after,
-    accountPath: row.account_path,
   };
 }

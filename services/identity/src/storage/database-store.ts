@@ -1,15 +1,14 @@
+import type { AuditEvent } from "@gatehouse/access";
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
-import type { OutgoingEvent } from "@gatehouse/events";
+import { AuditReader, type OutgoingEvent } from "@gatehouse/events";
 import { overloaded } from "@gatehouse/service/failure";
 import type { DataSource, EntityManager } from "typeorm";
-import type { AuditEvent } from "../domain/events/audit.ts";
 import type { DomainEvent } from "../domain/events/event.ts";
 import { eventsOfChange } from "../domain/events/event-of-change.ts";
 import type { Change, Committed, Store } from "../domain/store.ts";
 import { AccountReader } from "./account-reads.ts";
 import { AccountWriter } from "./account-writes.ts";
 import { DatabaseWatches } from "./activity-watches.ts";
-import { AuditReader } from "./audit-reads.ts";
 import { auditRow, auditRows } from "./audit-row.ts";
 import { DefinitionReader, DefinitionWriter } from "./definition-store.ts";
 import { putOut } from "./event-outbox.ts";

@@ -1,7 +1,7 @@
 import type { AccountWrites } from "../store.ts";
 
 export const MAX_SLUG = 63;
-export const SLUG_PATTERN = /^(?=.{1,63}$)[a-z0-9]+(-[a-z0-9]+)*$/;
+export { SLUG_PATTERN } from "@gatehouse/access";
 export const SLUG_RULE = "kebab-case: 1 to 63 of a-z, 0-9 and single - between them";
 
 /** Numbers tried before a slug ends in characters of the account's id instead; each costs one index probe. */

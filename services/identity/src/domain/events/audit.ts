@@ -1,29 +1,11 @@
-import type { Principal } from "@gatehouse/access";
+import { type AuditEvent, isRefusal, type Principal, refusedTarget } from "@gatehouse/access";
 import { mintId } from "@gatehouse/keys";
-import { Failure, type Reason } from "@gatehouse/service/failure";
+import { Failure } from "@gatehouse/service/failure";
 import type { Account } from "../accounts/account.ts";
 import type { Domain } from "../domain.ts";
 import type { Key } from "../keys/key.ts";
-import { refusedTarget } from "./refused-target.ts";
 
-/** Who did, or tried to do, what to what. Never holds a secret, nor a hash of one. */
-export interface AuditEvent {
-  readonly id: string;
-  readonly at: Date;
-  /** Empty for who has no key yet: a person who accepts an invitation. */
-  readonly actorKeyId: string;
-  readonly actorAccountId: string;
-  /** The scope that the attempt takes, such as `gatehouse.keys.create`. */
-  readonly action: string;
-  /** The id of what was changed; for a refused attempt, what the caller named, if it has the shape of a name. */
-  readonly target: string;
-  /** `OK`, or the reason of the refusal. */
-  readonly outcome: string;
-  readonly before: unknown;
-  readonly after: unknown;
-  /** The account that it concerns: the target's; for a refused attempt the actor's. Then those above, root first. */
-  readonly accountPath: readonly string[];
-}
+export type { AuditEvent };
 
 /** What an attempt is, before it is known how it ends. */
 export interface Attempt {
@@ -118,17 +100,4 @@ function organizationOf({ actor, account }: Attempt): string {
 function eventOf({ actor, action, target }: Attempt, at: Date) {
   const { id: actorKeyId = "", accountId: actorAccountId = "" } = actor?.view.key ?? {};
   return { id: mintId("evt"), at, actorKeyId, actorAccountId, action, target };
-}
-
-// A malformed request says nothing about anyone, and being busy or out of reach refuses nobody.
-const NO_REFUSALS: readonly Reason[] = [
-  "INVALID_FIELD",
-  "BUSY",
-  "OVERLOADED",
-  "SOURCE_UNAVAILABLE",
-  "INTERNAL",
-];
-
-function isRefusal({ reason }: Failure): boolean {
-  return !NO_REFUSALS.includes(reason);
 }

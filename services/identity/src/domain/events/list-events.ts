@@ -1,4 +1,10 @@
-import type { Principal } from "@gatehouse/access";
+import {
+  AUDIT_ACTION,
+  type AuditEvent,
+  type AuditFilter,
+  type AuditPlace,
+  type Principal,
+} from "@gatehouse/access";
 import type { Domain } from "../domain.ts";
 import { Fields, MAX_PAGE_SIZE } from "../fields.ts";
 import type { Listed } from "../list.ts";
@@ -6,8 +12,6 @@ import { withinBytes } from "../page-size.ts";
 import { encodePageToken } from "../page-token.ts";
 import { stillPermitted } from "../rules/actor.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
-import type { AuditEvent } from "./audit.ts";
-import type { AuditFilter, AuditPlace } from "./audit-store.ts";
 
 /** As the caller sent it; empty where it said nothing. Times are Unix milliseconds. */
 export interface EventFilter {
@@ -20,8 +24,6 @@ export interface EventFilter {
   readonly untilMs: number | undefined;
   readonly outcome: string;
 }
-
-const ACTION = /^gatehouse(?:\.[a-z-]{1,40}){1,2}(?:\.\*)?$/;
 
 /** What concerns an account, newest first. A page may have few events, or none, and be followed by more. */
 export async function listEvents(
@@ -93,7 +95,7 @@ function check(fields: Fields, asked: EventFilter) {
     until: dateOf(fields.time("until", asked.untilMs)),
     outcome: fields.reference("outcome", asked.outcome),
   };
-  if (wanted.action !== undefined && !ACTION.test(wanted.action)) {
+  if (wanted.action !== undefined && !AUDIT_ACTION.test(wanted.action)) {
     fields.wrong(
       "action",
       "must be an action such as gatehouse.keys.create, or gatehouse.keys.* for all of a kind",

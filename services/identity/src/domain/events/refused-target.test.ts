@@ -1,9 +1,8 @@
-import type { Principal } from "@gatehouse/access";
+import { type Principal, refusedTarget } from "@gatehouse/access";
 import { mintWebhookSecret } from "@gatehouse/events/webhook";
 import { KeyFormat, mintId, newPepper, parsePepper } from "@gatehouse/keys";
 import { describe, expect, it, test } from "vitest";
 import { mintToken } from "../members/invitation.ts";
-import { refusedTarget } from "./refused-target.ts";
 
 const rules = { types: new Map(), terms: [], importPrefixes: ["pk_live_", "old-"] };
 const actor = { view: { chain: [{}, { providerRules: rules }] } } as unknown as Principal;

@@ -1,10 +1,21 @@
-import { type Directory, effectiveGrant, type KeyView, type Principal } from "@gatehouse/access";
-import { presentedKey } from "@gatehouse/access/guard";
 import type { KeyFormat } from "@gatehouse/keys";
+import type { Access } from "@gatehouse/proto/common";
 import type { Call, Guard } from "@gatehouse/service";
 import { Failure, type Reason } from "@gatehouse/service/failure";
-import type { Domain } from "../domain/domain.ts";
-import { recordRefusal } from "../domain/events/audit.ts";
+import type { AuditAttempt } from "./audit.ts";
+import { effectiveGrant } from "./grant.ts";
+import { presentedKey } from "./guard.ts";
+import type { KeyView } from "./node.ts";
+import type { Directory, Principal } from "./principal.ts";
+
+export interface AuditedGuardOptions {
+  readonly format: KeyFormat;
+  readonly directory: Directory;
+  /** Puts a refusal on record. Never rejects: the refusal stands. */
+  readonly record: (attempt: AuditAttempt, refusal: Failure) => Promise<void>;
+  /** Of which RPCs; default every one that changes something. */
+  readonly isAudited?: (rule: Access) => boolean;
+}
 
 /** Why a key does not work that was presented with its secret; why others do not is nobody's to know. */
 const STOPPED: readonly Reason[] = [
@@ -21,27 +32,31 @@ const STOPPED: readonly Reason[] = [
  */
 export function auditedGuard(
   guard: Guard<Principal>,
-  domain: Domain,
-  directory: Directory,
+  { format, directory, record, isAudited = changesSomething }: AuditedGuardOptions,
 ): Guard<Principal> {
   return (method, rule) => {
     const admit = guard(method, rule);
-    if (rule.scope === "" || rule.scope.endsWith(".read")) return admit;
+    if (!isAudited(rule)) return admit;
     return async (call) => {
       try {
         return await admit(call);
       } catch (error) {
         if (error instanceof Failure && isOfKnownKey(error)) {
-          const view = await viewOf(call, domain.format, directory);
+          const view = await viewOf(call, format, directory);
           if (view !== undefined) {
             const actor = { view, grant: effectiveGrant(view) };
-            await recordRefusal(domain, { actor, action: rule.scope, target: "" }, error);
+            await record({ actor, action: rule.scope, target: "" }, error);
           }
         }
         throw error;
       }
     };
   };
+}
+
+/** Whether an RPC takes a scope to change something. */
+export function changesSomething({ scope }: Access): boolean {
+  return scope !== "" && !scope.endsWith(".read");
 }
 
 function isOfKnownKey({ code, reason }: Failure): boolean {

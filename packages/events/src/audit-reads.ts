@@ -1,12 +1,27 @@
-import type { EntityManager } from "typeorm";
 import type {
+  AuditEvent,
   AuditFilter,
   AuditPage,
   AuditPlace,
   AuditReads,
   AuditStretch,
-} from "../domain/events/audit-store.ts";
-import { type AuditRow, auditEventOf } from "./audit-row.ts";
+} from "@gatehouse/access";
+import type { EntityManager } from "typeorm";
+
+/** A row of `audit_event`, in every service that has an audit. */
+export interface AuditRow {
+  id: string;
+  at: Date;
+  actor_key_id: string;
+  actor_account_id: string;
+  action: string;
+  target: string;
+  outcome: string;
+  before: object | null;
+  after: object | null;
+  account_id: string;
+  account_path: string[];
+}
 
 /** Events that one page looks at, where no index has what is asked for: some tens of milliseconds. */
 const MAX_WALKED = 10_000;
@@ -87,6 +102,21 @@ interface PlaceRow {
 
 function placeOf({ place, id }: PlaceRow): AuditPlace {
   return { at: place, id };
+}
+
+function auditEventOf(row: AuditRow): AuditEvent {
+  return {
+    id: row.id,
+    at: row.at,
+    actorKeyId: row.actor_key_id,
+    actorAccountId: row.actor_account_id,
+    action: row.action,
+    target: row.target,
+    outcome: row.outcome,
+    before: row.before,
+    after: row.after,
+    accountPath: row.account_path,
+  };
 }
 
 /** A condition in SQL, given what makes a parameter of a value. */

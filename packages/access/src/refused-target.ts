@@ -1,9 +1,11 @@
-import { METER_NAME, type Principal, providerRulesOf } from "@gatehouse/access";
 import { isId } from "@gatehouse/keys";
-import { SLUG_PATTERN } from "../accounts/slug.ts";
+import { METER_NAME } from "./meter.ts";
+import { providerRulesOf } from "./node.ts";
+import type { Principal } from "./principal.ts";
+import { SLUG_PATTERN } from "./slug.ts";
 
 /** What mutations name by id. */
-const NAMED = ["acc", "key", "usr", "inv", "lim", "rol", "pln"] as const;
+const NAMED = ["acc", "key", "usr", "inv", "lim", "rol", "pln", "alr"] as const;
 
 /**
  * What a refused attempt named, as the audit keeps it: empty for all that has not the shape of an id or a name.
