@@ -210,7 +210,7 @@ test("a credit limit is spent to its end, and a lowered one takes back what was 
   const made = await makeOrganization(system(), "Credit", ["one"]);
   const { id } = made.subaccounts[0]!;
   const setLimit = (micros: number) =>
-    made.master.credits.setCreditLimit({ account: id, currency: USD, creditLimit: BigInt(micros) }, timely);
+    system().root.credits.setCreditLimit({ account: id, currency: USD, creditLimit: BigInt(micros) }, timely);
   await setLimit(N * PRICE);
   const spenders = spendersOf(made);
   const answers = await spendUntilRefused(system().root, spenders, { charges: once(meter) });

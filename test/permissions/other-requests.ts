@@ -32,6 +32,8 @@ export const otherRequests: Requests = {
     limit: (await made(`${LIMITS}/SetLimit`, { account: subaccount, ...QUOTA })).limit.id,
   }),
   [`${LIMITS}/ListLimits`]: ({ subaccount }) => ({ account: subaccount }),
+  "metering.v1.AuditService/ListEvents": ({ subaccount }) => ({ account: subaccount }),
+  "metering.v1.AuditService/ExportEvents": ({ subaccount }) => ({ account: subaccount }),
   [`${LIMITS}/GetAllowance`]: ({ subaccount }) => ({ account: subaccount }),
   [`${USAGE}/ExportUsage`]: ({ subaccount }) => ({ account: subaccount, descendants: true }),
   [`${USAGE}/ReportUsage`]: ({ subaccount, fresh }) => ({

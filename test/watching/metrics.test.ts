@@ -1,3 +1,4 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Window } from "@gatehouse/proto/metering";
 import { beforeAll, describe, expect, test } from "vitest";
 import { timely } from "../system/caller.ts";
@@ -153,6 +154,36 @@ describe("a replica at work", () => {
 });
 
 describe("identity and metering at work", () => {
+  test("show what became of reported events, and how money moved", async () => {
+    const before = await scrape(system().metering);
+    const { root } = system();
+    const time = timestampFromMs(Date.now());
+    const node = { case: "account", value: organization.id } as const;
+    const event = { id: "one", node, meter: "requests", units: 1n, time };
+    const events = [
+      event,
+      event,
+      { ...event, id: "two", meter: "none" },
+      { ...event, id: "three", units: -1n },
+    ];
+    await root.usage.reportUsage({ source: "watched", events }, timely);
+    const { id: account } = organization;
+    await Promise.all(
+      [1n, 2n].map((amount) =>
+        root.credits.topUp({ account, amount, currency: "USD", reference: "" }, timely),
+      ),
+    );
+    const after = await scrape(system().metering);
+    const since = (name: string, labels = {}) => after.value(name, labels) - before.value(name, labels);
+    const outcomes = ["BOOKED", "DUPLICATE", "NOT_FOUND", "INVALID_FIELD", "IDEMPOTENCY_MISMATCH"];
+    expect(outcomes.map((outcome) => since("gatehouse_reported_events_total", { outcome }))).toEqual([
+      ...[1, 1, 1, 1, 0],
+    ]);
+    expect(since("gatehouse_money_wait_seconds_count")).toBe(2);
+    expect(since("gatehouse_money_rounds_total")).toBeGreaterThan(0);
+    expect(after.value("gatehouse_money_waiting")).toBe(0);
+  });
+
   test("show their pools, and metering what it takes in and lends", async () => {
     const metering = await scrape(system().metering);
     for (const name of [

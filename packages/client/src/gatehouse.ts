@@ -14,7 +14,13 @@ import {
   TypeService,
   WebhookService,
 } from "@gatehouse/proto/identity";
-import { AlertService, CreditService, LimitService, UsageService } from "@gatehouse/proto/metering";
+import {
+  AlertService,
+  CreditService,
+  LimitService,
+  AuditService as MeteringAuditService,
+  UsageService,
+} from "@gatehouse/proto/metering";
 import { type Credential, openTransport, type Transport } from "./transport.ts";
 
 /** Where the three services are and what to present to them. */
@@ -50,6 +56,8 @@ export interface Gatehouse {
   readonly limits: Client<typeof LimitService>;
   readonly credits: Client<typeof CreditService>;
   readonly usage: Client<typeof UsageService>;
+  /** The audit of limits, credits, prices and alerts, as `audit` is that of accounts and keys. */
+  readonly meteringAudit: Client<typeof MeteringAuditService>;
   /** Closes the connections; calls still running fail. */
   close(): void;
 }
@@ -96,6 +104,7 @@ export function gatehouse(options: GatehouseOptions): Gatehouse {
     limits: createClient(LimitService, metering.transport),
     credits: createClient(CreditService, metering.transport),
     usage: createClient(UsageService, metering.transport),
+    meteringAudit: createClient(MeteringAuditService, metering.transport),
     close() {
       for (const opened of [identity, authz, metering]) opened.close();
     },

@@ -1,4 +1,5 @@
 export * from "./gen/gatehouse/metering/v1/alert_pb.js";
+export * from "./gen/gatehouse/metering/v1/audit_pb.js";
 export * from "./gen/gatehouse/metering/v1/control_pb.js";
 export * from "./gen/gatehouse/metering/v1/credit_pb.js";
 export * from "./gen/gatehouse/metering/v1/feed_pb.js";

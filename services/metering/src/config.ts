@@ -40,6 +40,7 @@ const spec = {
       1830 * DAY_MS,
     ),
   },
+  auditRetentionDays: settings.integer("GATEHOUSE_AUDIT_RETENTION_DAYS", { min: 1, max: 36_500 }, 400),
   /** What is taken at once, by each process; and how long calls are still taken once it has said that it closes. */
   serving: {
     maxCalls: settings.integer("GATEHOUSE_MAX_CALLS", { min: 100, max: 1_000_000 }, CALLS_MAX),

@@ -1,4 +1,5 @@
 import type { Principal } from "@gatehouse/access";
+import { auditedGuard } from "@gatehouse/access/audited-guard";
 import { chargingGuard } from "@gatehouse/access/charging-guard";
 import { accessGuard } from "@gatehouse/access/guard";
 import {
@@ -32,11 +33,14 @@ import { GatheredMirror } from "./domain/gathered-mirror.ts";
 import { FreshMirror } from "./domain/mirror.ts";
 import { PartCarries } from "./domain/part-carries.ts";
 import { Recalls } from "./domain/recalls.ts";
+import { refusalRecord } from "./domain/record-refusal.ts";
 import { followedIdentity } from "./followed-identity.ts";
 import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
 import { startLoops } from "./loops.ts";
 import { MeteringCounts, meteringMetrics } from "./metrics.ts";
 import { openMoney } from "./money.ts";
+import { auditRoute } from "./rpc/audit-service.ts";
+import { auditedRoute, isAudited } from "./rpc/audited-route.ts";
 import { chargeCallsTo, controlRoute } from "./rpc/control-service.ts";
 import { feedRoute } from "./rpc/feed-service.ts";
 import { holdingRoute } from "./rpc/holding-service.ts";
@@ -44,6 +48,7 @@ import { ingestRoute } from "./rpc/ingest-service.ts";
 import { leaseRoute } from "./rpc/lease-service.ts";
 import { limitRoute } from "./rpc/limit-service.ts";
 import { usageRoute } from "./rpc/usage-service.ts";
+import { PostgresAuditStore } from "./storage/audit.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { PostgresControlStore } from "./storage/control-store.ts";
 import { PostgresGapStore } from "./storage/gap-store.ts";
@@ -119,6 +124,7 @@ export async function createMetering(
 
     const acquires = new AcquireLoop(new PostgresLeaseStore(quickLog, clockOffsetMs), overrides.waitMs);
     opened.add("acquires", () => acquires.close());
+    const counts = new MeteringCounts();
     const moneyLog = new ChangeLog({ dataSource: quick, source: "metering", ring });
     const money = openMoney({
       opened,
@@ -128,11 +134,12 @@ export async function createMetering(
       workLog: changeLog,
       clockOffsetMs,
       waitMs: overrides.waitMs,
+      waits: counts.moneyWaits,
     });
     const recalls = new Recalls();
-    const counts = new MeteringCounts();
     const reservations = new PostgresReservationStore(changeLog, clockOffsetMs);
     const dueSettlements = new DueSettlements(reservations);
+    const audit = new PostgresAuditStore(work);
     // Before the first write: rows for which there is no partition yet are moved once there is, and who reads just then
     // may miss them. Where it fails, the loop goes on trying.
     await maintainPartitions(work, usageTables(config.usage), clockOffsetMs).catch((error: unknown) =>
@@ -151,6 +158,7 @@ export async function createMetering(
       counts,
       dueSettlements,
       plans: new PlanLimits(changeLog, clockOffsetMs),
+      audit,
     });
     const following = follow({ follower, source: "identity", bus, log, onBell: () => identity.doubt() });
     opened.add("follower", () => following.stop());
@@ -177,15 +185,18 @@ export async function createMetering(
       clockOffsetMs,
       counts,
     });
+    const nowMs = () => Date.now() + clockOffsetMs();
+    const wallets = new PostgresWalletReadings(work);
     const routes = [
-      limitRoute(limits),
+      limitRoute({ ...limits, wallets }),
+      auditRoute({ mirror, events: audit, nowMs }),
       controlRoute(control),
       leaseRoute({
         acquires,
         recalls,
         catchUp: catchUpWith(identity),
         limits: limits.store,
-        wallets: new PostgresWalletReadings(work),
+        wallets,
       }),
       ingestRoute({
         gaps: new PostgresGapStore(changeLog),
@@ -195,7 +206,7 @@ export async function createMetering(
         onTaken,
       }),
       usageRoute(
-        { mirror, store: new PostgresUsageStore(work), nowMs: () => Date.now() + clockOffsetMs() },
+        { mirror, store: new PostgresUsageStore(work), nowMs },
         {
           store: reservations,
           due: dueSettlements,
@@ -206,6 +217,7 @@ export async function createMetering(
           identity,
           keptMs: config.usage.minutesKeptMs,
           carries: new PartCarries(),
+          onReported: (report) => counts.countReport(report),
         },
         money.statements,
       ),
@@ -227,10 +239,19 @@ export async function createMetering(
       trustedProxies: config.trustedProxies,
     });
     const translate = loggedDatabaseFailure(log);
+    const record = refusalRecord(audit, nowMs);
+    const audited = auditedGuard(guard, { format, directory: mirror, record, isAudited });
     return {
-      routes: routes.map((route) => translatedRoute(route, translate)),
-      guard: translatedGuard(chargingGuard(guard, chargeCallsTo(control)), translate),
-      metrics: meteringMetrics({ counts, follower, acquires, recalls, pools: { work, quick } }),
+      routes: routes.map((route) => translatedRoute(auditedRoute(route, record), translate)),
+      guard: translatedGuard(chargingGuard(audited, chargeCallsTo(control)), translate),
+      metrics: meteringMetrics({
+        counts,
+        follower,
+        acquires,
+        money: money.loop,
+        recalls,
+        pools: { work, quick },
+      }),
       follower,
       changeLog,
       async ready() {

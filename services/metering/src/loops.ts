@@ -10,6 +10,7 @@ import { FORFEIT_GRACE_MS } from "./domain/lend.ts";
 import type { MoneyLoop } from "./domain/money-loop.ts";
 import type { Recalls } from "./domain/recalls.ts";
 import type { MeteringCounts } from "./metrics.ts";
+import type { PostgresAuditStore } from "./storage/audit.ts";
 import type { ClockOffset } from "./storage/clock.ts";
 import { forgetReservations } from "./storage/held-reservations.ts";
 import { listenForNotices } from "./storage/notices.ts";
@@ -31,6 +32,7 @@ export interface LoopDependencies {
   readonly counts: MeteringCounts;
   readonly dueSettlements: DueSettlements;
   readonly plans: PlanLimits;
+  readonly audit: PostgresAuditStore;
 }
 
 const RETRY = { minMs: 50, maxMs: 1000 };
@@ -116,6 +118,9 @@ export function startLoops(dependencies: LoopDependencies): void {
     },
     // The next slice after one that failed, which may have taken long.
     { minMs: AUDIT_MS, maxMs: AUDIT_MS },
+  );
+  start("forget the oldest audit events", TRIM_MS, () =>
+    dependencies.audit.sweep(config.auditRetentionDays * 86_400_000),
   );
   start("trim the change log", TRIM_MS, () => trimChanges(work.manager));
 }

@@ -1,8 +1,10 @@
 import { type Follower, feedMetrics, poolMetrics } from "@gatehouse/changefeed";
-import { counter, gauge, type Metric } from "@gatehouse/service";
+import { counter, durations, gauge, histogram, type Metric } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import type { AcquireLoop } from "./domain/acquire-loop.ts";
+import type { MoneyLoop } from "./domain/money-loop.ts";
 import type { Recalls } from "./domain/recalls.ts";
+import type { Report } from "./domain/report-usage.ts";
 
 /** Usage that is put aside, in all replicas' database. */
 export interface QuarantineSize {
@@ -13,6 +15,17 @@ export interface QuarantineSize {
 /** What metering did since the start, counted where it happens. */
 export class MeteringCounts {
   readonly ingest = { batches: 0, rows: 0, quarantined: 0 };
+  /** Events that backends reported: booked, duplicates, and those that were not, by the reason that they were answered. */
+  readonly reported: Record<string, number> = {
+    BOOKED: 0,
+    DUPLICATE: 0,
+    INVALID_FIELD: 0,
+    NOT_FOUND: 0,
+    IDEMPOTENCY_MISMATCH: 0,
+    SOURCE_UNAVAILABLE: 0,
+  };
+  /** How long movements of money took to be answered. */
+  readonly moneyWaits = durations();
   /** As last counted. */
   quarantine: QuarantineSize = { rows: 0, oldestAgeSeconds: 0 };
   /** Rows that left quarantine, since their accounts and meters are known by now. */
@@ -28,6 +41,15 @@ export class MeteringCounts {
   resealed = 0;
   /** Wallets, rows, buckets and rollups that were derived again, and those that came out otherwise. */
   readonly books = { looked: 0, differences: 0 };
+
+  countReport({ booked, duplicates, faults }: Report): void {
+    const add = (outcome: string, events: number) => {
+      this.reported[outcome] = (this.reported[outcome] ?? 0) + events;
+    };
+    add("BOOKED", booked);
+    add("DUPLICATE", duplicates);
+    for (const { reason } of faults.values()) add(reason, 1);
+  }
 }
 
 /** What the metrics are read from. */
@@ -35,17 +57,32 @@ export interface Watched {
   readonly counts: MeteringCounts;
   readonly follower: Follower<{ readonly revision: number | bigint }>;
   readonly acquires: Pick<AcquireLoop, "waiting" | "rounds">;
+  readonly money: Pick<MoneyLoop, "waiting" | "rounds">;
   readonly recalls: Pick<Recalls, "streams" | "delivered">;
   readonly pools: Readonly<Record<string, DataSource>>;
 }
 
 /** The metrics of metering; docs/metrics.md says what each means. */
-export function meteringMetrics({ counts, follower, acquires, recalls, pools }: Watched): readonly Metric[] {
+export function meteringMetrics(watched: Watched): readonly Metric[] {
+  const { counts, follower, acquires, money, recalls, pools } = watched;
   const { ingest } = counts;
   return [
     ...feedMetrics("identity", follower),
     counter("gatehouse_ingest_batches_total", "Batches of usage that were taken.", () => ingest.batches),
     counter("gatehouse_ingest_rows_total", "Rows of usage in them.", () => ingest.rows),
+    counter(
+      "gatehouse_reported_events_total",
+      "Events that backends reported, by what became of them.",
+      () => counts.reported,
+      "outcome",
+    ),
+    counter("gatehouse_money_rounds_total", "Transactions that moved money.", () => money.rounds),
+    gauge("gatehouse_money_waiting", "Movements of money that wait.", "sum", () => money.waiting),
+    histogram(
+      "gatehouse_money_wait_seconds",
+      "How long movements of money took to be answered.",
+      counts.moneyWaits,
+    ),
     counter(
       "gatehouse_ingest_quarantined_rows_total",
       "Rows put aside, since their accounts or meters were not known.",

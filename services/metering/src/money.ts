@@ -1,6 +1,6 @@
 import type { Principal } from "@gatehouse/access";
 import type { ChangeLog } from "@gatehouse/changefeed";
-import type { Disposables, Route } from "@gatehouse/service";
+import type { Disposables, Histogram, Route } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
 import type { StatementDependencies } from "./domain/get-statement.ts";
 import type { Mirror } from "./domain/mirror.ts";
@@ -25,6 +25,8 @@ export interface MoneyOptions {
   readonly workLog: ChangeLog;
   readonly clockOffsetMs: ClockOffset;
   readonly waitMs: number | undefined;
+  /** Of answers. */
+  readonly waits: Histogram;
 }
 
 /** Wallets, the ledger and prices, wired up. */
@@ -43,8 +45,10 @@ export function openMoney({
   workLog,
   clockOffsetMs,
   waitMs,
+  waits,
 }: MoneyOptions): Money {
-  const loop = new MoneyLoop(new PostgresMoneyStore(quickLog, clockOffsetMs), waitMs);
+  const store = new PostgresMoneyStore(quickLog, clockOffsetMs);
+  const loop = new MoneyLoop(store, waitMs, (ms) => waits.observe(ms));
   opened.add("money", () => loop.close());
   const route = creditRoute({
     mirror,

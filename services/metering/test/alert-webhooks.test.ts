@@ -59,9 +59,9 @@ describe("a webhook", () => {
       "SELECT w::text AS row FROM webhook w UNION ALL SELECT a::text FROM audit_event a UNION ALL SELECT d::text FROM delivery d",
       [],
     );
-    expect(rows.some(({ row }) => row.includes("alerts.create"))).toBe(true);
+    expect(rows.some(({ row }) => row.includes("gatehouse.alerts.create"))).toBe(true);
     expect(rows.some(({ row }) => row.includes(secret.slice(6)))).toBe(false);
-    const audited = rows.filter(({ row }) => row.includes("alerts.create"));
+    const audited = rows.filter(({ row }) => row.includes("gatehouse.alerts.create"));
     expect(audited.some(({ row }) => row.includes("not-shown"))).toBe(false);
     const { alerts } = await alertsOf(master).listAlerts({}, timely);
     expect(alerts).toMatchObject([{ id: alert!.id, webhookUrl: system.receiver.url }]);
@@ -115,7 +115,7 @@ describe("a webhook", () => {
     }, patiently);
     expect((await redeliver()).redelivered).toBe(0);
     const audit = await system.metering.query<{ after: object }>(
-      "SELECT after FROM audit_event WHERE action = 'alerts.redeliver' AND target_id = $1",
+      "SELECT after FROM audit_event WHERE action = 'gatehouse.alerts.create' AND after ? 'redelivered' AND target_id = $1",
       [alert.id],
     );
     expect(audit).toEqual([{ after: { redelivered: 1 } }]);

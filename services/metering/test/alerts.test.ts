@@ -156,6 +156,37 @@ describe("usage", () => {
     await refuses(master);
   });
 
+  test("is counted and told of no further than whoever made the alert still reaches", async () => {
+    const { account, child, master, create, book } = await system.organization();
+    const minute = BigInt(Math.floor(Date.now() / 60_000));
+    const node = { case: "account", value: child.id } as const;
+    const subject = daily(3n, { descendants: true });
+    const theirs = await create({ subject });
+    const onChild = await create({ node, subject });
+    const { alert: providers } = await system.metering
+      .alerts(system.root)
+      .createAlert(
+        { node: { case: "account", value: account.id }, subject, webhookUrl: system.receiver.url },
+        timely,
+      );
+    const told = async () =>
+      Promise.all([theirs, onChild, providers!].map(async (alert) => (await system.toldBy(alert)).length));
+    system.identity.change({ ...account, isolated: true });
+    await system.metering.follower.prove();
+    await book({ minute, units: 5n, accountId: child.id });
+    expect(await told()).toEqual([0, 0, 1]);
+    await book({ minute, units: 3n });
+    expect(await told()).toEqual([1, 0, 1]);
+    await expect(system.metering.alerts(master).listAlerts({ node }, timely)).rejects.toMatchObject({
+      code: "NOT_FOUND",
+    });
+    // Joined again, it hears of what is so by then.
+    system.identity.change({ ...account, isolated: false });
+    await system.metering.follower.prove();
+    await book({ minute, units: 1n, accountId: child.id });
+    expect(await told()).toEqual([1, 1, 1]);
+  });
+
   test("that was there before the alert counts, and windows that were over do not", async () => {
     const { create, book } = await system.organization();
     system.moveTo("2027-03-02T12:00:00Z");

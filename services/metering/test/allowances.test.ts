@@ -109,3 +109,41 @@ test("adds up what the same limits right below allow, to who sees below", async 
   for (const { id } of teams) await set({ ...onAccount(id), allowance: daily(most) });
   expect((await sums(keys.master))[0]).toEqual(["", 3n * most]);
 });
+
+test("tells what priced calls draw on, to whoever reaches it and may read credits", async () => {
+  const { account, teams } = await organization(1);
+  const [team] = teams as [(typeof teams)[number]];
+  const keyOf = (of: typeof team, role: string) => identity.key(of, "MASTER", undefined, [role]);
+  const [funds, admin, teams1] = [
+    keyOf(account, "auditor"),
+    keyOf(account, "administrator"),
+    keyOf(team, "auditor"),
+  ];
+  const provider = keyOf(identity.root, "fund-manager");
+  await metering.follower.prove();
+  const credits = metering.credits(provider);
+  for (const [of, amount, currency] of [
+    [account.id, 7n, "credits"],
+    [account.id, 5n, "USD"],
+    [team.id, 3n, "USD"],
+  ] as const) {
+    await credits.topUp({ account: of, amount, currency }, { timeoutMs });
+  }
+  const drawn = async (key: TestKey, node = onAccount(team.id)) => {
+    const { balances } = await metering.limits(key).getAllowance(node, { timeoutMs });
+    return balances.map(({ accountId, currency, available }) => [accountId, currency, available]);
+  };
+  const own = [[team.id, "USD", 3n]];
+  expect(await drawn(funds)).toEqual(own);
+  expect(await drawn(teams1)).toEqual(own);
+  expect(await drawn(admin)).toEqual([]);
+  await credits.setBalanceSource({ account: team.id, usesParentBalance: true }, { timeoutMs });
+  expect(await drawn(funds)).toEqual([
+    [account.id, "USD", 5n],
+    [account.id, "credits", 7n],
+  ]);
+  expect(await drawn(teams1)).toEqual([]);
+  const reader = keyOf(identity.root, "auditor");
+  await metering.follower.prove();
+  expect(await drawn(reader, onAccount(identity.root.id))).toEqual([]);
+});

@@ -54,7 +54,7 @@ const changedNodes = async (since: number) =>
 const head = async () => (await metering.changeLog.head()).revision;
 const auditOf = (action: string) =>
   metering.query<{ target_id: string; before: object; after: object; actor_key_id: string }>(
-    "SELECT target_id, before, after, actor_key_id FROM audit_event WHERE action = $1 ORDER BY id",
+    "SELECT target_id, before, after, actor_key_id FROM audit_event WHERE action = $1 AND outcome = 'OK' ORDER BY id",
     [action],
   );
 
@@ -156,12 +156,12 @@ describe("a balance source", () => {
       .getBalance({ account: team.id, currency: "EUR" }, { timeoutMs });
     expect(balance!.usesParentBalance).toBe(true);
     await set(master, team.id, false);
-    expect((await auditOf("credits.set-balance-source")).map(({ before, after }) => [before, after])).toEqual(
-      [
-        [{ usesParentBalance: false }, { usesParentBalance: true }],
-        [{ usesParentBalance: true }, { usesParentBalance: false }],
-      ],
-    );
+    expect(
+      (await auditOf("gatehouse.credits.set-balance-source")).map(({ before, after }) => [before, after]),
+    ).toEqual([
+      [{ usesParentBalance: false }, { usesParentBalance: true }],
+      [{ usesParentBalance: true }, { usesParentBalance: false }],
+    ]);
   });
 
   test("is nobody's own to set, nor can an organization draw on the provider", async () => {
@@ -172,23 +172,100 @@ describe("a balance source", () => {
   });
 });
 
+const setCredit = (key: TestKey, account: string, creditLimit: bigint, currency = "USD") =>
+  metering.credits(key).setCreditLimit({ account, currency, creditLimit }, { timeoutMs });
+
 test("a credit limit is set from above, opens the wallet and is audited", async () => {
   const account = identity.account(organization, "limited");
-  const set = (key: TestKey, creditLimit: bigint) =>
-    metering
-      .credits(key)
-      .setCreditLimit({ account: account.id, currency: "USD", creditLimit }, { timeoutMs });
+  const set = (key: TestKey, creditLimit: bigint) => setCredit(key, account.id, creditLimit);
+  await setCredit(root, organization.id, 5n);
   const own = identity.key(account, "MASTER", undefined, funds);
   await expect(set(own, 5n)).rejects.toMatchObject({ reason: "OWN_CEILING" });
   const before = await head();
   expect((await set(master, 5n)).balance).toMatchObject({ amount: 0n, available: 5n, creditLimit: 5n });
   expect(await changedNodes(before)).toEqual([account.id]);
   await set(master, 5n);
-  const events = await auditOf("credits.set-credit-limit");
+  const events = (await auditOf("gatehouse.credits.set-credit-limit")).filter(
+    ({ target_id }) => target_id === account.id,
+  );
   expect(events).toMatchObject([
     { target_id: account.id, actor_key_id: master.id, before: { creditLimit: 0 }, after: { creditLimit: 5 } },
   ]);
   expect(await fieldsOf(set(master, -1n))).toEqual(["credit_limit"]);
+});
+
+describe("credit that an organization hands on", () => {
+  const currency = "credits";
+  let made = 0;
+  /** An organization with so much credit, its master key, and three accounts below: the last one below the second. */
+  async function organizationWith(credit: bigint) {
+    const organization = identity.account(identity.root, `creditor-${++made}`);
+    const [one, two] = [identity.account(organization, "one"), identity.account(organization, "two")];
+    const three = identity.account(two, "three");
+    const master = identity.key(organization, "MASTER", undefined, funds);
+    const twos = identity.key(two, "MASTER", undefined, funds);
+    await metering.follower.prove();
+    if (credit > 0n) await setCredit(root, organization.id, credit, currency);
+    return { master, twos, one: one.id, two: two.id, three: three.id, organization: organization.id };
+  }
+  const set = (key: TestKey, account: string, credit: bigint) => setCredit(key, account, credit, currency);
+  const limitOf = async (account: string) =>
+    (await metering.credits(root).getBalance({ account, currency }, { timeoutMs })).balance!.creditLimit;
+  const refused = { code: "FAILED_PRECONDITION", reason: "CREDIT_EXHAUSTED" };
+
+  test("is no more than its own, whoever below it hands it on", async () => {
+    const { master, twos, one, two, three } = await organizationWith(100n);
+    await set(master, one, 60n);
+    const call = set(master, two, 41n);
+    await expect(call).rejects.toMatchObject(refused);
+    expect(await fieldsOf(call)).toEqual(["credit_limit"]);
+    await set(master, two, 40n);
+    await expect(set(twos, three, 1n)).rejects.toMatchObject(refused);
+    await set(master, one, 50n);
+    await set(twos, three, 10n);
+    expect(await Promise.all([one, two, three].map(limitOf))).toEqual([50n, 40n, 10n]);
+  });
+
+  test("is nothing where the provider gave it none, and a refused call opens no wallet", async () => {
+    const { master, one } = await organizationWith(0n);
+    await expect(set(master, one, 1n)).rejects.toMatchObject(refused);
+    const wallets = await metering.query("SELECT id FROM wallet WHERE account_id = $1", [one]);
+    expect(wallets).toEqual([]);
+  });
+
+  test("is what the provider gives its accounts, too; that it may lower and not raise again", async () => {
+    const { master, one, two } = await organizationWith(10n);
+    await set(root, one, 1000n);
+    await expect(set(master, two, 1n)).rejects.toMatchObject(refused);
+    await set(master, one, 10n);
+    await expect(set(master, one, 11n)).rejects.toMatchObject(refused);
+    await set(root, one, 1000n);
+  });
+
+  test("is not given a second time while it is owed", async () => {
+    const { master, one, two, organization } = await organizationWith(100n);
+    await set(master, one, 100n);
+    await metering
+      .credits(master)
+      .transfer({ from: one, to: organization, amount: 80n, currency }, { timeoutMs });
+    await set(master, one, 0n);
+    await expect(set(master, two, 21n)).rejects.toMatchObject(refused);
+    await set(master, two, 20n);
+    await metering
+      .credits(master)
+      .transfer({ from: organization, to: one, amount: 80n, currency }, { timeoutMs });
+    await set(master, two, 100n);
+  });
+
+  test("is no more for two calls at once", async () => {
+    for (let round = 0; round < 10; round++) {
+      const { master, one, two, three } = await organizationWith(100n);
+      const all = [one, two, three];
+      const answers = await Promise.allSettled(all.map((account) => set(master, account, 60n)));
+      expect(answers.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected", "rejected"]);
+      expect((await Promise.all(all.map(limitOf))).reduce((sum, limit) => sum + limit, 0n)).toBe(60n);
+    }
+  });
 });
 
 describe("an adjustment", () => {
@@ -208,7 +285,7 @@ describe("an adjustment", () => {
     expect(transaction).toMatchObject({ kind: TransactionKind.ADJUSTMENT, toAccountId: id, amount: 10n });
     await adjust({ account: id, amount: -25n, currency: "USD", reason: "charged back" });
     expect(await amountOf(id)).toBe(-15n);
-    const last = (await auditOf("credits.adjust")).at(-1);
+    const last = (await auditOf("gatehouse.credits.adjust")).at(-1);
     expect(last).toMatchObject({ target_id: id, after: { reason: "charged back", amount: 25 } });
   });
 
@@ -268,7 +345,7 @@ test("top-ups are audited, transfers are in the ledger alone", async () => {
     .credits(root)
     .topUp({ account: a, amount: 5n, currency: "USD", reference: "r" }, { timeoutMs });
   await metering.credits(master).transfer({ from: a, to: b, amount: 5n, currency: "USD" }, { timeoutMs });
-  const events = (await auditOf("credits.top-up")).filter(({ target_id }) => target_id === a);
+  const events = (await auditOf("gatehouse.credits.top-up")).filter(({ target_id }) => target_id === a);
   expect(events).toMatchObject([{ actor_key_id: root.id, after: { amount: 5, reference: "r" } }]);
-  expect(await auditOf("credits.transfer")).toEqual([]);
+  expect(await auditOf("gatehouse.credits.transfer")).toEqual([]);
 });

@@ -11,6 +11,7 @@ import {
 } from "@gatehouse/keys";
 import {
   AlertService,
+  AuditService,
   ControlService,
   CreditService,
   FeedService,
@@ -187,6 +188,7 @@ export async function startMetering(
       keyPrefix: "gth",
       trustedProxies: undefined,
       usage: { minutesKeptMs: 35 * 86_400_000, quartersKeptMs: 1830 * 86_400_000 },
+      auditRetentionDays: 400,
       serving: { maxCalls: 10_000, maxConnections: 10_000, drainDelayMs: 0 },
       tracing: { endpoint: undefined, ratio: 0 },
       logLevel: "silent",
@@ -207,6 +209,7 @@ export async function startMetering(
     bus,
     httpAddress: server.httpAddress,
     limits: (key: TestKey) => as(LimitService, key.presented),
+    audit: (key: TestKey) => as(AuditService, key.presented),
     alerts: (key: TestKey) => as(AlertService, key.presented),
     credits: (key: TestKey) => as(CreditService, key.presented),
     usage: (key: TestKey) => as(UsageService, key.presented),

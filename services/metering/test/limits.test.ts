@@ -163,6 +163,45 @@ test("limits are listed in the order they were made, page by page, and deleted o
   expect((await list("")).limits.map(({ id }) => id)).toEqual(made.slice(1));
 });
 
+test("all limits below an account are listed page by page, those of its keys too, as far as the caller reaches", async () => {
+  const above = identity.account(identity.root, "listed");
+  const [one, two] = [identity.account(above, "one"), identity.account(above, "two")];
+  const below = identity.account(two, "below");
+  const [master, narrow] = [identity.key(above), identity.key(two, "ACCOUNT")];
+  const belows = identity.key(below, "ACCOUNT");
+  const sub = identity.key(below, "SUB", belows);
+  const made: string[] = [];
+  for (const node of [above, sub, below, one, belows, two, narrow]) {
+    const named = node.id.startsWith("key_") ? onKey(node.id) : onAccount(node.id);
+    made.push((await set(root, named)).limit!.id);
+  }
+  const list = async (key: TestKey, request: object = {}) => {
+    const ids: string[] = [];
+    for (let pageToken: string | undefined = ""; pageToken !== undefined; ) {
+      const page: { limits: { id: string }[]; nextPageToken: string } = await metering
+        .limits(key)
+        .listLimits({ descendants: true, pageSize: 3, pageToken, ...request }, { timeoutMs });
+      ids.push(...page.limits.map(({ id }) => id));
+      pageToken = page.nextPageToken === "" ? undefined : page.nextPageToken;
+    }
+    return ids;
+  };
+  const [ofAbove, ofSub, ofBelow, ofOne, ofBelows, ofTwo, ofNarrow] = made;
+  expect(await list(master)).toEqual(made);
+  expect(await list(master, { descendants: false })).toEqual([ofAbove]);
+  expect(await list(master, onAccount("two"))).toEqual([ofSub, ofBelow, ofBelows, ofTwo, ofNarrow]);
+  expect(await list(master, onAccount("one"))).toEqual([ofOne]);
+  expect(await list(master, onKey(belows.id))).toEqual([ofBelows]);
+  expect(await list(narrow)).toEqual([ofTwo, ofNarrow]);
+  const all = await list(root);
+  expect(all.filter((id) => made.includes(id))).toEqual(made);
+  expect(all.length).toBeGreaterThan(made.length);
+  identity.change({ ...above, isolated: true });
+  await metering.follower.prove();
+  expect(await list(master)).toEqual([ofAbove]);
+  expect(await list(root, onAccount("listed"))).toEqual(made);
+});
+
 test("a node has at most fifty limits", async () => {
   const account = identity.account(organization, "many");
   for (let i = 0; i < 50; i++) await set(master, { ...onAccount("many"), resource: `r${i}` });
@@ -220,9 +259,14 @@ test("every change leaves an audit event with what was before and after", async 
     limit!.id,
   ]);
   expect(events).toMatchObject([
-    { action: "limits.set", actor_key_id: master.id, before: null, after: { node: { id: account.id } } },
-    { action: "limits.set", before: { enforcement: "ENFORCE" }, after: { enforcement: "WARN" } },
-    { action: "limits.delete", before: { enforcement: "WARN" }, after: null },
+    {
+      action: "gatehouse.limits.set",
+      actor_key_id: master.id,
+      before: null,
+      after: { node: { id: account.id } },
+    },
+    { action: "gatehouse.limits.set", before: { enforcement: "ENFORCE" }, after: { enforcement: "WARN" } },
+    { action: "gatehouse.limits.delete", before: { enforcement: "WARN" }, after: null },
   ]);
 });
 

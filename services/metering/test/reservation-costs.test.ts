@@ -1,6 +1,6 @@
 import { TransactionKind } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
 import { Reserver } from "./reserving.ts";
 
@@ -152,5 +152,32 @@ test("a meter without an estimate costs what it does, of the payer's wallet", as
       ["images", 7, 21, "USD"],
       ["tokens", 100, 300, "USD"],
     ],
+  });
+});
+
+describe("what a commit answers", () => {
+  test("is what the call costs in the end, the same each time", async () => {
+    const { decisionId, ship } = await reserve(100);
+    await ship();
+    const answer = await commit(decisionId, 40, [{ meter: "images", units: 7n }]);
+    expect(answer).toMatchObject({ pending: false, cost: [{ currency: "USD", micros: 141n }] });
+    expect(await commit(decisionId, 40, [{ meter: "images", units: 7n }])).toEqual(answer);
+    expect((await books()).usage.reduce((sum, [, , cost]) => sum + Number(cost), 0)).toBe(141);
+  });
+
+  test("is the estimate's cost where that was right, and nothing for a call that used nothing", async () => {
+    const [right, unused] = [await reserve(10), await reserve(5)];
+    await right.ship();
+    await unused.ship();
+    expect((await commit(right.decisionId, 10)).cost).toMatchObject([{ currency: "USD", micros: 30n }]);
+    expect((await commit(unused.decisionId, 0)).cost).toEqual([]);
+  });
+
+  test("is known once metering has heard of the reservation, and not before", async () => {
+    const { decisionId, ship } = await reserve(100);
+    expect(await commit(decisionId, 40)).toMatchObject({ pending: true, cost: [] });
+    await ship();
+    const cost = async () => (await commit(decisionId, 40)).cost.map(({ micros }) => micros);
+    await expect.poll(cost, { timeout: timely.timeoutMs }).toEqual([120n]);
   });
 });

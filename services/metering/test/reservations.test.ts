@@ -117,7 +117,7 @@ async function release(decisionId: string, at = metering, as = verifier) {
 const finalState = { code: "FAILED_PRECONDITION", reason: "FINAL_STATE" };
 
 async function everywhere(tokens: number) {
-  await expect.poll(() => usage()).toBe(tokens);
+  await expect.poll(() => usage(), { timeout: timely.timeoutMs }).toBe(tokens);
   expect((await buckets(organization.id))[0]![0]).toBe(tokens);
   expect((await buckets(team.id))[0]![0]).toBe(tokens);
 }

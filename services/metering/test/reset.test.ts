@@ -166,7 +166,7 @@ test("a reset is for whom the limit is above, and leaves an audit event with wha
   await holder.ship(() => true);
   await reset();
   const events = await metering.query(
-    "SELECT actor_key_id, before->'used' AS used FROM audit_event WHERE target_id = $1 AND action = 'limits.reset'",
+    "SELECT actor_key_id, before->'used' AS used FROM audit_event WHERE target_id = $1 AND action = 'gatehouse.limits.reset' AND outcome = 'OK'",
     [limit.id],
   );
   expect(events).toEqual([{ actor_key_id: root.id, used: 2 }]);

@@ -43,7 +43,7 @@ const statement = async (
   request: MessageInitShape<typeof GetStatementRequestSchema>,
   key: TestKey = master,
 ): Promise<Statement> => (await metering.usage(key).getStatement(request, timely)).statement!;
-const monthly = (month: string, key = master) => statement({ month, timeZone: ZONE }, key);
+const monthly = (month: string, key = master) => statement({ period: month, timeZone: ZONE }, key);
 const use = (time: string, units: bigint, cost: bigint) =>
   holder.ship(undefined, [
     {
@@ -126,7 +126,7 @@ test("what comes for a stated month changes nothing of it, and is in the next on
     [team.id, 7n, 70n],
   ]);
   // What was said in one zone is another's matter.
-  expect(shown(await statement({ month: "2027-04", timeZone: "UTC" })).adjustments).toEqual([]);
+  expect(shown(await statement({ period: "2027-04", timeZone: "UTC" })).adjustments).toEqual([]);
 });
 
 test("a month that was over a moment ago is not final yet, nor one that is not over", async () => {
@@ -181,7 +181,7 @@ test("what is kept of an account is of three zones, and of no spans", async () =
   itIs("2030-05-01T12:00:00Z");
   const account = identity.account(organization, "zones").id;
   const isFinal = async (timeZone: string, month = "2030-03") =>
-    (await statement({ account, month, timeZone })).final;
+    (await statement({ account, period: month, timeZone })).final;
   for (const zone of ["UTC", ZONE, "Europe/Berlin"]) expect(await isFinal(zone)).toBe(true);
   expect(await isFinal("Asia/Tokyo")).toBe(false);
   expect(await isFinal("UTC", "2030-02")).toBe(true);
@@ -196,15 +196,15 @@ test("every bad field is named at once", async () => {
       () => [],
       ({ violations }: Failure) => violations.map(({ field }) => field),
     );
-  expect(await fieldsOf({})).toEqual(["month"]);
-  expect(await fieldsOf({ account: "\0", month: "2027-13", timeZone: "Mars" })).toEqual([
+  expect(await fieldsOf({})).toEqual(["period"]);
+  expect(await fieldsOf({ account: "\0", period: "2027-13", timeZone: "Mars" })).toEqual([
     "account",
-    "month",
+    "period",
     "time_zone",
   ]);
   const odd = { start: timestampFromMs(1), end: timestampFromMs(2) };
-  expect(await fieldsOf({ month: "2027-01", ...odd })).toEqual(["month", "start", "end"]);
+  expect(await fieldsOf({ period: "2027-01", ...odd })).toEqual(["period", "start", "end"]);
   const reversed = { start: timestampFromMs(1_800_000), end: timestampFromMs(900_000) };
   expect(await fieldsOf(reversed)).toEqual(["end"]);
-  expect(await fieldsOf({ month: "2150-01" })).toEqual(["month"]);
+  expect(await fieldsOf({ period: "2150-01" })).toEqual(["period"]);
 });

@@ -102,7 +102,7 @@ test("a holder that does not answer makes it wait, and then try again: it is nev
 
 test("a credit limit that is lowered calls back what is lent beyond it", async () => {
   const limit = (creditLimit: bigint) =>
-    metering.credits(master).setCreditLimit({ account: from, currency: "USD", creditLimit }, { timeoutMs });
+    metering.credits(root).setCreditLimit({ account: from, currency: "USD", creditLimit }, { timeoutMs });
   await limit(1000n);
   const holder = await holderOf(400);
   await limit(0n);

@@ -32,7 +32,7 @@ type Request = MessageInitShape<typeof TransferRequestSchema>;
 const transfer = (request: Request, key: TestKey = master) =>
   metering.credits(key).transfer({ currency: "USD", ...request }, { timeoutMs });
 const setCreditLimit = (of: string, creditLimit: bigint) =>
-  metering.credits(master).setCreditLimit({ account: of, currency: "USD", creditLimit }, { timeoutMs });
+  metering.credits(root).setCreditLimit({ account: of, currency: "USD", creditLimit }, { timeoutMs });
 const balanceOf = async (of: string, currency = "USD") =>
   (await metering.credits(root).getBalance({ account: of, currency }, { timeoutMs })).balance!;
 const amountOf = async (of: string) => (await balanceOf(of)).amount;

@@ -4,6 +4,7 @@ import { Window } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import type { DataSource } from "typeorm";
 import { beforeEach, expect, test } from "vitest";
+import { AlertMakers1764710000000 } from "../src/storage/alert-makers-migration.ts";
 import { Alerts1764700000000 } from "../src/storage/alerts-migration.ts";
 import { migrations } from "../src/storage/migrations.ts";
 import { UsageCosts1764650000000 } from "../src/storage/usage-costs-migration.ts";
@@ -110,13 +111,14 @@ async function fill(): Promise<void> {
 
 type Columns = ReadonlyMap<string, readonly string[]>;
 
-/** What the schema has now, by table, without the mirror and what is only a part of another table. */
+/** What the schema has now, by table, without the mirror, what is only a part of another table, and names of actions. */
 async function columnsNow(): Promise<Columns> {
   const rows: { table: string; columns: string[] }[] = await database.query(
     `SELECT c.relname AS table, array_agg(a.attname::text ORDER BY a.attname) AS columns
      FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
      WHERE c.relnamespace = 'metering'::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
        AND c.relname <> 'migrations' AND c.relname <> ALL ($1)
+       AND NOT (c.relname = 'audit_event' AND a.attname = 'action')
      GROUP BY 1`,
     [MIRROR],
   );
@@ -168,6 +170,39 @@ test("from each earlier schema on every row is kept", { timeout: 120_000 }, asyn
   ];
   const money = ["wallet", "wallet_lease", "ledger_transfer", "money_request"];
   expect([...filled]).toEqual(expect.arrayContaining([...counting, ...taken, ...money]));
+});
+
+test("the audit of before says whom it concerns, and alerts who made them", async () => {
+  const metering = await startMetering(postgres.url, identity);
+  const { account } = await lend(metering, "audited");
+  const root = identity.key(identity.root, "MASTER", undefined, ["administrator", "fund-manager"]);
+  const key = identity.key(account);
+  const master = identity.key(account);
+  await metering.follower.prove();
+  const allowance = { case: "quota", value: { units: 1n, window: Window.DAY } } as const;
+  await metering.limits(root).setLimit({ node: { case: "key", value: key.id }, allowance }, { timeoutMs });
+  await metering.credits(root).topUp({ account: account.id, amount: 5n, currency: "USD" }, { timeoutMs });
+  await metering.credits(root).setPrice({ currency: "USD", price: 1n }, { timeoutMs });
+  const usage = { amount: 1n, window: Window.DAY };
+  const subject = { case: "usage", value: usage } as const;
+  const { alert } = await metering.alerts(master).createAlert({ subject }, { timeoutMs });
+  await metering.stop();
+  const events = () =>
+    database.query("SELECT id, action, target_id, account_id, account_path FROM audit_event ORDER BY id");
+  const makers = () => database.query("SELECT id, made_by FROM alert");
+  const [written, made] = [await events(), await makers()];
+  const whole = [identity.root.id, account.id];
+  expect(written.map((row: { account_path: string[] }) => row.account_path)).toEqual([
+    ...[whole, whole, whole],
+    ...[[identity.root.id], whole],
+  ]);
+  expect(made).toEqual([{ id: alert!.id, made_by: account.id }]);
+  await undoFrom(AlertMakers1764710000000);
+  const [first] = await database.query("SELECT action FROM audit_event ORDER BY id LIMIT 1");
+  expect(first).toEqual({ action: "limits.set" });
+  await database.runMigrations();
+  expect(await events()).toEqual(written);
+  expect(await makers()).toEqual(made);
 });
 
 // The writer's statements fit both schemas of the first, and only the later one of the second. In a deployment the writer is

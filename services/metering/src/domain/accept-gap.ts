@@ -57,7 +57,7 @@ export interface AcceptedGap {
  */
 const MAX_LOST_BATCHES = 100_000;
 /** Leases that the audit names one by one; of more, their number is told. */
-const MAX_AUDITED_LEASES = 100;
+const MAX_AUDITED_LEASES = 20;
 
 /**
  * Lets an epoch go on whose batches before `sequence` are lost. What was spent of its leases in them is not known, so all

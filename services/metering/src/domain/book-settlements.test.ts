@@ -58,8 +58,8 @@ class Books implements ReservationTx {
   async bookUsage(usage: Parameters<ReservationTx["bookUsage"]>[0]) {
     for (const { meter, units } of usage) this.used.set(meter, (this.used.get(meter) ?? 0n) + units);
   }
-  async markBooked(ids: readonly string[]) {
-    this.booked.push(...ids);
+  async markBooked(charged: ReadonlyMap<string, unknown>) {
+    this.booked.push(...charged.keys());
   }
   async lockRates() {
     return [];
@@ -111,8 +111,8 @@ test("usage and every level's buckets move by what calls cost besides their esti
         return { decisionId: `dec_${i}`, expiresAtMs: 0, isBooked: false, held, settlement };
       });
       const answered = await bookSettlements(books, settled, 0);
-      expect([...answered]).toEqual(settled.map(({ decisionId }) => decisionId));
-      expect(books.booked).toEqual([...answered]);
+      expect([...answered.keys()]).toEqual(settled.map(({ decisionId }) => decisionId));
+      expect(books.booked).toEqual([...answered.keys()]);
       for (const meter of METERS) {
         const change = reservations.reduce((sum, { taken, cost }) => {
           const estimate = taken[meter][0] + taken[meter][1];
@@ -148,6 +148,6 @@ test("a reservation of an account that is not known yet is left for later", asyn
     held,
     settlement: { kind: "RELEASED" },
   } as const;
-  expect(await bookSettlements(books, [one], 0)).toEqual(new Set());
+  expect(await bookSettlements(books, [one], 0)).toEqual(new Map());
   expect([books.booked, books.used.size]).toEqual([[], 0]);
 });

@@ -1,7 +1,19 @@
 import { quota, type RateState, rate, windowAt } from "@gatehouse/buckets";
 import { countsResource, isQuota, isRate, type Limit } from "./limit.ts";
-import { type PriceChange, postingsOf, priceChanges, type UnpricedChange } from "./price-changes.ts";
-import { differences, type HeldEstimate, type Reservation, type Settlement } from "./reservation.ts";
+import {
+  chargedInTheEnd,
+  type PriceChange,
+  postingsOf,
+  priceChanges,
+  type UnpricedChange,
+} from "./price-changes.ts";
+import {
+  type Charged,
+  differences,
+  type HeldEstimate,
+  type Reservation,
+  type Settlement,
+} from "./reservation.ts";
 import type { DrawnBucket, ReservationTx } from "./reservation-store.ts";
 import { CHARGED, type MinuteUsage } from "./usage.ts";
 
@@ -24,26 +36,29 @@ export type SettledReservation = Reservation & {
   readonly settlement: Settlement;
 };
 
-/** Answers which were booked; those whose accounts are not known yet were not. */
+/** Answers what each costs that was booked; those whose accounts are not known yet were not. */
 export async function bookSettlements(
   tx: ReservationTx,
   settled: readonly SettledReservation[],
   nowMs: number,
-): Promise<ReadonlySet<string>> {
-  if (settled.length === 0) return new Set();
+): Promise<ReadonlyMap<string, Charged>> {
+  if (settled.length === 0) return new Map();
   const paths = await tx.paths([...new Set(settled.map(({ held }) => held.accountId))]);
   const known = settled.filter(({ held }) => paths.has(held.accountId));
   const unpriced = known.flatMap((reservation) => changesOf(reservation, paths));
-  if (unpriced.length > 0) {
-    const prices = await priceChanges(tx.pricing, unpriced);
-    const changes = unpriced.map((change, i) => ({ ...change, ...prices[i]! }));
+  const prices = unpriced.length === 0 ? [] : await priceChanges(tx.pricing, unpriced);
+  const changes = unpriced.map((change, i) => ({ ...change, ...prices[i]! }));
+  if (changes.length > 0) {
     await bookChanges(tx, changes, nowMs);
     await tx.pricing.post(await postingsOf(tx.pricing, changes));
     await tx.bookUsage(changes.map(usageOf));
   }
-  const booked = known.map(({ decisionId }) => decisionId);
+  const ofEach = Map.groupBy(changes, ({ decisionId }) => decisionId);
+  const booked = new Map(
+    known.map(({ decisionId, held }) => [decisionId, chargedInTheEnd(held, ofEach.get(decisionId) ?? [])]),
+  );
   await tx.markBooked(booked);
-  return new Set(booked);
+  return booked;
 }
 
 /** What one meter of one call cost more than its estimate, or less. */

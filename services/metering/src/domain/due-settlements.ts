@@ -1,5 +1,6 @@
 import { SharedRead } from "@gatehouse/changefeed";
 import { bookSettlements } from "./book-settlements.ts";
+import type { Charged } from "./reservation.ts";
 import type { ReservationStore, ReservationTx } from "./reservation-store.ts";
 
 /**
@@ -9,7 +10,7 @@ import type { ReservationStore, ReservationTx } from "./reservation-store.ts";
  */
 export class DueSettlements {
   readonly #store: ReservationStore;
-  readonly #run: SharedRead<ReadonlySet<string>>;
+  readonly #run: SharedRead<ReadonlyMap<string, Charged>>;
 
   constructor(store: ReservationStore) {
     this.#store = store;
@@ -21,23 +22,28 @@ export class DueSettlements {
     for (let booked = MAX_DUE; booked === MAX_DUE; ) booked = (await this.#run.read()).size;
   }
 
-  /** Books a settlement that was noted before; false while its account is not known. */
-  async bookOne(decisionId: string, expiresAtMs: number): Promise<boolean> {
-    if ((await this.#run.read()).has(decisionId)) return true;
+  /** Books a settlement that was noted before, and answers what it costs; undefined while its account is not known. */
+  async bookOne(decisionId: string, expiresAtMs: number): Promise<Charged | undefined> {
+    const charged = (await this.#run.read()).get(decisionId);
+    if (charged !== undefined) return charged;
     // Another replica has it, or there were too many.
     return this.#store.transact(async (tx) => {
       const { reservation, nowMs } = await tx.lock(decisionId, expiresAtMs);
       const { held, settlement, isBooked } = reservation;
-      if (isBooked || held === undefined || settlement === undefined) return isBooked;
-      return (await bookSettlements(tx, [{ ...reservation, held, settlement }], nowMs)).has(decisionId);
+      if (isBooked) return reservation.charged ?? UNTOLD;
+      if (held === undefined || settlement === undefined) return undefined;
+      return (await bookSettlements(tx, [{ ...reservation, held, settlement }], nowMs)).get(decisionId);
     });
   }
 }
 
+/** Of what a replica booked that is older than this and notes no cost. */
+export const UNTOLD: Charged = new Map();
+
 /** Reservations of one transaction, so that nobody waits long for the buckets it locks. */
 const MAX_DUE = 500;
 
-async function bookSome(tx: ReservationTx): Promise<ReadonlySet<string>> {
+async function bookSome(tx: ReservationTx): Promise<ReadonlyMap<string, Charged>> {
   const { due, nowMs } = await tx.lockDue(MAX_DUE);
   return bookSettlements(tx, due, nowMs);
 }

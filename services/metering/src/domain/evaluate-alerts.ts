@@ -9,8 +9,15 @@ import { type Reading, shareOf, step, type WindowState } from "./alert-crossing.
  */
 export interface MovedAlert {
   readonly alert: Alert;
+  readonly reach: AlertReach;
   readonly moved: readonly { readonly at: string | undefined; readonly balance: bigint | undefined }[];
 }
+
+/**
+ * What is in the reach of the account whose key made the alert, as of now: the alert's account and those below it; that
+ * account alone, where it is its own and has been isolated from those below; or nothing, where it is above and isolated.
+ */
+export type AlertReach = "BELOW" | "OWN" | "NONE";
 
 /** A window of an alert, with what was read of it, in order. */
 export interface ReadWindow {
@@ -60,12 +67,13 @@ export interface AlertReads {
  */
 export const TOLD_AFTER_MS = 35 * 86_400_000;
 
-/** Looks at alerts where something moved. */
+/** Looks at alerts where something moved: nobody is told of what is no longer in the reach of who made the alert. */
 export async function evaluateAlerts(
   reads: AlertReads,
-  alerts: readonly MovedAlert[],
+  moved: readonly MovedAlert[],
   nowMs: number,
 ): Promise<Evaluated> {
+  const alerts = moved.filter(({ reach }) => reach !== "NONE");
   const windows = [
     ...(await limitWindows(reads, alerts, nowMs)),
     ...(await summedWindows(reads, alerts, nowMs)),
@@ -110,14 +118,15 @@ async function summedWindows(
   nowMs: number,
 ): Promise<ReadWindow[]> {
   const windows: ReadWindow[] = [];
-  for (const { alert, moved } of alerts) {
+  for (const { alert, reach, moved } of alerts) {
     const { subject } = alert;
     if (subject.kind !== "USAGE" && subject.kind !== "SPEND") continue;
     const times = new Set(moved.map(({ at }) => (at === undefined ? nowMs : Date.parse(at))));
     // Each window once, however much of it moved.
     const touched = new Map([...times].map((atMs) => windowAt(subject, atMs)).map((w) => [w.startMs, w]));
     for (const window of touched.values()) {
-      const value = await reads.sum(alert, subject, window);
+      const descendants = subject.descendants && reach === "BELOW";
+      const value = await reads.sum(alert, { ...subject, descendants }, window);
       const start = new Date(window.startMs).toISOString().replace("Z", "000Z");
       windows.push({ alert, start, ...window, readings: [{ value, threshold: BigInt(subject.amount) }] });
     }

@@ -16,9 +16,9 @@ import { isTime } from "./usage-span.ts";
 
 export interface StatementDraft {
   readonly account: string;
-  /** `2026-01`; empty for a span. */
-  readonly month: string;
-  /** Of the month. Empty: UTC. */
+  /** A month, `2026-01`; empty for a span. */
+  readonly period: string;
+  /** Of the period. Empty: UTC. */
   readonly timeZone: string;
   readonly startMs: number | undefined;
   readonly endMs: number | undefined;
@@ -127,17 +127,20 @@ async function usageIn(tx: StatementTx, scope: CreditScope, period: Period): Pro
   throw overloaded(`the statement has more than ${MAX_LINES} lines: ask for those of accounts below`);
 }
 
-function periodOf({ account, month, timeZone, startMs, endMs }: StatementDraft, nowMs: number): Period {
+function periodOf(
+  { account, period: month, timeZone, startMs, endMs }: StatementDraft,
+  nowMs: number,
+): Period {
   const fields = new MoneyFields();
   fields.account("account", account, { isRequired: false });
   const isSpan = startMs !== undefined || endMs !== undefined;
-  if (month === "" && !isSpan) fields.wrong("month", "a month, or start and end, are required");
-  if (month !== "" && isSpan) fields.wrong("month", "is given, and so is a start or an end");
-  if (month !== "" && !MONTH.test(month)) fields.wrong("month", "must be a month such as 2026-01");
+  if (month === "" && !isSpan) fields.wrong("period", "a period, or start and end, are required");
+  if (month !== "" && isSpan) fields.wrong("period", "is given, and so is a start or an end");
+  if (month !== "" && !MONTH.test(month)) fields.wrong("period", "must be a month such as 2026-01");
   if (timeZone !== "" && !isTimeZone(timeZone)) {
     fields.wrong("time_zone", "must be a time zone of the IANA database");
   }
-  if (timeZone !== "" && isSpan) fields.wrong("time_zone", "is of months");
+  if (timeZone !== "" && isSpan) fields.wrong("time_zone", "is of a period");
   for (const [field, ms] of Object.entries({ start: startMs, end: endMs })) {
     if (!isSpan) break;
     if (ms === undefined || !isTime(ms) || ms % QUARTER_MS !== 0) {
@@ -150,7 +153,7 @@ function periodOf({ account, month, timeZone, startMs, endMs }: StatementDraft, 
     : monthOf(month, timeZone || "UTC");
   if (period.endMs <= period.startMs) fields.wrong("end", "must be after start");
   if (period.endMs - period.startMs > LONGEST_MS) fields.wrong("end", "must be at most 400 days after start");
-  if (period.startMs > nowMs) fields.wrong(isSpan ? "start" : "month", "must have begun");
+  if (period.startMs > nowMs) fields.wrong(isSpan ? "start" : "period", "must have begun");
   if (fields.violations.length > 0) throw invalid(fields.violations);
   return period;
 }

@@ -9,11 +9,18 @@ export interface Actor {
 
 /** What happened to a limit. */
 export interface LimitAudit {
-  readonly action: "limits.set" | "limits.delete" | "limits.reset";
+  readonly action: "gatehouse.limits.set" | "gatehouse.limits.delete" | "gatehouse.limits.reset";
   readonly limitId: string;
   /** Of a reset, with what was in the bucket. */
   readonly before: (Limit & { readonly used?: number; readonly leased?: number }) | undefined;
   readonly after: Limit | undefined;
+}
+
+/** Which limits are listed. */
+export interface LimitScope {
+  readonly nodeId: string;
+  /** The node's own; an account's and its keys'; those and all that are below it; or, of the root, every one. */
+  readonly breadth: "NODE" | "KEYS" | "BELOW" | "ALL";
 }
 
 export interface LimitStore {
@@ -29,8 +36,8 @@ export interface LimitStore {
   find(limitId: string): Promise<Limit | undefined>;
   /** The limits with the identity that these nodes have. */
   sameOn(nodeIds: readonly string[], terms: LimitTerms): Promise<readonly Limit[]>;
-  /** The limits on a node, oldest first, after the one with the id `afterId`. */
-  list(nodeId: string, afterId: string, count: number): Promise<readonly Limit[]>;
+  /** The limits of a scope, oldest first, after the one with the id `afterId`. */
+  list(scope: LimitScope, afterId: string, count: number): Promise<readonly Limit[]>;
   /** By limit on these accounts: what the units of the same limits on the accounts right below add up to. */
   allocatedBelow(accountIds: readonly string[]): Promise<ReadonlyMap<string, bigint>>;
   /** What is in the buckets of these nodes' limits now; `holder` is whose part of what is lent is told apart. */

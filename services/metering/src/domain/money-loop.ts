@@ -64,10 +64,12 @@ const MAX_ARRIVED = 10_000;
 export class MoneyLoop {
   readonly #loop: RoundLoop<Waiting, Moved>;
   readonly #store: MoneyStore;
+  readonly #onAnswered: (afterMs: number) => void;
 
   /** `waitMs`: how long a transfer waits for what is lent of its wallet. */
-  constructor(store: MoneyStore, waitMs = DEFAULT_WAIT_MS) {
+  constructor(store: MoneyStore, waitMs = DEFAULT_WAIT_MS, onAnswered: (afterMs: number) => void = () => {}) {
     this.#store = store;
+    this.#onAnswered = onAnswered;
     this.#loop = new RoundLoop({
       serve: (items) => this.#serve(items),
       waitMs,
@@ -77,8 +79,13 @@ export class MoneyLoop {
   }
 
   /** Throws what the movement is refused with, Failure IDEMPOTENCY_MISMATCH, UNAVAILABLE and OVERLOADED. */
-  move(movement: Movement): Promise<Moved> {
-    return this.#loop.submit({ movement, hasRecalled: false });
+  async move(movement: Movement): Promise<Moved> {
+    const startedMs = performance.now();
+    try {
+      return await this.#loop.submit({ movement, hasRecalled: false });
+    } finally {
+      this.#onAnswered(performance.now() - startedMs);
+    }
   }
 
   /** Something of these wallets came back, somewhere. */

@@ -22,13 +22,18 @@ export function pageSizeViolations({ pageSize }: PageDraft): Violation[] {
   return [{ field: "page_size", description: `must be 1 to ${MAX_PAGE_SIZE}` }];
 }
 
+/** How many rows a page has that asked for so many; 0 asks for nothing special. */
+export function pageSizeOf(asked: number): number {
+  return asked || DEFAULT_PAGE_SIZE;
+}
+
 /** A page of rows that are read after those that `after` names; `tokenOf` names one. */
 export async function pageOf<Row>(
   { pageSize }: PageDraft,
   read: (count: number) => Promise<readonly Row[]>,
   tokenOf: (last: Row) => string,
 ): Promise<Page<Row>> {
-  const size = pageSize || DEFAULT_PAGE_SIZE;
+  const size = pageSizeOf(pageSize);
   const rows = await read(size + 1);
   const page = rows.slice(0, size);
   return { rows: page, nextPageToken: rows.length > size ? tokenOf(page.at(-1)!) : "" };

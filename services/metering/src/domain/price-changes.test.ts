@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { postingsOf, priceChanges, type UnpricedChange } from "./price-changes.ts";
+import { chargedInTheEnd, postingsOf, priceChanges, type UnpricedChange } from "./price-changes.ts";
 import { FakePricing, priceOf } from "./pricing.fixture.ts";
 import type { HeldEstimate } from "./reservation.ts";
 
@@ -110,4 +110,19 @@ test("what was free stays free, and the provider's own account pays for nothing"
   pricing.payers.set("acc_root", { accountType: "", plan: "", payerId: undefined });
   const held = heldOf({ accountId: "acc_root", estimate: new Map(), costs: [], walletIds: [] });
   expect(await posted(pricing, [change(10, { held })])).toEqual([]);
+});
+
+test("what a reservation costs in the end is its estimate's cost and the differences, by currency", () => {
+  const held = heldOf({
+    costs: [
+      { meter: "tokens", priceId: "prc_1", currency: "USD", micros: 60 },
+      { meter: "images", priceId: "prc_3", currency: "USD", micros: 500 },
+      { meter: "seats", priceId: "prc_4", currency: "credits", micros: 7 },
+    ],
+  });
+  const free = { cost: 0, currency: "" };
+  expect(Object.fromEntries(chargedInTheEnd(held, []))).toEqual({ USD: 560, credits: 7 });
+  const changes = [{ cost: -20, currency: "USD" }, { cost: -7, currency: "credits" }, free];
+  expect(Object.fromEntries(chargedInTheEnd(held, changes))).toEqual({ USD: 540 });
+  expect(chargedInTheEnd(heldOf({ costs: [] }), [free]).size).toBe(0);
 });

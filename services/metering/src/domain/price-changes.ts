@@ -1,7 +1,7 @@
 import { costOf, type Price, priceInForce } from "@gatehouse/buckets";
 import { countsResource } from "./limit.ts";
 import type { Posting, Pricing } from "./pricing.ts";
-import type { HeldCost, HeldEstimate } from "./reservation.ts";
+import type { Charged, HeldCost, HeldEstimate } from "./reservation.ts";
 
 /**
  * What settled reservations cost other than their estimates, by the prices that were in force when they were decided.
@@ -50,6 +50,15 @@ export async function priceChanges(
     if (price === undefined || price.micros === 0) return FREE;
     return { cost: costOf(units, price).micros, currency: price.currency };
   });
+}
+
+/** What a reservation costs in the end: what its estimate was charged, and what changed. */
+export function chargedInTheEnd({ costs }: HeldEstimate, changes: readonly PriceChange[]): Charged {
+  const sums = new Map<string, number>();
+  const add = (currency: string, micros: number) => sums.set(currency, (sums.get(currency) ?? 0) + micros);
+  for (const { currency, micros } of costs) add(currency, micros);
+  for (const { currency, cost } of changes) add(currency, cost);
+  return new Map([...sums].filter(([, micros]) => micros !== 0));
 }
 
 /** What the changes take of wallets, or give back. */

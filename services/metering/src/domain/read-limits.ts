@@ -1,7 +1,7 @@
 import { type KeyView, reaches } from "@gatehouse/access";
 import { Pool, quota, rate, windowAt } from "@gatehouse/buckets";
 import { isId } from "@gatehouse/keys";
-import { invalid, type Violation } from "@gatehouse/service/failure";
+import { invalid } from "@gatehouse/service/failure";
 import {
   asPart,
   countsResource,
@@ -13,18 +13,10 @@ import {
   partOf,
   type QuotaLimit,
 } from "./limit.ts";
-import type { BucketReading, LimitStore, QuotaReading } from "./limit-store.ts";
-import { type NodeName, nodeInReach, nodeViolations, type ReachedNode } from "./node-in-reach.ts";
+import type { BucketReading, LimitScope, LimitStore, QuotaReading } from "./limit-store.ts";
+import { type NodeName, nodeInReach, nodeViolations, type ReachedNode, readerOf } from "./node-in-reach.ts";
+import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
 import type { LimitDependencies } from "./set-limit.ts";
-
-const DEFAULT_PAGE_SIZE = 100;
-const MAX_PAGE_SIZE = 500;
-
-export interface LimitPage {
-  readonly limits: readonly Limit[];
-  /** Empty on the last page. */
-  readonly nextPageToken: string;
-}
 
 /** A bucket and what is in it. */
 export interface Allowance {
@@ -41,26 +33,32 @@ export interface Allowance {
   readonly resetsAtMs: number | undefined;
 }
 
-/** The limits on one node, oldest first. Throws Failure INVALID_ARGUMENT, NOT_FOUND. */
+/**
+ * The limits on one node, or on an account and all accounts and keys below it, oldest first: a page token is the last one's
+ * id, so limits that are set or deleted meanwhile move no page. Throws Failure INVALID_ARGUMENT, NOT_FOUND.
+ */
 export async function listLimits(
   { mirror, store }: LimitDependencies,
   caller: KeyView,
-  request: { node: NodeName | undefined; pageSize: number; pageToken: string },
-): Promise<LimitPage> {
-  const { pageSize, pageToken } = request;
-  const violations: Violation[] = nodeViolations(request.node);
-  if (pageSize < 0 || pageSize > MAX_PAGE_SIZE) {
-    violations.push({ field: "page_size", description: `must be 1 to ${MAX_PAGE_SIZE}` });
-  }
-  if (pageToken !== "" && !isId("lim", pageToken)) {
-    violations.push({ field: "page_token", description: "must be the next_page_token of the page before" });
-  }
+  draft: PageDraft & { node: NodeName | undefined; descendants: boolean },
+): Promise<Page<Limit>> {
+  const { pageToken } = draft;
+  const violations = [...nodeViolations(draft.node), ...pageSizeViolations(draft)];
+  if (pageToken !== "" && !isId("lim", pageToken)) violations.push(TOKEN_VIOLATION);
   if (violations.length > 0) throw invalid(violations);
-  const node = await nodeInReach(mirror, caller, request.node);
-  const size = pageSize || DEFAULT_PAGE_SIZE;
-  const limits = await store.list(node.id, pageToken, size + 1);
-  const page = limits.slice(0, size);
-  return { limits: page, nextPageToken: limits.length > size ? page.at(-1)!.id : "" };
+  const node = await nodeInReach(mirror, caller, draft.node);
+  const scope = { nodeId: node.id, breadth: draft.descendants ? breadthOf(caller, node) : "NODE" } as const;
+  return pageOf(
+    draft,
+    (count) => store.list(scope, pageToken, count),
+    ({ id }) => id,
+  );
+}
+
+function breadthOf(caller: KeyView, { kind, chain }: ReachedNode): LimitScope["breadth"] {
+  if (kind === "KEY") return "NODE";
+  if (!readerOf(caller).seesBelow) return "KEYS";
+  return chain.length === 1 ? "ALL" : "BELOW";
 }
 
 /** Every bucket that binds a node and that the caller may see: the node's own first, then upwards. Throws Failure like listLimits. */

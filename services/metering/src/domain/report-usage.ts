@@ -20,6 +20,7 @@ export interface ReportDependencies {
   /** How long ago an event may be: as long as usage by minute is kept. */
   readonly keptMs: number;
   readonly carries: PartCarries;
+  readonly onReported?: (report: Report) => void;
 }
 
 /** What became of reported events. */
@@ -35,6 +36,16 @@ export interface Report {
  * so what was not answered can be reported again. Events of one call that are one event count once, too.
  */
 export async function reportUsage(
+  dependencies: ReportDependencies,
+  source: string,
+  drafts: readonly EventDraft[],
+): Promise<Report> {
+  const report = await bookReport(dependencies, source, drafts);
+  dependencies.onReported?.(report);
+  return report;
+}
+
+async function bookReport(
   { store, identity, keptMs, carries }: ReportDependencies,
   source: string,
   drafts: readonly EventDraft[],

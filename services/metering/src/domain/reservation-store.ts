@@ -2,7 +2,7 @@ import type { RateState, Window } from "@gatehouse/buckets";
 import type { SettledReservation } from "./book-settlements.ts";
 import type { Limit, RateLimit } from "./limit.ts";
 import type { Pricing } from "./pricing.ts";
-import type { Reservation, Settlement } from "./reservation.ts";
+import type { Charged, Reservation, Settlement } from "./reservation.ts";
 import type { MinuteUsage } from "./usage.ts";
 
 /** A quota's bucket after a change. */
@@ -48,7 +48,8 @@ export interface ReservationTx {
   lockRates(limitIds: readonly string[]): Promise<readonly LockedRate[]>;
   writeRates(states: ReadonlyMap<string, RateState>): Promise<void>;
   bookUsage(usage: readonly MinuteUsage[]): Promise<void>;
-  markBooked(decisionIds: readonly string[]): Promise<void>;
+  /** Notes that these are booked, and what each costs in the end. */
+  markBooked(charged: ReadonlyMap<string, Charged>): Promise<void>;
   /** Once this has committed: calls every lease of some limits back, and wakes those who wait for others. */
   notify(recalled: readonly string[], freed: readonly string[]): Promise<void>;
 }

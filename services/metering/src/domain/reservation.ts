@@ -15,10 +15,15 @@ export interface Reservation {
   readonly held: HeldEstimate | undefined;
   readonly settlement: Settlement | undefined;
   readonly isBooked: boolean;
+  /** What it costs in the end; known once it is booked. */
+  readonly charged?: Charged | undefined;
 }
 
 /** Units by meter. */
 export type Units = ReadonlyMap<string, number>;
+
+/** Micros by currency, above 0; nothing for what is free. */
+export type Charged = ReadonlyMap<string, number>;
 
 /** An estimate as it was charged. */
 export interface HeldEstimate {

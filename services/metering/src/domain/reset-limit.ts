@@ -31,7 +31,12 @@ export async function resetLimit(
     await tx.freed(limitId);
     const nowMs = await tx.nowMs();
     const { used, leased } = allowanceOf(before, nowMs);
-    await tx.audit({ action: "limits.reset", limitId, before: { ...limit, used, leased }, after: limit });
+    await tx.audit({
+      action: "gatehouse.limits.reset",
+      limitId,
+      before: { ...limit, used, leased },
+      after: limit,
+    });
     return allowanceOf(after, nowMs);
   });
   return { allowance: value, freshness };

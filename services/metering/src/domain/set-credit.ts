@@ -1,5 +1,5 @@
-import { type AccountNode, isStrictAncestor, type KeyView } from "@gatehouse/access";
-import { denied, invalid } from "@gatehouse/service/failure";
+import { type AccountNode, isProvider, isStrictAncestor, type KeyView } from "@gatehouse/access";
+import { denied, Failure, invalid } from "@gatehouse/service/failure";
 import type { Actor } from "./limit-store.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Micros, micros } from "./money.ts";
@@ -15,11 +15,15 @@ export interface CreditTermsStore {
     usesParentBalance: boolean,
     actor: Actor,
   ): Promise<{ readonly freshness: string }>;
-  /** Opens the wallet where there is none. What is lent beyond the new limit is called back. */
+  /**
+   * Opens the wallet where there is none. What is lent beyond the new limit is called back. Throws what `uncovered` makes
+   * where the limit is raised, and the credit of the accounts below `coveredBy`, this one's with it, is more than its own.
+   */
   setCreditLimit(
     wallet: WalletName,
     creditLimit: Micros,
     actor: Actor,
+    coveredBy?: string,
   ): Promise<{ readonly balance: Balance; readonly freshness: string }>;
 }
 
@@ -47,7 +51,12 @@ export async function setBalanceSource(
   return { accountId: id, freshness };
 }
 
-/** Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING). */
+/**
+ * What an organization lets its accounts go below zero is the provider's risk. So all of it together is bounded by what the
+ * provider lets the organization itself: it is handed down, not made.
+ *
+ * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING), FAILED_PRECONDITION (CREDIT_EXHAUSTED).
+ */
 export async function setCreditLimit(
   { mirror, store }: CreditTermsDependencies,
   caller: KeyView,
@@ -58,8 +67,18 @@ export async function setCreditLimit(
   fields.currency(currency);
   fields.amount("credit_limit", creditLimit, 0n);
   if (fields.violations.length > 0) throw invalid(fields.violations);
-  const { id } = await accountBelow(mirror, caller, account);
-  return store.setCreditLimit({ accountId: id, currency }, micros(creditLimit), actorOf(caller));
+  const { id, organizationId } = await accountBelow(mirror, caller, account);
+  const coveredBy = isProvider(caller) ? undefined : organizationId;
+  return store.setCreditLimit({ accountId: id, currency }, micros(creditLimit), actorOf(caller), coveredBy);
+}
+
+/** Says no sums: the caller may be of one account, and they are of all. */
+export function uncovered(): Failure {
+  const description =
+    "with it, the credit of the organization's accounts is more than the organization's own";
+  const violations = [{ field: "credit_limit", description }];
+  const message = `credit_limit: ${description}`;
+  return new Failure({ code: "FAILED_PRECONDITION", reason: "CREDIT_EXHAUSTED", message, violations });
 }
 
 /** An account in reach that is not the caller's own: nobody says what their own money may do. */

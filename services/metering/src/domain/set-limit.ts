@@ -70,7 +70,7 @@ export async function deleteLimit(
     }
     await keepShare(tx, limit, undefined, nodeIds);
     const after = await takeAway(tx, node, limit);
-    await tx.audit({ action: "limits.delete", limitId, before: limit, after });
+    await tx.audit({ action: "gatehouse.limits.delete", limitId, before: limit, after });
   });
   return { freshness };
 }
@@ -121,7 +121,7 @@ async function put(
   const after = await withShare(
     before === undefined ? await create(tx, node, terms) : await change(tx, before, "OWN", terms),
   );
-  await tx.audit({ action: "limits.set", limitId: after.id, before, after });
+  await tx.audit({ action: "gatehouse.limits.set", limitId: after.id, before, after });
   return after;
 }
 

@@ -1,8 +1,8 @@
 import type { KeyView } from "@gatehouse/access";
 import type { ReservedDecisionIds } from "@gatehouse/keys";
 import { notFound } from "@gatehouse/service/failure";
-import type { DueSettlements } from "./due-settlements.ts";
-import { finalCost, type Settlement, settles, type Units } from "./reservation.ts";
+import { type DueSettlements, UNTOLD } from "./due-settlements.ts";
+import { type Charged, finalCost, type Settlement, settles, type Units } from "./reservation.ts";
 import type { ReservationStore } from "./reservation-store.ts";
 
 export interface ReservationDependencies {
@@ -21,6 +21,8 @@ export interface Settled {
   readonly cost: Units;
   /** Its batch has not come yet: the cost, as far as it is known, is booked when it does. */
   readonly isPending: boolean;
+  /** What that is in money; not known while it is pending. */
+  readonly charged: Charged;
 }
 
 /**
@@ -44,14 +46,15 @@ export async function settleReservation(
   const expiresAtMs = ids.expiryOf(decisionId, caller.key.id);
   if (expiresAtMs === undefined) throw notFound("reservation");
   const settlement: Settlement = wish.kind === "RELEASED" ? wish : { ...wish, mayExceed: mayExceed(caller) };
-  const { held, isBooked } = await store.transact(async (tx) => {
+  const { held, isBooked, charged } = await store.transact(async (tx) => {
     const { reservation, nowMs } = await tx.lock(decisionId, expiresAtMs);
     if (settles(reservation, settlement, nowMs)) await tx.putSettlement(decisionId, settlement);
     return reservation;
   });
-  if (held === undefined) return { cost: costSoFar(settlement), isPending: true };
-  const isDone = isBooked || (await due.bookOne(decisionId, expiresAtMs));
-  return { cost: finalCost(held.estimate, settlement), isPending: !isDone };
+  if (held === undefined) return { cost: costSoFar(settlement), isPending: true, charged: UNTOLD };
+  const booked = isBooked ? (charged ?? UNTOLD) : await due.bookOne(decisionId, expiresAtMs);
+  const cost = finalCost(held.estimate, settlement);
+  return { cost, isPending: booked === undefined, charged: booked ?? UNTOLD };
 }
 
 // What is held to an estimate is not known before that is.

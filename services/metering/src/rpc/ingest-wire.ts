@@ -50,9 +50,12 @@ export function batchOf(request: IngestBatchRequest): Batch {
   }
   if (violations.length > 0) throw invalid(violations);
   const { usage, leases, reservations, final } = parse(payload);
-  violations.push(...usage.flatMap(usageViolations), ...leases.flatMap(leaseViolations));
-  violations.push(...reservations.flatMap(reservationViolations));
-  if (violations.length > 0) throw invalid(violations.slice(0, MAX_VIOLATIONS));
+  const bad = [
+    ...usage.flatMap(usageViolations),
+    ...leases.flatMap(leaseViolations),
+    ...reservations.flatMap(reservationViolations),
+  ];
+  if (bad.length > 0) throw invalid(bad.slice(0, MAX_VIOLATIONS));
   return {
     producer,
     epoch,
@@ -92,8 +95,7 @@ function usageViolations(row: WireUsage, i: number): Violation[] {
   const good =
     minute >= 0n &&
     minute <= MAX_MINUTE &&
-    units >= 0n &&
-    units <= MAX_UNITS &&
+    isUnits(units) &&
     isStorable(keyId, MAX_ID_LENGTH) &&
     isStorable(accountId, MAX_ID_LENGTH) &&
     isName(meter, MAX_METER_LENGTH) &&
@@ -106,7 +108,7 @@ function usageViolations(row: WireUsage, i: number): Violation[] {
 }
 
 function leaseViolations({ leaseId, spent }: { leaseId: string; spent: bigint }, i: number): Violation[] {
-  if (isName(leaseId, MAX_ID_LENGTH) && spent >= 0n && spent <= MAX_UNITS) return [];
+  if (isName(leaseId, MAX_ID_LENGTH) && isUnits(spent)) return [];
   return [{ field: `payload.leases[${i}]`, description: "has a value out of bounds" }];
 }
 

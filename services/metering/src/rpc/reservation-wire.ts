@@ -3,7 +3,7 @@ import type { CommitReservationRequest, ReservedCharge } from "@gatehouse/proto/
 import { invalid, type Violation } from "@gatehouse/service/failure";
 import { isKnownMeter } from "../domain/known-meter.ts";
 import type { Mirror } from "../domain/mirror.ts";
-import type { Units } from "../domain/reservation.ts";
+import type { Charged, Units } from "../domain/reservation.ts";
 import type { SettlementWish } from "../domain/settle-reservation.ts";
 
 /** As many as a Verify charges, and so much of each. */
@@ -37,6 +37,10 @@ export function releaseOf({ decisionId }: { readonly decisionId: string }): Sett
 
 export function chargesOf(units: Units): { meter: string; units: bigint }[] {
   return [...units].map(([meter, units]) => ({ meter, units: BigInt(units) }));
+}
+
+export function costsOf(charged: Charged): { currency: string; micros: bigint }[] {
+  return [...charged].sort().map(([currency, micros]) => ({ currency, micros: BigInt(micros) }));
 }
 
 function idViolations(decisionId: string): Violation[] {

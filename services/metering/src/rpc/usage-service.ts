@@ -14,7 +14,7 @@ import { type ReservationDependencies, settleReservation } from "../domain/settl
 import type { UsageDraft } from "../domain/usage-query.ts";
 import { nodeName } from "./limit-wire.ts";
 import { draftsOf, reportMessage } from "./report-wire.ts";
-import { chargesOf, commitOf, releaseOf } from "./reservation-wire.ts";
+import { chargesOf, commitOf, costsOf, releaseOf } from "./reservation-wire.ts";
 import { statementMessage } from "./statement-wire.ts";
 import { csvHeader, csvWriter } from "./usage-csv.ts";
 
@@ -58,7 +58,8 @@ export function usageRoute(
     async commitReservation(request, { principal }) {
       const settlement = await commitOf(dependencies.mirror, request);
       const settled = await settleReservation(reservations, principal.view, request.decisionId, settlement);
-      return { charges: chargesOf(settled.cost), pending: settled.isPending };
+      const { cost, isPending: pending, charged } = settled;
+      return { charges: chargesOf(cost), pending, cost: costsOf(charged) };
     },
 
     async releaseReservation(request, { principal }) {

@@ -1,5 +1,5 @@
 import type { EntityManager } from "typeorm";
-import type { MovedAlert } from "../domain/evaluate-alerts.ts";
+import type { AlertReach, MovedAlert } from "../domain/evaluate-alerts.ts";
 import { exactly } from "./alert-reads.ts";
 import { type AlertRow, alertColumns, alertOf } from "./alert-row.ts";
 
@@ -22,13 +22,21 @@ export async function nextAlerts(manager: EntityManager, after: string, most: nu
   return rows.map((row) => row.alert_id).sort();
 }
 
+/** An alert that is to be looked at, with how far its maker reaches. */
+export interface ClaimedAlert extends AlertRow {
+  readonly reach: AlertReach;
+}
+
 /** Locks those of the alerts that are to be looked at now and that no other replica has. */
-export function claimAlerts(manager: EntityManager, alertIds: readonly string[]): Promise<AlertRow[]> {
-  return manager.query<AlertRow[]>(
-    `SELECT ${alertColumns} FROM alert a
+export function claimAlerts(manager: EntityManager, alertIds: readonly string[]): Promise<ClaimedAlert[]> {
+  return manager.query<ClaimedAlert[]>(
+    `SELECT ${alertColumns},
+       CASE WHEN m.node -> 'isolated' IS DISTINCT FROM 'true' THEN 'BELOW'
+         WHEN m.id = a.account_id THEN 'OWN' ELSE 'NONE' END AS reach
+     FROM alert a LEFT JOIN account m ON m.id = coalesce(nullif(a.made_by, ''), a.account_id)
      WHERE a.id = ANY($1) AND a.not_before <= clock_timestamp() AND EXISTS (
        SELECT FROM alert_due d WHERE d.alert_id = a.id AND d.not_before <= clock_timestamp())
-     ORDER BY a.id FOR UPDATE SKIP LOCKED`,
+     ORDER BY a.id FOR UPDATE OF a SKIP LOCKED`,
     [alertIds],
   );
 }
@@ -39,7 +47,10 @@ export function claimAlerts(manager: EntityManager, alertIds: readonly string[])
  * Balances that are asked for, not told, are read in the statement that takes what was told, and come after it: so they
  * are as new as the last, and older than what is told next.
  */
-export async function takeMoved(manager: EntityManager, alerts: readonly AlertRow[]): Promise<MovedAlert[]> {
+export async function takeMoved(
+  manager: EntityManager,
+  alerts: readonly ClaimedAlert[],
+): Promise<MovedAlert[]> {
   const rows = await manager.query<{ alert_id: string; at: string | null; balance: string | null }[]>(
     `WITH taken AS (
        DELETE FROM alert_due WHERE (alert_id, seq) IN (
@@ -60,6 +71,6 @@ export async function takeMoved(manager: EntityManager, alerts: readonly AlertRo
       at: at ?? undefined,
       balance: balance === null ? undefined : BigInt(balance),
     }));
-    return [{ alert: alertOf(row), moved: told }];
+    return [{ alert: alertOf(row), reach: row.reach, moved: told }];
   });
 }

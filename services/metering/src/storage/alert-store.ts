@@ -5,7 +5,7 @@ import type { Alert } from "../domain/alert.ts";
 import type { AlertStore, NewAlert } from "../domain/alert-store.ts";
 import type { Actor } from "../domain/limit-store.ts";
 import { type AlertRow, alertColumns, alertOf, termColumns } from "./alert-row.ts";
-import { writeAudit } from "./audit.ts";
+import { type AuditEvent, writeAudit } from "./audit.ts";
 import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 
 export class PostgresAlertStore implements AlertStore {
@@ -33,14 +33,14 @@ export class PostgresAlertStore implements AlertStore {
       const createdAt = instant(await readNowMs(manager, this.#offsetMs));
       const [row] = await manager.query<[AlertRow]>(
         `INSERT INTO alert AS a (id, node_kind, node_id, account_id, created_at, name, subject, limit_id, meter, currency,
-           window_kind, time_zone, descendants, amount, share_millionths, direction, webhook_url)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING ${alertColumns}`,
-        [id, node.kind, node.id, accountId, createdAt, ...termColumns(wanted)],
+           window_kind, time_zone, descendants, amount, share_millionths, direction, webhook_url, made_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18) RETURNING ${alertColumns}`,
+        [id, node.kind, node.id, accountId, createdAt, ...termColumns(wanted), actor.accountId],
       );
       const alert = alertOf(row);
       await putWebhook(manager, wanted);
       await lookAt(manager, id);
-      await writeAudit(manager, [{ ...eventOf(alert, actor, "alerts.create"), before: undefined }]);
+      await writeAudit(manager, [{ ...eventOf(alert, actor, "gatehouse.alerts.create"), before: undefined }]);
       return { alert, isNew: true };
     });
   }
@@ -65,7 +65,7 @@ export class PostgresAlertStore implements AlertStore {
       await manager.query("DELETE FROM alert_window WHERE alert_id = $1", [id]);
       // What was on its way goes to nobody, and is swept; so is what is still said to have moved.
       await manager.query("DELETE FROM webhook WHERE account_id = $1 AND name = $2", [accountId, id]);
-      const event = eventOf(alert, actor, "alerts.delete");
+      const event = eventOf(alert, actor, "gatehouse.alerts.delete");
       await writeAudit(manager, [{ ...event, before: event.after, after: undefined }]);
       return true;
     });
@@ -86,7 +86,7 @@ export class PostgresAlertStore implements AlertStore {
       const at = new Date(Date.now() + this.#offsetMs());
       const redelivered = await redeliver(manager, { accountId, name }, eventIds, at, most);
       if (redelivered > 0) {
-        const event = eventOf(alert, actor, "alerts.redeliver");
+        const event = eventOf(alert, actor, "gatehouse.alerts.create");
         await writeAudit(manager, [{ ...event, before: undefined, after: { redelivered } }]);
       }
       return redelivered;
@@ -126,8 +126,8 @@ async function lookAt(manager: EntityManager, alertId: string): Promise<void> {
   );
 }
 
-function eventOf(alert: Alert, actor: Actor, action: string) {
+function eventOf(alert: Alert, actor: Actor, action: AuditEvent["action"]) {
   const { webhookUrl } = alert;
   const after = { ...alert, webhookUrl: webhookUrl === "" ? "" : auditedUrl(webhookUrl) };
-  return { actor, action, targetId: alert.id, after };
+  return { actor, action, targetId: alert.id, concerns: alert.accountId, after };
 }

@@ -115,6 +115,6 @@ class PostgresGapTx implements GapTx {
 
   audit(targetId: string, before: unknown, after: unknown): Promise<void> {
     const action = "gatehouse.usage.accept-gap";
-    return writeAudit(this.#manager, [{ actor: SERVICE, action, targetId, before, after }]);
+    return writeAudit(this.#manager, [{ actor: SERVICE, action, targetId, concerns: "", before, after }]);
   }
 }

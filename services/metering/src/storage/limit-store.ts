@@ -1,16 +1,17 @@
 import type { RateState } from "@gatehouse/buckets";
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
-import { mintId } from "@gatehouse/keys";
 import type { DataSource, EntityManager } from "typeorm";
 import type { Limit, LimitTerms, NodeRef, ReservedShare } from "../domain/limit.ts";
 import type {
   Actor,
   BucketReading,
   LimitAudit,
+  LimitScope,
   LimitStore,
   LimitTx,
   QuotaReading,
 } from "../domain/limit-store.ts";
+import { writeAudit } from "./audit.ts";
 import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 import { changeableOf, identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { notifyFreed } from "./notice.ts";
@@ -54,10 +55,10 @@ export class PostgresLimitStore implements LimitStore {
     return findSame(this.#dataSource.manager, nodeIds, terms);
   }
 
-  async list(nodeId: string, afterId: string, count: number): Promise<Limit[]> {
+  async list({ nodeId, breadth }: LimitScope, afterId: string, count: number): Promise<Limit[]> {
     await this.#bringUpToDate([nodeId]);
     const rows = await this.#dataSource.query<LimitRow[]>(
-      `SELECT ${limitColumns} FROM node_limit l WHERE l.node_id = $1 AND l.id > $2 ORDER BY l.id LIMIT $3`,
+      `SELECT ${limitColumns} FROM node_limit l WHERE ${inScope[breadth]} AND l.id > $2 ORDER BY l.id LIMIT $3`,
       [nodeId, afterId, count],
     );
     return rows.map(limitOf);
@@ -113,6 +114,16 @@ export class PostgresLimitStore implements LimitStore {
     await this.#plans.applyTo(row.outdated);
   }
 }
+
+/** SQL: whether the limit is one of those of the node `$1`. */
+const inScope: Readonly<Record<LimitScope["breadth"], string>> = {
+  NODE: "l.node_id = $1",
+  KEYS: "(l.node_id = $1 OR l.node_id IN (SELECT k.id FROM key k WHERE k.account_id = $1))",
+  BELOW: `l.node_id IN (
+    SELECT a.id FROM account a WHERE a.path @> ARRAY[$1]
+    UNION ALL SELECT k.id FROM account a JOIN key k ON k.account_id = a.id WHERE a.path @> ARRAY[$1])`,
+  ALL: "$1 <> ''",
+};
 
 interface ReadingRow extends LimitRow {
   readonly quota_spent: string | null;
@@ -260,20 +271,9 @@ class PostgresLimitTx implements LimitTx {
     return recallLeases(this.#manager, [limitId]);
   }
 
-  async audit({ action, limitId, before, after }: LimitAudit): Promise<void> {
-    await this.#manager.query(
-      `INSERT INTO audit_event (id, actor_key_id, actor_account_id, action, target_id, before, after)
-       VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-      [
-        mintId("evt"),
-        this.#actor.keyId,
-        this.#actor.accountId,
-        action,
-        limitId,
-        before ?? null,
-        after ?? null,
-      ],
-    );
+  audit({ action, limitId: targetId, before, after }: LimitAudit): Promise<void> {
+    const concerns = (after ?? before)!.node.id;
+    return writeAudit(this.#manager, [{ actor: this.#actor, action, targetId, concerns, before, after }]);
   }
 
   // Whoever lends from a bucket holds its row: after this, no lease goes out under the terms before.

@@ -1,6 +1,8 @@
 import type { MigrationInterface } from "typeorm";
 import { AccountParents1764420000000 } from "./account-parents-migration.ts";
+import { AlertMakers1764710000000 } from "./alert-makers-migration.ts";
 import { Alerts1764700000000 } from "./alerts-migration.ts";
+import { AuditReads1764730000000 } from "./audit-reads-migration.ts";
 import { EndedHolders1764100000000 } from "./ended-holders-migration.ts";
 import { EpochGaps1764540000000 } from "./epoch-gaps-migration.ts";
 import { Initial1764000000000 } from "./initial-migration.ts";
@@ -10,6 +12,7 @@ import { Money1764600000000 } from "./money-migration.ts";
 import { Plans1764400000000 } from "./plans-migration.ts";
 import { Quarantine1764520000000 } from "./quarantine-migration.ts";
 import { Reports1764500000000 } from "./reports-migration.ts";
+import { ReservationCharges1764670000000 } from "./reservation-charges-migration.ts";
 import { ReservationCosts1764660000000 } from "./reservation-costs-migration.ts";
 import { Reservations1764300000000 } from "./reservations-migration.ts";
 import { ReservedShares1764410000000 } from "./reserved-shares-migration.ts";
@@ -37,5 +40,8 @@ export const migrations: (new () => MigrationInterface)[] = [
   Statements1764620000000,
   UsageCosts1764650000000,
   ReservationCosts1764660000000,
+  ReservationCharges1764670000000,
   Alerts1764700000000,
+  AlertMakers1764710000000,
+  AuditReads1764730000000,
 ];

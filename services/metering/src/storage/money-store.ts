@@ -258,8 +258,8 @@ function auditOf({ movement, transaction }: { movement: Movement; transaction: T
   const { actor } = movement;
   const party = "system" in to ? from : to;
   const targetId = "system" in party ? "" : party.accountId;
-  const event = { actor, targetId, before: undefined, after: transaction };
-  if (kind === "TOP_UP") return [{ ...event, action: "credits.top-up" }];
-  if (kind === "ADJUSTMENT" || kind === "REFUND") return [{ ...event, action: "credits.adjust" }];
+  const event = { actor, targetId, concerns: targetId, before: undefined, after: transaction };
+  if (kind === "TOP_UP") return [{ ...event, action: "gatehouse.credits.top-up" }];
+  if (kind === "ADJUSTMENT" || kind === "REFUND") return [{ ...event, action: "gatehouse.credits.adjust" }];
   return [];
 }

@@ -24,7 +24,12 @@ export class PostgresPriceStore implements PriceStore {
       await tx.gate({ changed: [PRICES_NODE] });
       tx.changed("prices", PRICES_NODE);
       const price = await work(new PostgresPriceTx(tx.manager, this.#offsetMs));
-      const event = { actor, action: "credits.set-price", targetId: price.id };
+      const event = {
+        actor,
+        action: "gatehouse.credits.set-price" as const,
+        targetId: price.id,
+        concerns: "",
+      };
       await writeAudit(tx.manager, [{ ...event, before: undefined, after: price }]);
       return price;
     });

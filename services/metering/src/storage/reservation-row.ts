@@ -1,4 +1,4 @@
-import type { HeldCost, QuotaDraw, Reservation, Settlement, Units } from "../domain/reservation.ts";
+import type { Charged, HeldCost, QuotaDraw, Reservation, Settlement, Units } from "../domain/reservation.ts";
 
 /** A row of reservation, as `reservationColumns` reads it. */
 export interface ReservationRow {
@@ -17,13 +17,14 @@ export interface ReservationRow {
   readonly draws: readonly QuotaDraw[] | null;
   readonly costs: readonly HeldCost[] | null;
   readonly wallets: readonly string[] | null;
+  readonly charged: Readonly<Record<string, number>> | null;
 }
 
 /** Units by meter; each is at most 2^48, which JSON holds. */
 export type UnitsRow = Readonly<Record<string, number>>;
 
 export const reservationColumns = `r.decision_id, r.expires_at, r.state, r.cost, r.may_exceed, r.booked, r.account_id,
-  r.key_id, r.parent_key_id, r.resource, r.minute, r.estimate, r.draws, r.costs, r.wallets`;
+  r.key_id, r.parent_key_id, r.resource, r.minute, r.estimate, r.draws, r.costs, r.wallets, r.charged`;
 
 export function reservationOf(row: ReservationRow): Reservation {
   const { account_id: accountId } = row;
@@ -46,7 +47,12 @@ export function reservationOf(row: ReservationRow): Reservation {
           },
     settlement: settlementOf(row),
     isBooked: row.booked,
+    charged: row.charged === null ? undefined : new Map(Object.entries(row.charged)),
   };
+}
+
+export function chargedRow(charged: Charged): Readonly<Record<string, number>> {
+  return Object.fromEntries(charged);
 }
 
 export function unitsRow(units: Units): UnitsRow {

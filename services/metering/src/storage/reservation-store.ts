@@ -4,7 +4,7 @@ import type { EntityManager } from "typeorm";
 import type { SettledReservation } from "../domain/book-settlements.ts";
 import { isRate, type Limit } from "../domain/limit.ts";
 import type { Pricing } from "../domain/pricing.ts";
-import type { Settlement } from "../domain/reservation.ts";
+import type { Charged, Settlement } from "../domain/reservation.ts";
 import type {
   DrawnBucket,
   LockedRate,
@@ -20,7 +20,13 @@ import { PostgresPricing } from "./pricing.ts";
 import { isOfWindow, openQuotaWindows } from "./quota-windows.ts";
 import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import { recallLeases } from "./recall.ts";
-import { type ReservationRow, reservationColumns, reservationOf, unitsRow } from "./reservation-row.ts";
+import {
+  chargedRow,
+  type ReservationRow,
+  reservationColumns,
+  reservationOf,
+  unitsRow,
+} from "./reservation-row.ts";
 import { bookRows } from "./usage-rows.ts";
 
 export class PostgresReservationStore implements ReservationStore {
@@ -133,10 +139,12 @@ class PostgresReservationTx implements ReservationTx {
     await bookRows(this.#manager, usage);
   }
 
-  async markBooked(decisionIds: readonly string[]): Promise<void> {
-    await this.#manager.query("UPDATE reservation SET booked = true WHERE decision_id = ANY($1)", [
-      decisionIds,
-    ]);
+  async markBooked(charged: ReadonlyMap<string, Charged>): Promise<void> {
+    await this.#manager.query(
+      `UPDATE reservation r SET booked = true, charged = b.charged
+       FROM unnest($1::text[], $2::jsonb[]) AS b(decision_id, charged) WHERE r.decision_id = b.decision_id`,
+      [[...charged.keys()], [...charged.values()].map((each) => JSON.stringify(chargedRow(each)))],
+    );
   }
 
   async notify(recalled: readonly string[], freed: readonly string[]): Promise<void> {

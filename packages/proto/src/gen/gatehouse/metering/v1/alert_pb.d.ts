@@ -777,7 +777,9 @@ export declare const AlertDeliveryStatusSchema: GenEnum<AlertDeliveryStatus>;
 export declare const AlertService: GenService<{
   /**
    * Creates an alert. What its webhook's deliveries are signed with is in this answer and nowhere else. An alert whose
-   * threshold is reached in the running window already tells so at once; one on a balance waits until it is passed.
+   * threshold is reached in the running window already tells so at once; one on a balance waits until it is passed. An
+   * alert tells of what the account whose key made it reaches: where that account is isolated later from those below it,
+   * they are no longer counted, and alerts that it has on them tell nothing.
    *
    * @generated from rpc gatehouse.metering.v1.AlertService.CreateAlert
    */

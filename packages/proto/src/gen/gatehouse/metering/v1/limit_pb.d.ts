@@ -7,6 +7,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Balance } from "./credit_pb.js";
 
 /**
  * Describes the file gatehouse/metering/v1/limit.proto.
@@ -20,7 +21,7 @@ export declare const file_gatehouse_metering_v1_limit: GenFile;
  */
 export declare type Rate = Message<"gatehouse.metering.v1.Rate"> & {
   /**
-   * Units per interval, at least 1.
+   * Units per interval, 1 to 2^53 - 1.
    *
    * @generated from field: int64 units = 1;
    */
@@ -54,7 +55,7 @@ export declare const RateSchema: GenMessage<Rate>;
  */
 export declare type Quota = Message<"gatehouse.metering.v1.Quota"> & {
   /**
-   * Units per window, at least 0.
+   * Units per window, 0 to 2^53 - 1. 0 admits nothing.
    *
    * @generated from field: int64 units = 1;
    */
@@ -272,7 +273,9 @@ export declare type SetLimitRequest = Message<"gatehouse.metering.v1.SetLimitReq
 
   /**
    * Of a quota: the part, 0 to 1, that is kept for the node in the bucket of the nearest limit above it with the same
-   * meter, resource and window. What is left of it nobody else can take; beyond it the node takes of what is common.
+   * meter, resource and window. What is left of it nobody else can take; beyond it the node takes of what is common. A
+   * rate has no shares, for what is kept of its bucket would not refill: give each node a rate of its own. Nor has a
+   * wallet: transfer to the node what is kept for it.
    * Kept until the limit is set without it, or one of the two limits is deleted. The shares of one bucket add up
    * to at most 1, and what is below a node with a share has none of the same bucket.
    *
@@ -443,6 +446,13 @@ export declare type ListLimitsRequest = Message<"gatehouse.metering.v1.ListLimit
    * @generated from field: string page_token = 4;
    */
   pageToken: string;
+
+  /**
+   * Of an account: the limits of its keys too, and of all accounts below it and their keys, as far as the caller reaches.
+   *
+   * @generated from field: bool descendants = 5;
+   */
+  descendants: boolean;
 };
 
 /**
@@ -590,6 +600,14 @@ export declare type GetAllowanceResponse = Message<"gatehouse.metering.v1.GetAll
    * @generated from field: repeated gatehouse.metering.v1.Allowance allowances = 1;
    */
   allowances: Allowance[];
+
+  /**
+   * What priced calls on the node draw on: the balances of the account that pays for them, by currency. None where that is
+   * out of the caller's reach, nor for a key without `gatehouse.credits.read`.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.Balance balances = 2;
+   */
+  balances: Balance[];
 };
 
 /**
@@ -732,10 +750,10 @@ export declare const LimitSourceSchema: GenEnum<LimitSource>;
  */
 export declare const LimitService: GenService<{
   /**
-   * Sets a limit on an account or a key. The same node, meter, resource, kind and interval or window again
-   * changes the limit and keeps what was used. Another `time_zone` or `anchor` counts from the next window on:
-   * a window in which something was used goes on until its end, and the next one, which may be shorter for once,
-   * begins there and has the new bounds. On an organization it takes the place of the same limit of its plan.
+   * Sets a limit on an account or a key. The same node, meter, resource, kind, and interval or window again changes the
+   * limit and keeps what was used. Another `time_zone` or `anchor` counts from the next window on: a window in which
+   * something was used goes on until its end, and the next one begins there, shorter for once if need be. On an
+   * organization it takes the place of the same limit of its plan. A node has at most 50 limits of its own.
    *
    * @generated from rpc gatehouse.metering.v1.LimitService.SetLimit
    */
@@ -757,8 +775,8 @@ export declare const LimitService: GenService<{
   },
   /**
    * Begins a limit's bucket anew: a quota is full until its window's regular end, a rate at once. What is lent is
-   * called back; what was used of it, and is still told later, counts for the bucket that was. May be done by whoever
-   * may set the limit.
+   * called back; what was used of it counts for the bucket that was, also if it is told later. Whoever may set the
+   * limit may reset it.
    *
    * @generated from rpc gatehouse.metering.v1.LimitService.ResetLimit
    */
@@ -768,7 +786,7 @@ export declare const LimitService: GenService<{
     output: typeof ResetLimitResponseSchema;
   },
   /**
-   * Lists the limits on one node, in the order they were made.
+   * Lists the limits on one node, or on an account and all that is below it, in the order they were made.
    *
    * @generated from rpc gatehouse.metering.v1.LimitService.ListLimits
    */
@@ -779,7 +797,7 @@ export declare const LimitService: GenService<{
   },
   /**
    * Lists every bucket that binds a node and that the caller may see: the node's own, its parent key's, its
-   * account's, and each ancestor's in the caller's reach.
+   * account's, and each ancestor's in the caller's reach; and the wallets that calls on it draw on.
    *
    * @generated from rpc gatehouse.metering.v1.LimitService.GetAllowance
    */

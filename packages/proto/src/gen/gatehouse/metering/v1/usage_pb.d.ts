@@ -496,7 +496,8 @@ export declare const ExportUsageRequestSchema: GenMessage<ExportUsageRequest>;
 export declare type ExportUsageResponse = Message<"gatehouse.metering.v1.ExportUsageResponse"> & {
   /**
    * Whole lines, each with its CR LF. The first names the columns: start, account_id, key_id, meter, resource, outcome,
-   * units; more may follow. What rows are not told apart by is empty. Times are RFC 3339 with the zone's offset.
+   * units, cost, currency; more may follow. What rows are not grouped by is empty. Times are RFC 3339 with the zone's
+   * offset.
    *
    * @generated from field: string csv = 1;
    */
@@ -583,6 +584,14 @@ export declare type CommitReservationResponse = Message<"gatehouse.metering.v1.C
    * @generated from field: bool pending = 2;
    */
   pending: boolean;
+
+  /**
+   * What the call costs in the end, of each currency that it is charged in; none where it is free, and none while it is
+   * pending: the same commit, made again once it is booked, answers it.
+   *
+   * @generated from field: repeated gatehouse.metering.v1.ReservedCost cost = 3;
+   */
+  cost: ReservedCost[];
 };
 
 /**
@@ -590,6 +599,33 @@ export declare type CommitReservationResponse = Message<"gatehouse.metering.v1.C
  * Use `create(CommitReservationResponseSchema)` to create a new message.
  */
 export declare const CommitReservationResponseSchema: GenMessage<CommitReservationResponse>;
+
+/**
+ * An amount of one currency or unit.
+ *
+ * @generated from message gatehouse.metering.v1.ReservedCost
+ */
+export declare type ReservedCost = Message<"gatehouse.metering.v1.ReservedCost"> & {
+  /**
+   * The currency or unit, such as `USD` or `credits`.
+   *
+   * @generated from field: string currency = 1;
+   */
+  currency: string;
+
+  /**
+   * Millionths of it.
+   *
+   * @generated from field: int64 micros = 2;
+   */
+  micros: bigint;
+};
+
+/**
+ * Describes the message gatehouse.metering.v1.ReservedCost.
+ * Use `create(ReservedCostSchema)` to create a new message.
+ */
+export declare const ReservedCostSchema: GenMessage<ReservedCost>;
 
 /**
  * What ReleaseReservation takes.
@@ -632,7 +668,7 @@ export declare type ReleaseReservationResponse = Message<"gatehouse.metering.v1.
 export declare const ReleaseReservationResponseSchema: GenMessage<ReleaseReservationResponse>;
 
 /**
- * What GetStatement takes: a month, or a start and an end.
+ * What GetStatement takes: a period, or a start and an end.
  *
  * @generated from message gatehouse.metering.v1.GetStatementRequest
  */
@@ -647,19 +683,19 @@ export declare type GetStatementRequest = Message<"gatehouse.metering.v1.GetStat
   /**
    * A calendar month that has begun, `2026-01`.
    *
-   * @generated from field: string month = 2;
+   * @generated from field: string period = 2;
    */
-  month: string;
+  period: string;
 
   /**
-   * The IANA zone of the month. Default UTC.
+   * The IANA zone of the period. Default UTC.
    *
    * @generated from field: string time_zone = 3;
    */
   timeZone: string;
 
   /**
-   * Begins then: a whole quarter of an hour, in the past.
+   * Instead of a period: begins then, a whole quarter of an hour in the past.
    *
    * @generated from field: google.protobuf.Timestamp start = 4;
    */
@@ -1083,6 +1119,12 @@ export declare const UsageService: GenService<{
    * back where it was less. A subaccount's verifier books at most the estimate, whatever it says: more would draw on its
    * organization. NOT_FOUND for an id that was not given to the caller's key.
    *
+   * Money: the estimate was paid for when it was admitted. What the call cost besides, at the prices in force when it was
+   * decided, is a transaction of its own in the same wallet: USAGE where it cost more, which may take the balance below
+   * the credit limit, REFUND where it cost less. Leases: the estimate was drawn from those that the replica of authz had
+   * then, and they are told of in its batches; a commit changes no lease, only the buckets. What is lent of a bucket that
+   * it takes below zero is called back.
+   *
    * @generated from rpc gatehouse.metering.v1.UsageService.CommitReservation
    */
   commitReservation: {
@@ -1091,7 +1133,8 @@ export declare const UsageService: GenService<{
     output: typeof CommitReservationResponseSchema;
   },
   /**
-   * Gives a reservation's estimate back: the call cost nothing. Otherwise as CommitReservation.
+   * Gives a reservation's estimate back: the call cost nothing, and what was paid for it is refunded. Of rates nothing is
+   * given back. Otherwise as CommitReservation.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.ReleaseReservation
    */
