@@ -237,6 +237,11 @@ test("a partition that somebody reads is dropped another time, and nobody waits 
   const beganMs = performance.now();
   await expect(maintain(inDays + 40)).rejects.toMatchObject({ driverError: { code: "55P03" } });
   expect(performance.now() - beganMs).toBeLessThan(1000);
+  // Nor for those of other tables that are to be made.
+  const [{ part }] = await database.query("SELECT to_regclass($1) AS part", [
+    `reported_event_${dayName(inDays + 40)}`,
+  ]);
+  expect(part).not.toBeNull();
   await runner.query("COMMIT");
   await runner.release();
   expect((await maintain(inDays + 40)).dropped).toContain(`usage_minute_${dayName(inDays)}`);

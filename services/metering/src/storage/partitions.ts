@@ -1,5 +1,5 @@
 import type { DataSource, EntityManager } from "typeorm";
-import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
+import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 
 /**
  * Tables that grow with time are partitioned by it, so that what is no longer kept goes at once: to drop a partition
@@ -57,32 +57,42 @@ const MAX_DELETED = 10_000;
 
 /**
  * Makes the partitions that will be needed and drops those that are no longer kept. Of several replicas one does it, and
- * the others find it done.
+ * the others find it done. Rejects where a table could not be seen to, once all others were.
  */
 export async function maintainPartitions(
   dataSource: DataSource,
   tables: readonly PartitionedTable[],
   offsetMs: ClockOffset,
 ): Promise<Maintained> {
-  const made: string[] = [];
-  const dropped: string[] = [];
-  const [now] = await dataSource.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
-  const nowMs = Number(now.now_ms) + offsetMs();
+  const maintained = { made: [], dropped: [] };
+  const failures: unknown[] = [];
+  const nowMs = await readNowMs(dataSource.manager, offsetMs);
   for (const table of tables) {
-    for (const startMs of wantedStarts(table, nowMs)) {
-      if (await alone(dataSource, (manager) => make(manager, table, startMs))) {
-        made.push(nameOf(table, startMs));
-      }
-    }
-    const cutoffMs = nowMs - table.keptMs;
-    for (;;) {
-      const name = await alone(dataSource, (manager) => dropOldest(manager, table, cutoffMs));
-      if (name === undefined) break;
-      dropped.push(name);
-    }
-    if (!table.takesOlder) await deleteOlder(dataSource, table);
+    // One that is being read must not keep the others from what they need.
+    await maintain(dataSource, table, nowMs, maintained).catch((error: unknown) => failures.push(error));
   }
-  return { made, dropped };
+  if (failures.length > 0) throw failures[0];
+  return maintained;
+}
+
+async function maintain(
+  dataSource: DataSource,
+  table: PartitionedTable,
+  nowMs: number,
+  { made, dropped }: { readonly made: string[]; readonly dropped: string[] },
+): Promise<void> {
+  for (const startMs of wantedStarts(table, nowMs)) {
+    if (await alone(dataSource, (manager) => make(manager, table, startMs))) {
+      made.push(nameOf(table, startMs));
+    }
+  }
+  const cutoffMs = nowMs - table.keptMs;
+  for (;;) {
+    const name = await alone(dataSource, (manager) => dropOldest(manager, table, cutoffMs));
+    if (name === undefined) break;
+    dropped.push(name);
+  }
+  if (!table.takesOlder) await deleteOlder(dataSource, table);
 }
 
 // One transaction for each table that is made or dropped: none holds locks for longer than it must.
