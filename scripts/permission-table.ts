@@ -47,7 +47,9 @@ Made from the protos by \`npm run generate\`; a rule is changed there, beside it
 
 **key**: any living key that holds the scope, for the nodes in its reach. **provider**: a key of the root account
 that holds the scope. **service**: another Gatehouse service, by service credential; neither scoped nor charged.
-A scope of — means that a living key is enough. Where an organization has yet to accept terms that close a scope, its
+**anyone**: what the request holds, such as an invitation's token, is the credential.
+
+Where the scope is —, a living key is enough. Where an organization has yet to accept terms that close a scope, its
 keys call only what is **open** before: accepting them, and stopping things.
 `;
 
