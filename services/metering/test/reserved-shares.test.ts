@@ -1,4 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { AskResult_Outcome as Outcome, type SetLimitRequestSchema, Window } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import fc from "fast-check";
@@ -104,6 +105,19 @@ test("units that come back go where they came from, and who waits for them gets 
   expect((await outcome(other, nodesOf(b), 5)).outcome).toBe(Outcome.GRANTED);
   await expect.poll(() => allowanceOf(a)).toEqual([5, 0]);
   one.stop();
+});
+
+test("what is lent of a share is called back when usage of others leaves less than nothing", async () => {
+  const { account, a, limit, nodesOf, share } = await organization();
+  await share(a, 0.4);
+  const holder = new Holder(metering, `overdrawn-${made}`);
+  await holder.answerRecalls();
+  expect((await outcome(holder, nodesOf(a), 4)).outcome).toBe(Outcome.GRANTED);
+  const node = { case: "account", value: account.id } as const;
+  const event = { id: "1", node, meter: "requests", units: 7n, time: timestampNow() };
+  await metering.usage(root).reportUsage({ source: `backend-${made}`, events: [event] }, { timeoutMs });
+  await expect.poll(() => holder.recalled).toContain(`${limit.id}@${a.id}`);
+  holder.stop();
 });
 
 test("whatever two teams and the rest draw, nobody's part is taken and never more than there is", async () => {
