@@ -78,11 +78,11 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
   charges: Charge[];
 
   /**
-   * 1 to 100 characters that the verifier makes itself, such as a UUID for each call: never what came with the call, such
-   * as its `x-request-id`, by which a caller would have many calls charged once. The same call again, by the same
+   * 1 to 100 characters that the verifier makes itself, such as a UUID for each call: never what came with the call,
+   * such as its `x-request-id`, by which a caller would have many calls charged once. The same call again, by the same
    * verifier's key to the same replica within a minute, charges nothing and gets the first answer's `decision_id`,
-   * `cost`, `binding_limit`, `warnings` and `reserved_until`; all else, whether the key may do it among it, is as of now.
-   * A request that says anything else under the same id is another call, decided and charged by itself; only
+   * `cost`, `binding_limit`, `warnings` and `reserved_until`; all else, whether the key may do it among it, is as of
+   * now. A request that says anything else under the same id is another call, decided and charged by itself; only
    * `at_least_as_fresh` may differ. A replica remembers the latest calls of each organization's verifiers: 50 000 if
    * nobody else sends any, fewer if others do.
    *
@@ -107,16 +107,16 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
 
   /**
    * The X-Forwarded-For that came with the call, as it is, up to 1000 characters; needs `client_ip`. Where that is a
-   * proxy that authz is told to trust (GATEHOUSE_TRUSTED_PROXIES), the call's address is the right-most one here that is
-   * not; anybody else's is passed over.
+   * proxy that authz is told to trust (GATEHOUSE_TRUSTED_PROXIES), the call's address is the right-most one here that
+   * is not; anybody else's is passed over.
    *
    * @generated from field: string forwarded_for = 8;
    */
   forwardedFor: string;
 
   /**
-   * The platform that the call comes through, such as `zapier`, as the gateway knows it: kebab-case, up to 63 characters,
-   * in any case, which is read as lower case. One that the provider does not list bars nobody.
+   * The platform that the call comes through, such as `zapier`, as the gateway knows it: kebab-case, up to 63
+   * characters, in any case, which is read as lower case. One that the provider does not list bars nobody.
    *
    * @generated from field: string integration = 9;
    */
@@ -137,9 +137,10 @@ export declare type VerifyRequest = Message<"gatehouse.authz.v1.VerifyRequest"> 
   signed?: SignedRequest | undefined;
 
   /**
-   * For a cost that is known only afterwards: `charges` are the estimate, which is held this long, 1 second to 24 hours.
-   * Until then CommitReservation books what it really was and ReleaseReservation gives it back, both in metering, by the
-   * `decision_id` of the answer and with the key that got it; later the estimate stands. Not with a peek.
+   * For a cost that is known only afterwards: `charges` are the estimate, which is held this long, 1 second to 24
+   * hours. Until then CommitReservation books what it really was and ReleaseReservation gives it back, both in
+   * metering, by the `decision_id` of the answer and with the key that got it; later the estimate stands. Not with a
+   * peek.
    *
    * @generated from field: google.protobuf.Duration reserve_ttl = 12;
    */
@@ -174,10 +175,10 @@ export declare type SignedRequest = Message<"gatehouse.authz.v1.SignedRequest"> 
   algorithm: SigningAlgorithm;
 
   /**
-   * What was signed, as it is, up to 16 KiB. Where its first line is `GATEHOUSE-SIGNED-1`, the key, the timestamp and the
-   * nonce in it must be those given here, its method and path those of `http`, where that is given (the query only where
-   * it is in `http.path`), and its account the call's, where the call names one; else the call acts on the account that
-   * was signed. With any other form, the gateway takes all of these from what was signed.
+   * What was signed, as it is, up to 16 KiB. Where its first line is `GATEHOUSE-SIGNED-1`, the key, the timestamp and
+   * the nonce in it must be those given here, its method and path those of `http`, where that is given (the query only
+   * where it is in `http.path`), and its account the call's, where the call names one; else the call acts on the
+   * account that was signed. With any other form, the gateway takes all of these from what was signed.
    *
    * @generated from field: string canonical_request = 3;
    */
@@ -198,8 +199,8 @@ export declare type SignedRequest = Message<"gatehouse.authz.v1.SignedRequest"> 
   timestamp?: Timestamp | undefined;
 
   /**
-   * 8 to 100 visible characters, never used before with this key within the window. Used again: REPLAYED. Where it is not
-   * known whether it was, as of what was signed before strict replay was turned on: INDETERMINATE.
+   * 8 to 100 visible characters, never used before with this key within the window. Used again: REPLAYED. Where it is
+   * not known whether it was, as of what was signed before strict replay was turned on: INDETERMINATE.
    *
    * @generated from field: string nonce = 6;
    */
@@ -270,7 +271,8 @@ export declare type BindingLimit = Message<"gatehouse.authz.v1.BindingLimit"> & 
   meter: string;
 
   /**
-   * Units left, of a wallet millionths of its currency, as this replica knows: exact when refused, a lower bound when allowed.
+   * Units left, of a wallet millionths of its currency, as this replica knows: exact when refused, a lower bound when
+   * allowed.
    *
    * @generated from field: int64 remaining = 4;
    */
@@ -936,8 +938,8 @@ export declare type ExplainResponse = Message<"gatehouse.authz.v1.ExplainRespons
   reason: string;
 
   /**
-   * The check that decided, by its code, or the limit, by its id; `above` for a limit on an account above the verifier's.
-   * Empty when VALID, and when INDETERMINATE.
+   * The check that decided, by its code, or the limit, by its id; `above` for a limit on an account above the
+   * verifier's. Empty when VALID, and when INDETERMINATE.
    *
    * @generated from field: string decided_by = 3;
    */
@@ -1198,9 +1200,9 @@ export declare const AuthzService: GenService<{
     output: typeof BatchVerifyResponseSchema;
   },
   /**
-   * Says what Verify would answer the same request now, and why: every check in its order, every bucket with its numbers,
-   * and which of them decided. Charges nothing and counts nothing; a signed request stays unused. Asks metering, so it
-   * is for people, not for traffic.
+   * Says what Verify would answer the same request now, and why: every check in its order, every bucket with its
+   * numbers, and which of them decided. Charges nothing and counts nothing; a signed request stays unused. Asks
+   * metering, so it is for people, not for traffic.
    *
    * @generated from rpc gatehouse.authz.v1.AuthzService.Explain
    */

@@ -1306,10 +1306,10 @@ export declare type SetUpstreamCredentialRequest = Message<"gatehouse.identity.v
   account: string;
 
   /**
-   * The name of the header: `authorization`, `apikey`, or one that ends in `-key` or `-token`, such as `x-api-key`
-   * or `x-auth-token`. None that gateways, connections and retries set: `gatehouse-*`, `proxy-*`, `sec-*`,
-   * `idempotency-key`, `x-idempotency-key`, nor what begins with `x-` and `gatehouse`, `forwarded`, `envoy`, `original`,
-   * `user`, `account` or `auth-request`. Required, unless the credential is taken away.
+   * The name of the header: `authorization`, `apikey`, or one that ends in `-key` or `-token`, such as `x-api-key` or
+   * `x-auth-token`. None that gateways, connections and retries set: `gatehouse-*`, `proxy-*`, `sec-*`,
+   * `idempotency-key`, `x-idempotency-key`, nor what begins with `x-` and `gatehouse`, `forwarded`, `envoy`,
+   * `original`, `user`, `account` or `auth-request`. Required, unless the credential is taken away.
    *
    * @generated from field: string header = 2;
    */
@@ -1474,8 +1474,8 @@ export declare const AccountService: GenService<{
     output: typeof ListAccountsResponseSchema;
   },
   /**
-   * Suspends an account and with it its whole subtree; from a strict ancestor. Suspending again changes the reason: from
-   * the account that suspended it or one above that, which then holds the suspension.
+   * Suspends an account and with it its whole subtree; from a strict ancestor. Suspending again changes the reason:
+   * from the account that suspended it or one above that, which then holds the suspension.
    *
    * @generated from rpc gatehouse.identity.v1.AccountService.SuspendAccount
    */

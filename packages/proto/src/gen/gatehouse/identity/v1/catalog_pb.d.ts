@@ -97,8 +97,8 @@ export declare type Endpoint = Message<"gatehouse.identity.v1.Endpoint"> & {
   method: string;
 
   /**
-   * The path, up to 500 characters: literal segments, `{name}` for one segment, a final `{name=**}` for the rest. No two
-   * endpoints match the same calls equally well.
+   * The path, up to 500 characters: literal segments, `{name}` for one segment, a final `{name=**}` for the rest. No
+   * two endpoints match the same calls equally well.
    *
    * @generated from field: string path = 4;
    */

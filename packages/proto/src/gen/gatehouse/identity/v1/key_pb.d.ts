@@ -1642,8 +1642,8 @@ export declare const KeyService: GenService<{
     output: typeof RotateKeyResponseSchema;
   },
   /**
-   * Takes over keys made elsewhere, by their hashes: all of them, or none. One that was revoked or rotated away is never
-   * taken over again.
+   * Takes over keys made elsewhere, by their hashes: all of them, or none. One that was revoked or rotated away is
+   * never taken over again.
    *
    * @generated from rpc gatehouse.identity.v1.KeyService.ImportKeys
    */

@@ -48,8 +48,8 @@ export declare type Terms = Message<"gatehouse.identity.v1.Terms"> & {
   url: string;
 
   /**
-   * What is closed until it is accepted: scopes, of the API or of Gatehouse itself; none for everything. AcceptTerms and
-   * WhoAmI are always open.
+   * What is closed until it is accepted: scopes, of the API or of Gatehouse itself; none for everything. AcceptTerms
+   * and WhoAmI are always open.
    *
    * @generated from field: repeated string gates = 5;
    */

@@ -93,7 +93,8 @@ export declare type UsageSubject = Message<"gatehouse.metering.v1.UsageSubject">
   timeZone: string;
 
   /**
-   * Of the accounts below too; for an account, by a master key that reaches them, else PERMISSION_DENIED (KEY_KIND_DENIED).
+   * Of the accounts below too; for an account, by a master key that reaches them, else PERMISSION_DENIED
+   * (KEY_KIND_DENIED).
    *
    * @generated from field: bool descendants = 5;
    */
@@ -141,7 +142,8 @@ export declare type SpendSubject = Message<"gatehouse.metering.v1.SpendSubject">
   timeZone: string;
 
   /**
-   * Of the accounts below too; for an account, by a master key that reaches them, else PERMISSION_DENIED (KEY_KIND_DENIED).
+   * Of the accounts below too; for an account, by a master key that reaches them, else PERMISSION_DENIED
+   * (KEY_KIND_DENIED).
    *
    * @generated from field: bool descendants = 5;
    */
@@ -778,8 +780,8 @@ export declare const AlertService: GenService<{
   /**
    * Creates an alert. What its webhook's deliveries are signed with is in this answer and nowhere else. An alert whose
    * threshold is reached in the running window already tells so at once; one on a balance waits until it is passed. An
-   * alert tells of what the account whose key made it reaches: where that account is isolated later from those below it,
-   * they are no longer counted, and alerts that it has on them tell nothing.
+   * alert tells of what the account whose key made it reaches: where that account is isolated later from those below
+   * it, they are no longer counted, and alerts that it has on them tell nothing.
    *
    * @generated from rpc gatehouse.metering.v1.AlertService.CreateAlert
    */

@@ -50,9 +50,9 @@ export const ExportEventsResponseSchema = /*@__PURE__*/
   messageDesc(file_gatehouse_metering_v1_audit, 4);
 
 /**
- * The record of every change and of every refused attempt at one, as identity's AuditService has it of its own: the same
- * requests, the same answers. A transfer's record is its transaction (CreditService.ListTransactions), reported usage is
- * in the usage; of either the audit has the refused attempts.
+ * The record of every change and of every refused attempt at one, as identity's AuditService has it of its own: the
+ * same requests, the same answers. A transfer's record is its transaction (CreditService.ListTransactions), reported
+ * usage is in the usage; of either the audit has the refused attempts.
  *
  * @generated from service gatehouse.metering.v1.AuditService
  */

@@ -878,8 +878,8 @@ export declare type SetPriceRequest = Message<"gatehouse.metering.v1.SetPriceReq
   perUnits: bigint;
 
   /**
-   * From when on: now or later, for what calls have cost does not change. Of the same meter, resource, plan and type there
-   * are at most 100 that begin later, or began in the last hour. Default: now.
+   * From when on: now or later, for what calls have cost does not change. Of the same meter, resource, plan and type
+   * there are at most 100 that begin later, or began in the last hour. Default: now.
    *
    * @generated from field: google.protobuf.Timestamp effective_at = 8;
    */
@@ -1163,9 +1163,9 @@ export declare const TransactionKindSchema: GenEnum<TransactionKind>;
  * balance in a currency is what its entries add up to. What replicas of authz hold to spend is not an entry: it is
  * part of the balance, but not available.
  *
- * TopUp, Transfer and Adjust take an `idempotency_key` of the caller's account, kept for ever: the same key with the same
- * body gets the first answer, also where that was a refusal (not a malformed request, and not an answer to
- * try again, after which nothing has happened); with another body ABORTED (IDEMPOTENCY_MISMATCH).
+ * TopUp, Transfer and Adjust take an `idempotency_key` of the caller's account, kept for ever: the same key with the
+ * same body gets the first answer, also where that was a refusal (not a malformed request, and not an answer to try
+ * again, after which nothing has happened); with another body ABORTED (IDEMPOTENCY_MISMATCH).
  *
  * @generated from service gatehouse.metering.v1.CreditService
  */
@@ -1226,8 +1226,8 @@ export declare const CreditService: GenService<{
   },
   /**
    * Puts an account's balance right, or takes an earlier transaction back. An adjustment may take a balance below
-   * what its credit limit allows. FAILED_PRECONDITION (FINAL_STATE) where it would pay an account that is closed, or below
-   * one that is, and for a transaction that was taken back before, or that is a refund.
+   * what its credit limit allows. FAILED_PRECONDITION (FINAL_STATE) if it would pay an account that is closed or below
+   * a closed one, and for a transaction that was taken back before or is a refund itself.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.Adjust
    */
@@ -1237,11 +1237,11 @@ export declare const CreditService: GenService<{
     output: typeof AdjustResponseSchema;
   },
   /**
-   * Sets what units of a meter cost from a time on. Of the prices that match a call and have begun, the most specific one
-   * is in force: one with a resource pattern before one without, and of two patterns the one that is more specific at
-   * the first segment in which they differ (a name before `*`, `*` before `**`); then one with an account type before one
-   * without; then one with a plan before one without. Of equal terms it is the latest to begin. No price means free.
-   * Prices can be set for at most 10 000 combinations of meter, resource, plan and type.
+   * Sets what units of a meter cost from a time on. Of the prices that match a call and have begun, the most specific
+   * one is in force: one with a resource pattern before one without, and of two patterns the one that is more specific
+   * at the first segment in which they differ (a name before `*`, `*` before `**`); then one with an account type
+   * before one without; then one with a plan before one without. Of equal terms it is the latest to begin. No price
+   * means free. Prices can be set for at most 10 000 combinations of meter, resource, plan and type.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.SetPrice
    */
@@ -1262,8 +1262,8 @@ export declare const CreditService: GenService<{
     output: typeof ListPricesResponseSchema;
   },
   /**
-   * Says whether calls on an account draw on its own wallet, or on the one that its parent's calls draw on; from a strict
-   * ancestor. An organization pays for itself.
+   * Says whether calls on an account draw on its own wallet, or on the one that its parent's calls draw on; from a
+   * strict ancestor. An organization pays for itself.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.SetBalanceSource
    */
@@ -1273,11 +1273,11 @@ export declare const CreditService: GenService<{
     output: typeof SetBalanceSourceResponseSchema;
   },
   /**
-   * Sets how far below zero an account's balance may go; from a strict ancestor. Lowered below what is used already, it
-   * takes nothing back: until there is credit again, nothing is admitted. The provider sets any. An organization hands on
-   * what it has been given: its keys, and those of accounts below it, raise a limit only while the limits of all accounts
-   * below it, or what these owe where that is more, add up to no more than the organization's own in that currency:
-   * otherwise FAILED_PRECONDITION (CREDIT_EXHAUSTED). They may always lower one.
+   * Sets how far below zero an account's balance may go; from a strict ancestor. A limit that is lowered below what is
+   * used already takes nothing back: nothing is admitted until there is credit again. The provider sets any limit. An
+   * organization hands on what it has been given: its keys, and those of accounts below it, raise a limit only while
+   * the limits of all accounts below the organization (or what these owe, if that is more) add up to no more than the
+   * organization's own in that currency. Otherwise FAILED_PRECONDITION (CREDIT_EXHAUSTED). They may always lower one.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.SetCreditLimit
    */

@@ -207,9 +207,9 @@ export const TransactionKind = /*@__PURE__*/
  * balance in a currency is what its entries add up to. What replicas of authz hold to spend is not an entry: it is
  * part of the balance, but not available.
  *
- * TopUp, Transfer and Adjust take an `idempotency_key` of the caller's account, kept for ever: the same key with the same
- * body gets the first answer, also where that was a refusal (not a malformed request, and not an answer to
- * try again, after which nothing has happened); with another body ABORTED (IDEMPOTENCY_MISMATCH).
+ * TopUp, Transfer and Adjust take an `idempotency_key` of the caller's account, kept for ever: the same key with the
+ * same body gets the first answer, also where that was a refusal (not a malformed request, and not an answer to try
+ * again, after which nothing has happened); with another body ABORTED (IDEMPOTENCY_MISMATCH).
  *
  * @generated from service gatehouse.metering.v1.CreditService
  */

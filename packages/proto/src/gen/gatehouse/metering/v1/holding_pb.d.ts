@@ -161,8 +161,8 @@ export declare const HoldingService: GenService<{
   /**
    * Moves the money of an account and everything below it to another account, and pays what they owe from there, each
    * wallet as a transfer of its own: afterwards all of them are empty. What was moved before is not moved again.
-   * FAILED_PRECONDITION (CREDIT_EXHAUSTED) where the other account cannot pay; UNAVAILABLE where replicas of authz still
-   * hold some of it: then some wallets may have been emptied, and trying again goes on with the others.
+   * FAILED_PRECONDITION (CREDIT_EXHAUSTED) where the other account cannot pay; UNAVAILABLE where replicas of authz
+   * still hold some of it: then some wallets may have been emptied, and trying again goes on with the others.
    *
    * @generated from rpc gatehouse.metering.v1.HoldingService.MoveMoney
    */

@@ -160,7 +160,8 @@ export declare type UsageBatch = Message<"gatehouse.metering.v1.UsageBatch"> & {
   final: boolean;
 
   /**
-   * What was held for decisions whose cost is known only afterwards. Their estimates stand in `usage` and `leases`, too.
+   * What was held for decisions whose cost is known only afterwards. Their estimates stand in `usage` and `leases`,
+   * too.
    *
    * @generated from field: repeated gatehouse.metering.v1.Reservation reservations = 4;
    */
@@ -468,8 +469,8 @@ export declare type AcceptGapRequest = Message<"gatehouse.metering.v1.AcceptGapR
   epoch: bigint;
 
   /**
-   * The number of the batch to go on with: the oldest that the spool still has, which its log names, or the one after its
-   * last. At most 100000 beyond the next. With `final` it may be 0: the next.
+   * The number of the batch to go on with: the oldest that the spool still has, which its log names, or the one after
+   * its last. At most 100000 beyond the next. With `final` it may be 0: the next.
    *
    * @generated from field: int64 sequence = 3;
    */
@@ -566,13 +567,13 @@ export declare const IngestService: GenService<{
     output: typeof IngestBatchResponseSchema;
   },
   /**
-   * For an operator: an epoch's batches before the one named are lost for good, and the epoch goes on with that one. The
-   * usage in them is lost. What the epoch holds of quotas counts as spent, and is not given back when it ends. A lost
-   * batch that comes after all is refused as DATA_LOSS (DIGEST_MISMATCH), and its producer sets it aside. Audited. The
-   * same call again, before that batch has come, changes nothing. NOT_FOUND for an epoch that never registered;
-   * FAILED_PRECONDITION (SEQUENCE_GAP, `expected_sequence`) if no batch is missing before the one named.
-   * With `final`, nothing more is to come, because the disk of its replica is gone. The epoch then ends as with a final
-   * batch: it acquires nothing more, what it holds of wallets goes back to them, what it holds of quotas counts as spent.
+   * For an operator: an epoch's batches before the one named are lost for good, and the epoch goes on with that one.
+   * The usage in them is lost. What the epoch holds of quotas counts as spent, and is not given back when it ends. A
+   * lost batch that comes after all is refused as DATA_LOSS (DIGEST_MISMATCH), and its producer sets it aside. Audited.
+   * The same call again, before that batch has come, changes nothing. NOT_FOUND for an epoch that never registered;
+   * FAILED_PRECONDITION (SEQUENCE_GAP, `expected_sequence`) if no batch is missing before the one named. With `final`,
+   * nothing more is to come, because the disk of its replica is gone. The epoch then ends as with a final batch: it
+   * acquires nothing more, what it holds of wallets goes back to them, what it holds of quotas counts as spent.
    *
    * @generated from rpc gatehouse.metering.v1.IngestService.AcceptGap
    */

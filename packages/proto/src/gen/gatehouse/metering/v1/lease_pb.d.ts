@@ -55,7 +55,8 @@ export declare type Want = Message<"gatehouse.metering.v1.Want"> & {
   limitId: string;
 
   /**
-   * Units, of a wallet micros. 0 where the holder has what the call needs of this limit in hand: it is left out of the ask.
+   * Units, of a wallet micros. 0 where the holder has what the call needs of this limit in hand: it is left out of the
+   * ask.
    *
    * @generated from field: int64 units = 2;
    */
@@ -253,8 +254,8 @@ export declare type AcquireRequest = Message<"gatehouse.metering.v1.AcquireReque
   reports: RateReport[];
 
   /**
-   * Numbers the requests of a holder, from 1: the ids of the leases that it is lent end with `.` and the number, so that a
-   * holder that lost the answer can close them. 0 where it will not.
+   * Numbers the requests of a holder, from 1: the ids of the leases that it is lent end with `.` and the number, so
+   * that a holder that lost the answer can close them. 0 where it will not.
    *
    * @generated from field: int64 number = 5;
    */

@@ -234,8 +234,8 @@ export declare type SetLimitRequest = Message<"gatehouse.metering.v1.SetLimitReq
 
   /**
    * A resource pattern without `!`, such as `orders.**`. Empty counts every call. A rate whose pattern begins with
-   * `gatehouse.` counts calls to Gatehouse itself by their scope, such as `gatehouse.keys.create`, but for those that take
-   * something away.
+   * `gatehouse.` counts calls to Gatehouse itself by their scope, such as `gatehouse.keys.create`, but for those that
+   * take something away.
    *
    * @generated from field: string resource = 4;
    */
@@ -448,7 +448,8 @@ export declare type ListLimitsRequest = Message<"gatehouse.metering.v1.ListLimit
   pageToken: string;
 
   /**
-   * Of an account: the limits of its keys too, and of all accounts below it and their keys, as far as the caller reaches.
+   * Of an account: the limits of its keys too, and of all accounts below it and their keys, as far as the caller
+   * reaches.
    *
    * @generated from field: bool descendants = 5;
    */
@@ -573,9 +574,9 @@ export declare type Allowance = Message<"gatehouse.metering.v1.Allowance"> & {
   reservedForOthers: bigint;
 
   /**
-   * What the limits of the same meter, resource, kind and interval or window add up to on the accounts right below. More than
-   * the limit's own units is allowed; what is used never is. Absent for a key's limits, and where the caller does not
-   * see what is below.
+   * What the limits of the same meter, resource, kind and interval or window add up to on the accounts right below.
+   * More than the limit's own units is allowed; what is used never is. Absent for a key's limits, and where the caller
+   * does not see what is below.
    *
    * @generated from field: optional int64 allocated_below = 7;
    */
@@ -602,8 +603,8 @@ export declare type GetAllowanceResponse = Message<"gatehouse.metering.v1.GetAll
   allowances: Allowance[];
 
   /**
-   * What priced calls on the node draw on: the balances of the account that pays for them, by currency. None where that is
-   * out of the caller's reach, nor for a key without `gatehouse.credits.read`.
+   * What priced calls on the node draw on: the balances of the account that pays for them, by currency. None where that
+   * is out of the caller's reach, nor for a key without `gatehouse.credits.read`.
    *
    * @generated from field: repeated gatehouse.metering.v1.Balance balances = 2;
    */

@@ -21,7 +21,8 @@ export declare const file_gatehouse_metering_v1_usage: GenFile;
  */
 export declare type UsageEvent = Message<"gatehouse.metering.v1.UsageEvent"> & {
   /**
-   * What its source calls it, 1 to 128 characters. The same id again, with a time of the same UTC day, is the same event.
+   * What its source calls it, 1 to 128 characters. The same id again, with a time of the same UTC day, is the same
+   * event.
    *
    * @generated from field: string id = 1;
    */
@@ -65,8 +66,8 @@ export declare type UsageEvent = Message<"gatehouse.metering.v1.UsageEvent"> & {
   units: bigint;
 
   /**
-   * When it was used: no longer ago than minutes of usage are kept (35 days by default), and than it is remembered which
-   * events were booked, where they were kept for less time before; at most 5 minutes from now.
+   * When it was used: at most 5 minutes from now, and no longer ago than minutes of usage are kept (35 days by
+   * default). If they were kept for less time before, no longer ago than it is remembered which events were booked.
    *
    * @generated from field: google.protobuf.Timestamp time = 6;
    */
@@ -134,9 +135,9 @@ export declare type UsageEventError = Message<"gatehouse.metering.v1.UsageEventE
   id: string;
 
   /**
-   * Why. INVALID_FIELD; NOT_FOUND for a key, an account or a meter that there is not; IDEMPOTENCY_MISMATCH where another
-   * event was booked under its id; SOURCE_UNAVAILABLE where it could not be found out in time whether there is such a
-   * key, account or meter: report it again.
+   * Why. INVALID_FIELD; NOT_FOUND for a key, an account or a meter that there is not; IDEMPOTENCY_MISMATCH where
+   * another event was booked under its id; SOURCE_UNAVAILABLE where it could not be found out in time whether there is
+   * such a key, account or meter: report it again.
    *
    * @generated from field: gatehouse.common.v1.ErrorReason reason = 3;
    */
@@ -255,9 +256,9 @@ export declare type QueryUsageRequest = Message<"gatehouse.metering.v1.QueryUsag
   timeZone: string;
 
   /**
-   * Inclusive; rounded down to the minute. Default: 24 hours before `end`, rounded down to the hour in the zone. Minutes
-   * are kept for weeks (35 days by default), quarters of an hour for years: by minute, nothing before that can be asked
-   * for; otherwise, times before that are rounded outwards to the quarter of an hour.
+   * Inclusive; rounded down to the minute. Default: 24 hours before `end`, rounded down to the hour in the zone.
+   * Minutes are kept for weeks (35 days by default), quarters of an hour for years. So by minute, nothing older can be
+   * asked for; with any other granularity, older times are rounded outwards to the quarter of an hour.
    *
    * @generated from field: google.protobuf.Timestamp start = 7;
    */
@@ -362,8 +363,8 @@ export declare type UsageRow = Message<"gatehouse.metering.v1.UsageRow"> & {
   cost: bigint;
 
   /**
-   * What `cost` is in; empty where the units were free. Always told apart, like the meter: money of different currencies
-   * does not add up, so units that were charged in one have a row, and those that were free another.
+   * What `cost` is in; empty where the units were free. Always told apart, like the meter: money of different
+   * currencies does not add up, so units that were charged in one have a row, and those that were free another.
    *
    * @generated from field: string currency = 9;
    */
@@ -1056,12 +1057,12 @@ export declare const GroupBySchema: GenEnum<GroupBy>;
  */
 export declare const UsageService: GenService<{
   /**
-   * Books usage that the provider's backends counted themselves, each event once, however often and wherever it is
-   * reported: what tells events apart is the source, the UTC day of the event's time, and its id. Good events are booked
-   * though others are not; each of these has an entry in `errors`. All that is booked is booked in one transaction, so a
-   * call that failed or was not heard of is made again as it was. Usage goes into the minute of its time and draws on the
-   * quotas of its key, of that key's parent, of its account and of all accounts above, in the windows that its time is in:
-   * below zero, if need be, for it was used. Rates are not drawn on: nothing was asked.
+   * Books usage that the provider's backends counted themselves. Each event is booked once, however often and to
+   * whichever replica it is reported: its source, the UTC day of its time, and its id tell it apart. All good events of
+   * a call are booked in one transaction; each of the others has an entry in `errors`. A call that failed, or whose
+   * answer was lost, is made again as it was. Usage goes into the minute of its time. It draws on the quotas of its
+   * key, that key's parent key, its account and all accounts above, in the windows that hold its time, and may take
+   * them below zero, for it was used. It does not draw on rates, which promise what is admitted.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.ReportUsage
    */
@@ -1081,10 +1082,10 @@ export declare const UsageService: GenService<{
     output: typeof QueryUsageResponseSchema;
   },
   /**
-   * All the rows that QueryUsage would page through, as CSV by RFC 4180, of any size and of one moment. Rows are read as
-   * fast as they are taken: a client that takes nothing for 30 seconds is UNAVAILABLE and begins again, and one that is not
-   * done after 10 minutes is DEADLINE_EXCEEDED and asks for less time at once. RESOURCE_EXHAUSTED (OVERLOADED) where the
-   * caller's organization has an export under way at the replica, or the replica as many as it takes.
+   * Streams all the rows that QueryUsage would page through, as CSV by RFC 4180, of any number and of one moment. Rows
+   * are read as fast as they are taken. A client that takes nothing for 30 seconds is UNAVAILABLE. One that is not done
+   * after 10 minutes is DEADLINE_EXCEEDED, and should ask for less time at once. RESOURCE_EXHAUSTED (OVERLOADED) if the
+   * caller's organization has an export under way at the replica already, or the replica has as many as it takes.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.ExportUsage
    */
@@ -1094,14 +1095,17 @@ export declare const UsageService: GenService<{
     output: typeof ExportUsageResponseSchema;
   },
   /**
-   * What an account and all below it had, paid and used in a period: a calendar month, or a span. A month's statement is
-   * final once the month is over by a minute: it is kept as it was first given, and is the same ever after. Usage that comes
-   * later, and what is taken back, is in the adjustments of the next statement that is given of a later month in the same
-   * zone. So statements of a zone's months, adjustments included, add up to all usage. Money is booked when it is
-   * told of, so balances need no adjustments. A span's statement is what is known now: it is not kept, never final, and
-   * has no adjustments. So is a month's in a fourth zone, for months of an account are kept in the first three zones that
-   * they were asked for in, and a month's whose usage is no longer all kept. A key that is not a master key gets the
-   * statement of its own account alone. RESOURCE_EXHAUSTED where there are more than 20000 lines of usage.
+   * Says what an account and all below it had, paid and used in a period: a calendar month, or a span.
+   *
+   * A month's statement is final once the month has been over for a minute: it is kept as it was first given. Usage
+   * that comes later, and what is taken back, is in the adjustments of the next statement that is given of a later
+   * month in the same zone. So the statements of a zone's months, adjustments included, add up to all usage. Money
+   * counts when it is booked, so balances need no adjustments. An account's months are kept in the first three zones
+   * that they were asked for in. Not kept, never final, and without adjustments is the statement of a span, of a month
+   * in a fourth zone, and of a month whose usage is no longer all kept: it says what is known now.
+   *
+   * A key that is not a master key gets the statement of its own account alone. RESOURCE_EXHAUSTED if there are more
+   * than 20000 lines of usage.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.GetStatement
    */
@@ -1111,19 +1115,21 @@ export declare const UsageService: GenService<{
     output: typeof GetStatementResponseSchema;
   },
   /**
-   * Books what a reserved call really cost, instead of the estimate, once. For the key that verified it, at any replica,
-   * also before metering has heard of the reservation. The same again is answered as the first time, up to an hour after
-   * the end of its time; another cost afterwards, or after a release or the end of its time, is FAILED_PRECONDITION
-   * (FINAL_STATE). The difference is booked in the estimate's minute and in the quotas that the estimate was taken of.
-   * More than the estimate is booked whole and may leave a bucket below zero; it is taken of rates now, which get nothing
-   * back where it was less. A subaccount's verifier books at most the estimate, whatever it says: more would draw on its
-   * organization. NOT_FOUND for an id that was not given to the caller's key.
+   * Books what a reserved call really cost, instead of the estimate, once. For the key that verified the call, at any
+   * replica, also before metering has heard of the reservation. NOT_FOUND for an id that was not given to the caller's
+   * key.
    *
-   * Money: the estimate was paid for when it was admitted. What the call cost besides, at the prices in force when it was
-   * decided, is a transaction of its own in the same wallet: USAGE where it cost more, which may take the balance below
-   * the credit limit, REFUND where it cost less. Leases: the estimate was drawn from those that the replica of authz had
-   * then, and they are told of in its batches; a commit changes no lease, only the buckets. What is lent of a bucket that
-   * it takes below zero is called back.
+   * - The same commit again is answered as the first time, until an hour after the end of the reservation's time.
+   *   Another cost, or a commit after a release or after that time, is FAILED_PRECONDITION (FINAL_STATE).
+   * - Units: the difference is booked in the estimate's minute, and in the quotas that the estimate was taken from.
+   *   More than the estimate is booked whole, and may leave a bucket below zero; then what is lent of it is called
+   *   back. Rates are drawn now by what is above the estimate, and get nothing back.
+   * - Money: the estimate was paid for when the call was admitted. What the call cost besides, at the prices in force
+   *   when it was decided, is a transaction of its own in the same wallet: USAGE if it cost more, which may take the
+   *   balance below the credit limit; REFUND if it cost less.
+   * - A subaccount's verifier books at most the estimate, whatever it says: more would draw on its organization.
+   *
+   * No lease changes: what the estimate took from leases is in the batches of the replica that held them.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.CommitReservation
    */
@@ -1133,8 +1139,8 @@ export declare const UsageService: GenService<{
     output: typeof CommitReservationResponseSchema;
   },
   /**
-   * Gives a reservation's estimate back: the call cost nothing, and what was paid for it is refunded. Of rates nothing is
-   * given back. Otherwise as CommitReservation.
+   * Gives a reservation's estimate back: the call cost nothing, and what was paid for it is refunded. Rates get nothing
+   * back. Otherwise as CommitReservation.
    *
    * @generated from rpc gatehouse.metering.v1.UsageService.ReleaseReservation
    */
