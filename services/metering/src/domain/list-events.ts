@@ -1,4 +1,5 @@
 import {
+  type AccountNode,
   AUDIT_ACTION,
   type AuditEvent,
   type AuditFilter,
@@ -125,12 +126,14 @@ async function filterOf(mirror: Mirror, caller: KeyView, asked: EventFilter): Pr
 
 /** Decides how the audit is walked, and nothing of what is seen. */
 async function isBelow(mirror: Mirror, actor: string, accountId: string): Promise<boolean> {
+  const isThere = (chain: readonly AccountNode[]) => chain.some(({ id }) => id === accountId);
+  // What is elsewhere is looked for once more, as what is not there: the way must not be shorter.
   const chain = isId("key", actor)
-    ? (await mirror.findKey(actor))?.chain
+    ? (await mirror.findKey(actor, (view) => isThere(view.chain)))?.chain
     : isId("acc", actor)
-      ? await mirror.findChain({ by: "id", id: actor })
+      ? await mirror.findChain({ by: "id", id: actor }, isThere)
       : undefined;
-  return chain?.some(({ id }) => id === accountId) === true;
+  return chain !== undefined && isThere(chain);
 }
 
 function dateOf(ms: number | undefined): Date | undefined {
