@@ -1,10 +1,11 @@
 import type { DataSource, EntityManager } from "typeorm";
 import type { CreditScope } from "../domain/credit-scope.ts";
-import { type Micros, micros, NOTHING, type TransferKind } from "../domain/money.ts";
+import { type Micros, micros, type TransferKind } from "../domain/money.ts";
 import type { WalletName } from "../domain/movement.ts";
 import type { Balance, BalanceStore } from "../domain/read-balances.ts";
 import type { Entry, EntryQuery, EntryStore } from "../domain/read-entries.ts";
 import { instant } from "./clock.ts";
+import { latestBalance } from "./latest-balance.ts";
 
 /** Reads of wallets and the ledger. Each answer is of one statement. */
 export class PostgresCreditStore implements BalanceStore, EntryStore {
@@ -19,17 +20,12 @@ export class PostgresCreditStore implements BalanceStore, EntryStore {
   }
 
   async amountAt({ accountId, currency }: WalletName, atMs: number): Promise<Micros> {
-    const [row] = await this.#dataSource.query<{ balance: string }[]>(
-      `SELECT e.balance FROM wallet w, LATERAL (
-         (SELECT t.at, t.seq, t.from_balance AS balance FROM ledger_transfer t
-          WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL AND t.at <= $3 ORDER BY t.at DESC, t.seq DESC LIMIT 1)
-         UNION ALL
-         (SELECT t.at, t.seq, t.to_balance FROM ledger_transfer t
-          WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL AND t.at <= $3 ORDER BY t.at DESC, t.seq DESC LIMIT 1)) AS e
-       WHERE w.account_id = $1 AND w.currency = $2 ORDER BY e.at DESC, e.seq DESC LIMIT 1`,
+    const [row] = await this.#dataSource.query<{ balance: string | null }[]>(
+      `SELECT ${latestBalance("w.id", "t.at <= $3")} AS balance FROM wallet w
+       WHERE w.account_id = $1 AND w.currency = $2`,
       [accountId, currency, instant(atMs)],
     );
-    return row === undefined ? NOTHING : micros(BigInt(row.balance));
+    return micros(BigInt(row?.balance ?? 0));
   }
 
   async balances(

@@ -5,6 +5,7 @@ import type { StatementStore, StatementTx } from "../domain/get-statement.ts";
 import type { TransferKind } from "../domain/money.ts";
 import type { Period, StatedBalance, StatedPeriod, StatementBody, UsageLine } from "../domain/statement.ts";
 import { instant } from "./clock.ts";
+import { latestBalance } from "./latest-balance.ts";
 import { floorOf } from "./partitions.ts";
 import { usageStatement } from "./usage-statement.ts";
 
@@ -97,17 +98,7 @@ class PostgresStatementTx implements StatementTx {
          SELECT currency, json_object_agg(kind, amount::text) AS sums
          FROM (SELECT currency, kind, sum(amount) AS amount FROM moved GROUP BY 1, 2) AS s GROUP BY 1),
        openings AS (
-         SELECT w.currency, sum(coalesce((
-           SELECT e.balance FROM (
-             (SELECT t.at, t.seq, t.to_balance AS balance FROM ledger_transfer t
-              WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL AND t.at < $2
-              ORDER BY t.at DESC, t.seq DESC LIMIT 1)
-             UNION ALL
-             (SELECT t.at, t.seq, t.from_balance FROM ledger_transfer t
-              WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL AND t.at < $2
-              ORDER BY t.at DESC, t.seq DESC LIMIT 1)) AS e
-           ORDER BY e.at DESC, e.seq DESC LIMIT 1), 0)) AS opening
-         FROM mine w GROUP BY 1)
+         SELECT w.currency, sum(coalesce(${latestBalance("w.id", "t.at < $2")}, 0)) AS opening FROM mine w GROUP BY 1)
        SELECT currency, opening::text, sums FROM openings LEFT JOIN sums USING (currency)
        WHERE opening <> 0 OR sums IS NOT NULL ORDER BY currency`,
       [accountId, instant(period.startMs), instant(period.endMs)],

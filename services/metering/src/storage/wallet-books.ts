@@ -1,5 +1,6 @@
 import type { DataSource } from "typeorm";
 import type { Audit, Book, Difference } from "../domain/books.ts";
+import { latestBalance } from "./latest-balance.ts";
 
 /** Wallets of one statement: some milliseconds, and a second for each that has moved a million times; it may take 30. */
 const MAX_WALLETS = 20;
@@ -29,13 +30,7 @@ export class WalletBook implements Book {
          coalesce((SELECT sum(t.amount) FROM ledger_transfer t WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL), 0)
          - coalesce((SELECT sum(t.amount) FROM ledger_transfer t WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL), 0)
            AS sum,
-         coalesce((SELECT e.balance FROM (
-           (SELECT t.at, t.seq, t.to_balance AS balance FROM ledger_transfer t
-            WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL ORDER BY t.at DESC, t.seq DESC LIMIT 1)
-           UNION ALL
-           (SELECT t.at, t.seq, t.from_balance FROM ledger_transfer t
-            WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL ORDER BY t.at DESC, t.seq DESC LIMIT 1)) AS e
-           ORDER BY e.at DESC, e.seq DESC LIMIT 1), 0) AS latest,
+         coalesce(${latestBalance("w.id")}, 0) AS latest,
          coalesce((SELECT sum(greatest(l.units - l.spent, 0)) FROM wallet_lease l
            WHERE l.wallet_id = w.id AND NOT l.closed), 0) AS lent
        FROM wallet w WHERE w.id > $1 AND ($2::text IS NULL OR w.id <= $2)`,
