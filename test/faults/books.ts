@@ -22,8 +22,12 @@ const MINUTE_MS = 60_000;
 /** Longer than any test. */
 const HOUR_MS = 3_600_000;
 
-/** Charged `requests` of an account and everything below it, over the last hour, by account. */
-export async function usageBelow(caller: Caller, account: string): Promise<ReadonlyMap<string, number>> {
+/** Charged units of an account and everything below it, over the last hour, by account. */
+export async function usageBelow(
+  caller: Caller,
+  account: string,
+  meter = "requests",
+): Promise<ReadonlyMap<string, number>> {
   const minute = Math.floor(Date.now() / MINUTE_MS) * MINUTE_MS;
   const { rows } = await caller.usage.queryUsage(
     {
@@ -32,7 +36,7 @@ export async function usageBelow(caller: Caller, account: string): Promise<Reado
       groupBy: [GroupBy.ACCOUNT],
       start: timestampFromMs(minute - HOUR_MS),
       end: timestampFromMs(minute + HOUR_MS),
-      meter: "requests",
+      meter,
     },
     timely,
   );

@@ -2,11 +2,11 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newEncryptionKey, newPepper } from "@gatehouse/keys";
-import { startPostgres } from "@gatehouse/stack";
 import { type Caller, callerOf } from "./caller.ts";
 import { type JsonAnswer, jsonCall } from "./json-call.ts";
 import { Link } from "./link.ts";
 import { NatsProcess } from "./nats-process.ts";
+import { PostgresProcess } from "./postgres-process.ts";
 import { ServiceProcess } from "./service-process.ts";
 
 /** A process of a service. */
@@ -44,6 +44,8 @@ export interface System {
   readonly meterings: readonly ServiceProcess[];
   readonly replicas: readonly Replica[];
   readonly nats: NatsProcess;
+  /** Of identity and metering. */
+  readonly postgres: PostgresProcess;
   /** Everything that depends on identity (metering and the replicas), and on NATS, dials through these. */
   readonly meteringLinks: Readonly<Record<"identity" | "nats", Link>>;
   readonly identityLinks: Readonly<Record<"metering" | "nats", Link>>;
@@ -88,7 +90,7 @@ async function start(
   await chmod(directory, 0o755);
   opened.defer(() => rm(directory, { recursive: true, force: true }));
   const [postgres, nats] = await Promise.all([
-    startPostgres({ directory: join(directory, "postgres"), settings: ["fsync=off"] }),
+    PostgresProcess.start(join(directory, "postgres")),
     NatsProcess.start(),
   ]);
   opened.defer(() => postgres.stop());
@@ -201,6 +203,7 @@ async function start(
     meterings,
     replicas: made,
     nats,
+    postgres,
     meteringLinks,
     identityLinks,
     root,

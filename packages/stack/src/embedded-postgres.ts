@@ -14,6 +14,8 @@ export interface EmbeddedPostgresOptions {
   readonly directory: string;
   /** Settings such as `fsync=off`, for tests. */
   readonly settings?: readonly string[];
+  /** On loopback. Default: a free one. */
+  readonly port?: number | undefined;
   /** Ends the making of a new database; initdb takes away what it has made. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -59,7 +61,7 @@ export async function startPostgres(options: EmbeddedPostgresOptions): Promise<E
     await making.finally(() => options.signal?.removeEventListener("abort", kill));
   }
   await control("stop", "-m", "fast").catch(() => {});
-  const port = await freePort();
+  const port = options.port ?? (await freePort());
   const settings = [
     "listen_addresses=127.0.0.1",
     `port=${port}`,

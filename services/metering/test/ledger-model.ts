@@ -23,7 +23,17 @@ export type Request =
       /** Of the request that made the transaction. */
       readonly of: string;
       readonly key: string;
-    };
+    }
+  /** Usage at the model's price: an event, by its key. */
+  | { readonly rpc: "report"; readonly account: string; readonly units: number; readonly key: string }
+  /** These have no key: said again, they are done again. */
+  | {
+      readonly rpc: "setCreditLimit";
+      readonly account: string;
+      readonly amount: number;
+      readonly key: string;
+    }
+  | { readonly rpc: "getBalance"; readonly account: string; readonly key: string };
 
 /** What of an answer is compared: balances after it, as they are after it; or why it was refused. */
 export type Answer =
@@ -46,12 +56,17 @@ interface Done {
 export class LedgerModel {
   readonly balances = new Map<string, number>();
   readonly creditLimits = new Map<string, number>();
+  /** Units of usage, by account. */
+  readonly reported = new Map<string, number>();
   readonly #accounts: ReadonlyMap<string, Account>;
   readonly #answers = new Map<string, { body: string; answer: Answer }>();
   readonly #done = new Map<string, Done>();
+  readonly #price: number;
 
-  constructor(accounts: readonly Account[]) {
+  /** `price`: of a unit that is reported. */
+  constructor(accounts: readonly Account[], price = 0) {
     this.#accounts = new Map(accounts.map((account) => [account.id, account]));
+    this.#price = price;
   }
 
   /** Keys of requests that moved money. */
@@ -60,17 +75,35 @@ export class LedgerModel {
   }
 
   ask(request: Request): Answer {
+    if (request.rpc === "getBalance") return this.#terms(request.account);
+    if (request.rpc === "setCreditLimit") {
+      this.creditLimits.set(request.account, request.amount);
+      return this.#terms(request.account);
+    }
     const body = JSON.stringify(request);
-    const before = this.#answers.get(request.key);
+    // Events and movements do not share their keys.
+    const name = `${request.rpc === "report" ? "event" : "money"} ${request.key}`;
+    const before = this.#answers.get(name);
     if (before !== undefined)
       return before.body === body ? before.answer : { refused: "IDEMPOTENCY_MISMATCH" };
     const answer = this.#decide(request);
-    this.#answers.set(request.key, { body, answer });
+    this.#answers.set(name, { body, answer });
     return answer;
   }
 
-  #decide(request: Request): Answer {
+  #terms(account: string): Answer {
+    const amount = this.creditLimits.get(account) ?? 0;
+    return { kind: "BALANCE", amount, from: this.#balance(account), to: undefined };
+  }
+
+  #decide(request: Exclude<Request, { rpc: "getBalance" | "setCreditLimit" }>): Answer {
     switch (request.rpc) {
+      case "report": {
+        const { account, units } = request;
+        this.reported.set(account, (this.reported.get(account) ?? 0) + units);
+        this.balances.set(account, this.#balance(account) - units * this.#price);
+        return { kind: "USAGE", amount: units, from: undefined, to: undefined };
+      }
       case "topUp":
         return this.#move(request, "TOP_UP", undefined, request.to, request.amount, true);
       case "transfer": {
