@@ -1,3 +1,4 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Window } from "@gatehouse/proto/metering";
 import { expect, test } from "vitest";
 import { timely } from "../system/caller.ts";
@@ -6,7 +7,7 @@ import { makeOrganization, type Organization } from "../system/organization.ts";
 import { until, untilMs } from "../system/until.ts";
 import { useSystem } from "../system/use-system.ts";
 import { type Answer, ask, countCodes, startLoad } from "../system/verifying.ts";
-import { arrivedUsage, sum } from "./books.ts";
+import { arrivedUsage, bucketOf, sum } from "./books.ts";
 import { admitted } from "./spend-until-refused.ts";
 
 /** Both replicas; a key that nothing limits, and one with a quota that the load does not use up. */
@@ -98,4 +99,65 @@ test("warm keys go on without identity, saying how stale they are, and every uni
   expect(countCodes(down)).toEqual({ VALID: down.length });
   expect(greatest).toBeGreaterThan(1000);
   await expectBooked(made, answers);
+});
+
+/** Events of an account, one after another, each reported until it is answered. */
+function startReports(account: string, units: number) {
+  const time = timestampFromMs(Date.now());
+  let [isStopping, reported] = [false, 0];
+  const report = async () => {
+    const node = { case: "account", value: account } as const;
+    const event = { id: `${account} ${reported}`, node, meter: "requests", units: BigInt(units), time };
+    const answer = await system().root.usage.reportUsage({ source: "crash", events: [event] }, timely);
+    return answer.errors.length === 0;
+  };
+  const run = async () => {
+    for (; !isStopping; reported++) await until("an event is booked", report);
+  };
+  const running = run();
+  running.catch(() => {}); // whoever stops it hears of it
+  return {
+    /** Answers the units of all. */
+    async stop() {
+      isStopping = true;
+      await running;
+      return reported * units;
+    },
+  };
+}
+
+test("warm keys go on while Postgres is killed, and what it had booked and had not is booked once", async () => {
+  const made = await organizationOfTwo("Without Postgres");
+  const { postgres, root } = system();
+  const reports = startReports(made.subaccounts[1]!.id, 3);
+  const { answers, crashedMs, restoredMs } = await callsAcross(made, async () => {
+    // The second time it has just recovered, and everything that waited is on its way.
+    for (let i = 0; i < 2; i++) {
+      await postgres.kill();
+      await untilMs(performance.now() + DOWN_MS / 2);
+      await postgres.start();
+    }
+  });
+  const reported = await reports.stop();
+  const down = answers.filter(({ sentMs }) => sentMs > crashedMs && sentMs < restoredMs);
+  const [unlimited, limited] = made.subaccounts.map(({ key }) =>
+    answers.filter((each) => each.key === key.secret),
+  );
+  measured("Postgres killed under load", {
+    "down for ms": restoredMs - crashedMs,
+    codes: countCodes(down),
+    admitted: admitted(answers),
+    reported,
+  });
+  expect(countCodes(unlimited!)).toEqual({ VALID: unlimited!.length });
+  expect(
+    Object.keys(countCodes(limited!)).filter((code) => code !== "VALID" && code !== "INDETERMINATE"),
+  ).toEqual([]);
+  expect(reported).toBeGreaterThan(0);
+  const all = admitted(answers) + reported;
+  const usage = await arrivedUsage(made.master, made.id, all);
+  const expected = [admitted(unlimited!), admitted(limited!) + reported];
+  expect(made.subaccounts.map(({ id }) => usage.get(id))).toEqual(expected);
+  expect(sum(usage.values())).toBe(all);
+  expect((await bucketOf(root, made.subaccounts[1]!.id)).used).toBe(expected[1]);
 });

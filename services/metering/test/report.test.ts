@@ -3,7 +3,8 @@ import type { AccountNode } from "@gatehouse/access";
 import { ErrorReason } from "@gatehouse/proto/common";
 import { AskResult_Outcome, Granularity, GroupBy, Window } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from "vitest";
+import { PostgresReportStore } from "../src/storage/report-store.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -143,10 +144,8 @@ test("an event counts in its own minute, for its key, its account and all accoun
   expect(rows).toHaveLength(4);
 });
 
-test("a thousand sends of one event count once, at once and one after another, in one call and after a restart", async () => {
-  const account = organization();
-  await quotaOn(account);
-  const event: Event = { id: "one", of: account, units: 7, atMs: Date.now() };
+/** Sends of one event of 7 units: at once and one after another, in one call and to another replica. */
+async function sendThousand(event: Event) {
   const sends = await Promise.all(
     Array.from({ length: 40 }, () =>
       report(
@@ -161,16 +160,39 @@ test("a thousand sends of one event count once, at once and one after another, i
   );
   const other = await startMetering(postgres.url, identity);
   try {
-    const last = await report("thousand", [event], other);
-    const all = [...sends, more, last];
-    expect(all.reduce((sum, { booked }) => sum + booked, 0)).toBe(1);
-    expect(all.reduce((sum, { duplicates }) => sum + duplicates, 0)).toBe(999);
-    expect(all.flatMap(({ errors }) => errors)).toEqual([]);
+    const all = [...sends, more, await report("thousand", [event], other)];
+    return {
+      booked: all.reduce((sum, { booked }) => sum + booked, 0),
+      duplicates: all.reduce((sum, { duplicates }) => sum + duplicates, 0),
+      errors: all.flatMap(({ errors }) => errors),
+    };
   } finally {
     await other.stop();
   }
+}
+
+test("a thousand sends of one event count once, at once and one after another, in one call and after a restart", async () => {
+  const account = organization();
+  await quotaOn(account);
+  const event: Event = { id: "one", of: account, units: 7, atMs: Date.now() };
+  expect(await sendThousand(event)).toEqual({ booked: 1, duplicates: 999, errors: [] });
   expect(await used(account)).toBe(7);
   expect(await remaining(account)).toEqual([7]);
+});
+
+test("control: events that are not claimed count with each call", async () => {
+  const { transact } = PostgresReportStore.prototype;
+  const claimed = vi.spyOn(PostgresReportStore.prototype, "transact");
+  onTestFinished(() => claimed.mockRestore());
+  claimed.mockImplementation(function (this: PostgresReportStore, work) {
+    return transact.call(this, (tx) => work(Object.assign(tx, { claim: async () => new Map() })));
+  });
+  const account = organization();
+  await quotaOn(account);
+  const { booked } = await sendThousand({ id: "many", of: account, units: 7, atMs: Date.now() });
+  expect(booked).toBe(42);
+  expect(await used(account)).toBe(7 * 42);
+  expect(await remaining(account)).toEqual([7 * 42]);
 });
 
 test("two calls with the same events in another order book each once", async () => {
