@@ -1,9 +1,10 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Window } from "@gatehouse/proto/metering";
 import { expect, test } from "vitest";
 import { timely } from "../system/caller.ts";
 import { measured } from "../system/measured.ts";
 import { makeOrganization, type Organization } from "../system/organization.ts";
-import { until } from "../system/until.ts";
+import { until, untilMs } from "../system/until.ts";
 import { useSystem } from "../system/use-system.ts";
 import { type Answer, ask, countCodes, startLoad } from "../system/verifying.ts";
 import { arrivedUsage, bucketOf, sum } from "./books.ts";
@@ -18,6 +19,11 @@ const CALLERS = 32;
 /** Who call while replicas start beside them. */
 const STEADY_CALLERS = 4;
 const N = 1000;
+const PACE_MS = 20;
+/** After half a second of silence, and the second that calls wait which were made by then. */
+const PASSED_OVER_MS = 2500;
+/** Until it is tried. */
+const WATCH_MS = 2500;
 /** More than anybody asks for. */
 const PLENTY = 10_000_000;
 
@@ -156,4 +162,34 @@ test("replicas that are killed and replaced in turn lose no batch and book none 
   // Whoever waited for units of the one that was killed was told to come again, and nobody that there are none.
   expect(Object.keys(codes).filter((code) => code !== "VALID" && code !== "INDETERMINATE")).toEqual([]);
   await expectBooked(made, codes.VALID!);
+});
+
+test("a replica that stands still is passed over", async () => {
+  const made = await makeOrganization(system(), "Standing still", ["first", "second"]);
+  const { meterings, root } = system();
+  // A rate's leases are small and short: there is always something to be asked of metering.
+  const value = { units: 1000n, interval: durationFromMs(1000), burst: 200n };
+  const allowance = { case: "rate", value } as const;
+  await root.limits.setLimit({ node: { case: "account", value: made.id }, allowance }, timely);
+  const spenders = spendersOf(made);
+  const load = startLoad(2 * STEADY_CALLERS, async (caller) => {
+    await untilMs(performance.now() + PACE_MS);
+    const { key, replica } = spenders[caller]!;
+    return ask(root, replica, { key });
+  });
+  try {
+    await until("calls are warm", () => admitted(load.answers) > 500);
+    const stoppedMs = performance.now();
+    meterings[1]!.pause();
+    await untilMs(stoppedMs + PASSED_OVER_MS + WATCH_MS);
+    const bySecond = Map.groupBy(load.answers, ({ sentMs }) => Math.floor((sentMs - stoppedMs) / 1000));
+    const counts = [...bySecond].filter(([second]) => second >= 0).map(([, answers]) => countCodes(answers));
+    measured("a metering that stands still, by second", { counts });
+    const after = load.answers.filter(({ sentMs }) => sentMs > stoppedMs + PASSED_OVER_MS);
+    // Not passed over, it costs 40 in a hundred until its connections are given up after 13 s.
+    expect(countCodes(after).INDETERMINATE ?? 0).toBeLessThan(after.length / 10);
+  } finally {
+    meterings[1]!.resume();
+    await load.stop();
+  }
 });

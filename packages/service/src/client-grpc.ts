@@ -9,6 +9,7 @@ import type {
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type ChannelCredentials, Client, credentials, Metadata, status } from "@grpc/grpc-js";
 import { targetOf } from "./address-list.ts";
+import { answeringPeers } from "./answering-peers.ts";
 import { failureFrom } from "./error-wire.ts";
 import { Failure } from "./failure.ts";
 import { grpcPath } from "./grpc-transport.ts";
@@ -68,13 +69,13 @@ export interface ClientOptions {
 const CHANNEL_OPTIONS = {
   "grpc.max_receive_message_length": REPLY_BYTES_MAX,
   // grpc-js picks the first address otherwise, and the other replicas idle.
-  "grpc.service_config": JSON.stringify({ loadBalancingConfig: [{ round_robin: {} }] }),
+  "grpc.service_config": answeringPeers(),
   // grpc-js waits up to 2 min by default; a service that came back must be found well within a second.
   "grpc.initial_reconnect_backoff_ms": 50,
   "grpc.max_reconnect_backoff_ms": 250,
   // Asked again only when a connection is lost. 30 s by default, in which a rollout replaces every address.
   "grpc.dns_min_time_between_resolutions_ms": 1000,
-  // A peer that vanished without a FIN is noticed within 15 s even while nothing is asked of it.
+  // A peer that vanished without a FIN is noticed within 15 s even while nothing is asked of it. Calls pass it over before.
   "grpc.keepalive_time_ms": 10_000,
   "grpc.keepalive_timeout_ms": 5000,
   "grpc.keepalive_permit_without_calls": 1,
@@ -88,7 +89,7 @@ const CHANNEL_OPTIONS = {
  * A client for calls between services, over grpc-js.
  *
  * @param address `host:port`, several of them separated by commas, or any name that grpc-js resolves, such as
- *   `dns:///metering:7103`. Calls go to all addresses in turn that can be reached.
+ *   `dns:///metering:7103`. Calls go to all addresses in turn that can be reached, and that answer.
  */
 export function grpcClient<S extends DescService>(
   service: S,
