@@ -46,22 +46,29 @@ export class CachedDirectory implements Directory {
   }
 
   #find(sought: Sought): KeyView | undefined | Promise<KeyView | undefined> {
-    return this.#usable(sought.entry()) ?? this.#findLater(sought);
+    const entry = sought.entry();
+    return this.#usable(entry) ?? this.#findLater(sought, entry);
   }
 
-  async #findLater({ entry, isUnknown, read }: Sought): Promise<KeyView | undefined> {
+  async #findLater(
+    { entry, isUnknown, read }: Sought,
+    first: KeyEntry | undefined,
+  ): Promise<KeyView | undefined> {
     const { identityProof, identityGate } = this.#options;
+    let found = first;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const view = this.#usable(entry());
-      if (view !== undefined) return view;
       // A caller found out already; were each to wait for it again, a silent identity would cost each a timeout.
       if (identityGate.check(identityProof.ageMs()) === "too-old") break;
-      if (entry() === undefined) {
+      if (found === undefined) {
         if (isUnknown()) return undefined;
+        if (identityGate.unreachable) break;
         await read();
-      } else if (!(await identityGate.prove()) && this.#usable(entry()) === undefined) {
+      } else if (!(await identityGate.prove()) && this.#usable(found) === undefined) {
         break;
       }
+      found = entry();
+      const view = this.#usable(found);
+      if (view !== undefined) return view;
     }
     throw unavailable("the presented key cannot be checked now");
   }

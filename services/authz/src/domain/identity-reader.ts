@@ -47,13 +47,12 @@ export class IdentityReader {
 
   /** Resolves once the key is in the cache, or known not to exist. Rejects where identity does not answer. */
   readKey(keyId: string, trace?: Trace): Promise<void> {
-    return this.#keyReads.run("read key", keyId, trace, async (part) => {
-      for (let read = 1; read <= MAX_READS; read++) {
-        const resolved = await this.#keys.ask(keyId, part);
-        this.#note(resolved.position);
-        if (this.#cache.fillKey(keyId, resolved)) return;
-      }
-    });
+    return this.#keyReads.run("read key", keyId, trace, (part) =>
+      this.#fill(
+        () => this.#keys.ask(keyId, part),
+        (resolved) => this.#cache.fillKey(keyId, resolved),
+      ),
+    );
   }
 
   /**
@@ -62,15 +61,16 @@ export class IdentityReader {
    * tells whether there is such a key.
    */
   readImported(hash: string, trace?: Trace): Promise<void> {
-    return this.#hashReads.run("read imported key", hash, trace, async (part) => {
-      for (let read = 1; read <= MAX_READS; read++) {
-        if (!this.#unknownHashes.take()) throw overloaded("too many imported keys that do not exist");
-        const resolved = await this.#hashes.ask(hash, part);
-        this.#note(resolved.position);
-        if (resolved.keyIds.has(hash)) this.#unknownHashes.giveBack();
-        if (this.#cache.fillImported(hash, resolved)) return;
-      }
-    });
+    return this.#hashReads.run("read imported key", hash, trace, (part) =>
+      this.#fill(
+        () =>
+          this.#askWithinBudget(
+            () => this.#hashes.ask(hash, part),
+            ({ keyIds }) => keyIds.has(hash),
+          ),
+        (resolved) => this.#cache.fillImported(hash, resolved),
+      ),
+    );
   }
 
   /**
@@ -79,15 +79,16 @@ export class IdentityReader {
    */
   readSigner(keyId: string, trace?: Trace): Promise<void> {
     // Apart from the reads of presented keys: what has no budget left fails for those who had to take of it.
-    return this.#keyReads.run("read signing key", `signer ${keyId}`, trace, async (part) => {
-      for (let read = 1; read <= MAX_READS; read++) {
-        if (!this.#unknownHashes.take()) throw overloaded("too many signing keys that do not exist");
-        const resolved = await this.#keys.ask(keyId, part);
-        this.#note(resolved.position);
-        if (resolved.keys.has(keyId)) this.#unknownHashes.giveBack();
-        if (this.#cache.fillKey(keyId, resolved)) return;
-      }
-    });
+    return this.#keyReads.run("read signing key", `signer ${keyId}`, trace, (part) =>
+      this.#fill(
+        () =>
+          this.#askWithinBudget(
+            () => this.#keys.ask(keyId, part),
+            ({ keys }) => keys.has(keyId),
+          ),
+        (resolved) => this.#cache.fillKey(keyId, resolved),
+      ),
+    );
   }
 
   /**
@@ -96,13 +97,12 @@ export class IdentityReader {
    */
   readTarget(organizationId: string, account: string, asking: string, trace?: Trace): Promise<void> {
     const name = JSON.stringify([organizationId, account, asking]);
-    return this.#targetReads.run("read account", name, trace, async (part) => {
-      for (let read = 1; read <= MAX_READS; read++) {
-        const resolved = await this.#source.resolveTarget(organizationId, account, part);
-        this.#note(resolved.position);
-        if (this.#cache.fillTarget(asking, account, resolved)) return;
-      }
-    });
+    return this.#targetReads.run("read account", name, trace, (part) =>
+      this.#fill(
+        () => this.#source.resolveTarget(organizationId, account, part),
+        (resolved) => this.#cache.fillTarget(asking, account, resolved),
+      ),
+    );
   }
 
   /**
@@ -132,6 +132,25 @@ export class IdentityReader {
     const read = this.#readAt;
     if (read === undefined || followed === undefined) return followed;
     return read.incarnation === followed.incarnation && read.revision > followed.revision ? read : followed;
+  }
+
+  /** Reads until the cache believes what was read, or gives up for this time. */
+  async #fill<R extends { readonly position: Position }>(
+    ask: () => Promise<R>,
+    store: (resolved: R) => boolean,
+  ): Promise<void> {
+    for (let read = 1; read <= MAX_READS; read++) {
+      const resolved = await ask();
+      this.#note(resolved.position);
+      if (store(resolved)) return;
+    }
+  }
+
+  async #askWithinBudget<R>(ask: () => Promise<R>, isThere: (resolved: R) => boolean): Promise<R> {
+    if (!this.#unknownHashes.take()) throw overloaded("too many imported or signing keys that do not exist");
+    const resolved = await ask();
+    if (isThere(resolved)) this.#unknownHashes.giveBack();
+    return resolved;
   }
 
   #note(position: Position): void {
