@@ -3,26 +3,29 @@ import type { Limit } from "./limit.ts";
 import type { Receipt } from "./receipt.ts";
 import type { UpstreamHeader } from "./upstream-header.ts";
 
-/** The codes of DECISION_CODE_…, those that this version can give. */
-export type DecisionCode =
-  | "VALID"
-  | "NOT_FOUND"
-  | "DISABLED"
-  | "NOT_YET_VALID"
-  | "EXPIRED"
-  | "ACCOUNT_SUSPENDED"
-  | "ACCOUNT_CLOSED"
-  | "TERMS_REQUIRED"
-  | "TARGET_NOT_FOUND"
-  | "ADDRESS_DENIED"
-  | "INTEGRATION_DENIED"
-  | "SCOPE_DENIED"
-  | "SIGNATURE_INVALID"
-  | "REPLAYED"
-  | "RATE_LIMITED"
-  | "QUOTA_EXCEEDED"
-  | "CREDIT_EXHAUSTED"
-  | "INDETERMINATE";
+/** The codes of DECISION_CODE_…, and what each means, for people. */
+export const reasons = {
+  VALID: "",
+  NOT_FOUND: "no such key",
+  DISABLED: "the key, or its parent key, is disabled",
+  NOT_YET_VALID: "the key, or its parent key, is not valid yet",
+  EXPIRED: "the key, or its parent key, has expired",
+  ACCOUNT_SUSPENDED: "the account, or one above it, is suspended",
+  ACCOUNT_CLOSED: "the account, or one above it, is closed",
+  TERMS_REQUIRED: "the organization has yet to accept the provider's terms",
+  TARGET_NOT_FOUND: "no such account in the key's reach",
+  ADDRESS_DENIED: "the key may not be used from this address",
+  INTEGRATION_DENIED: "the key may not be used through this integration",
+  SCOPE_DENIED: "the resource is outside the key's scopes",
+  SIGNATURE_INVALID: "the signature does not hold, or the request was signed too long ago",
+  REPLAYED: "the signed request was seen before",
+  RATE_LIMITED: "a rate limit is used up for now",
+  QUOTA_EXCEEDED: "a quota is used up until it resets",
+  CREDIT_EXHAUSTED: "the prepaid credits are used up",
+  INDETERMINATE: "this cannot be decided now; try again",
+} as const;
+
+export type DecisionCode = keyof typeof reasons;
 
 export interface BindingLimit {
   readonly limit: Limit;
@@ -50,7 +53,7 @@ export interface Decision {
   readonly binding: BindingLimit | undefined;
   readonly warnings: readonly string[];
   /** By currency; undefined where the call is free. Only where VALID. */
-  readonly cost?: readonly Cost[] | undefined;
+  readonly cost: readonly Cost[] | undefined;
   readonly retryAfterMs: number | undefined;
   /** Where the state behind it stands; empty before anything is known. */
   readonly freshness: string;
@@ -61,25 +64,3 @@ export interface Decision {
   /** What charged is answered only once this says that it was written down. */
   readonly receipt: Receipt | undefined;
 }
-
-/** For people: what a code means. */
-export const reasons: Readonly<Record<DecisionCode, string>> = {
-  VALID: "",
-  NOT_FOUND: "no such key",
-  DISABLED: "the key, or its parent key, is disabled",
-  NOT_YET_VALID: "the key, or its parent key, is not valid yet",
-  EXPIRED: "the key, or its parent key, has expired",
-  ACCOUNT_SUSPENDED: "the account, or one above it, is suspended",
-  ACCOUNT_CLOSED: "the account, or one above it, is closed",
-  TERMS_REQUIRED: "the organization has yet to accept the provider's terms",
-  TARGET_NOT_FOUND: "no such account in the key's reach",
-  ADDRESS_DENIED: "the key may not be used from this address",
-  INTEGRATION_DENIED: "the key may not be used through this integration",
-  SCOPE_DENIED: "the resource is outside the key's scopes",
-  SIGNATURE_INVALID: "the signature does not hold, or the request was signed too long ago",
-  REPLAYED: "the signed request was seen before",
-  RATE_LIMITED: "a rate limit is used up for now",
-  QUOTA_EXCEEDED: "a quota is used up until it resets",
-  CREDIT_EXHAUSTED: "the prepaid credits are used up",
-  INDETERMINATE: "this cannot be decided now; try again",
-};

@@ -1,10 +1,9 @@
-import { encodeFreshness, type Position } from "@gatehouse/changefeed";
+import { encodeFreshness, type Moment, type Position } from "@gatehouse/changefeed";
 import { mintId } from "@gatehouse/keys";
 import { type Decision, type DecisionCode, reasons } from "./decision.ts";
 import type { AccountEntry, KeyEntry } from "./entry.ts";
 import type { Proven } from "./freshness-gate.ts";
 import type { Journal } from "./journal.ts";
-import type { Receipt } from "./receipt.ts";
 import { CAUSES, type Cause, type Refusal } from "./refusal.ts";
 import type { Reserved } from "./reservations.ts";
 
@@ -28,6 +27,13 @@ function countersOf<T extends string>(names: readonly T[]): Record<T, number> {
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<T, number>;
 }
 
+/** What a decision that charged says of that. */
+export interface Charge extends Pick<Decision, "warnings" | "cost" | "receipt"> {
+  readonly reserved: Reserved | undefined;
+}
+
+const UNCHARGED: Charge = { warnings: [], cost: undefined, receipt: undefined, reserved: undefined };
+
 /** Puts decisions together: what was found, under an id, with where the state behind it stands. */
 export class Decisions {
   readonly counts = new DecisionCounts();
@@ -39,20 +45,23 @@ export class Decisions {
     this.#options = options;
   }
 
-  /** Counts the denial of a known key. Without `entry` the decision says nothing of a key. */
+  /**
+   * What was found at a moment. Counts the denial of a known key; without `entry`, and where the code is NOT_FOUND, the
+   * decision says nothing of a key.
+   */
   make(
+    now: Moment,
     { code, reason, cause, binding, retryAfterMs }: Refusal,
     resource: string,
-    entry?: KeyEntry,
-    target?: readonly AccountEntry[],
-    warnings: readonly string[] = [],
-    receipt?: Receipt,
-    reserved?: Reserved,
+    found?: KeyEntry,
+    foundTarget?: readonly AccountEntry[],
+    { warnings, cost, receipt, reserved }: Charge = UNCHARGED,
   ): Decision {
     const { journal, identityProof } = this.#options;
+    const entry = code === "NOT_FOUND" ? undefined : found;
+    const target = entry && (foundTarget ?? entry.accounts);
     if (code !== "VALID" && entry !== undefined) {
-      const account = (target ?? entry.accounts)[0]!;
-      journal.denied(journal.series(entry.key.id, account.id, "requests", resource, code));
+      journal.denied(journal.series(entry.key.id, target![0]!.id, "requests", resource, code));
     }
     // What charged is counted once it is known whether it was written down.
     if (receipt === undefined) this.counts.count(code, cause);
@@ -62,12 +71,13 @@ export class Decisions {
       decisionId: reserved?.decisionId ?? mintId("dec"),
       reservedUntilMs: reserved?.expiresAtMs,
       entry,
-      target: entry && (target ?? entry.accounts),
+      target,
       binding,
       warnings,
+      cost,
       retryAfterMs,
       freshness: this.#freshnessToken(),
-      stalenessMs: Math.min(identityProof.ageMs(), Number.MAX_SAFE_INTEGER),
+      stalenessMs: Math.min(identityProof.ageMs(now), Number.MAX_SAFE_INTEGER),
       receipt,
     };
   }

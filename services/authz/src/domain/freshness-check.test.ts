@@ -17,7 +17,6 @@ function checkOf(ageMs: number) {
     identityProof: proof,
     identityGate: new FreshnessGate(proof, { boundMs: 1000, stalenessMaxMs: 60_000 }),
     meteringProof: { ...proof, ageMs: () => 0 },
-    limitsStalenessMaxMs: 1000,
   });
 }
 

@@ -11,11 +11,9 @@ export interface FreshnessCheckOptions {
   readonly identityProof: Proven;
   readonly identityGate: FreshnessGate;
   readonly meteringProof: Proven;
-  /** Limits known longer ago than this are not relied on: a lowered limit binds within one lease's life. */
-  readonly limitsStalenessMaxMs: number;
 }
 
-/** Whether what is cached may answer a call: by the age that its sources were proven at, and by the tokens it names. */
+/** Whether what is cached of identity may answer a call: by the age that it was proven at, and by the tokens it names. */
 export class FreshnessCheck {
   readonly #options: FreshnessCheckOptions;
 
@@ -42,11 +40,6 @@ export class FreshnessCheck {
         );
     }
     return undefined;
-  }
-
-  /** Whether calls may be charged by the limits that are known here. */
-  areLimitsFresh(now: Moment): boolean {
-    return this.#options.meteringProof.ageMs(now) <= this.#options.limitsStalenessMaxMs;
   }
 
   /** A proof begun from now on, unless the wait before found out that nothing can be decided. */

@@ -7,12 +7,11 @@ import {
   stateOfChain,
   termsRequired,
 } from "@gatehouse/access";
-import type { Clock, Moment } from "@gatehouse/changefeed";
-import type { KeyFormat, ReservedDecisionIds } from "@gatehouse/keys";
-import type { Activity } from "./activity.ts";
+import type { KeyFormat } from "@gatehouse/keys";
+import type { Attempt } from "./attempt.ts";
 import type { CatalogBook } from "./catalog-book.ts";
-import { type ChargePath, ChargePaths } from "./charge-path.ts";
-import { costsOf, recordCharges } from "./charge-record.ts";
+import { ChargePaths } from "./charge-path.ts";
+import { Charger, type ChargerOptions } from "./charger.ts";
 import { Credentials } from "./credentials.ts";
 import type { Decision } from "./decision.ts";
 import { type DecisionCounts, Decisions } from "./decisions.ts";
@@ -21,56 +20,31 @@ import { findTarget, organizationOf } from "./find-target.ts";
 import { FreshnessCheck, type FreshnessCheckOptions } from "./freshness-check.ts";
 import type { IdentityCache } from "./identity-cache.ts";
 import type { IdentityReader } from "./identity-reader.ts";
-import type { Journal } from "./journal.ts";
-import type { LeasePool, Obstacle, Spend } from "./lease-pool.ts";
-import { Receipt } from "./receipt.ts";
-import {
-  asOfNow,
-  bindingOf,
-  isUndecided,
-  noEndpoint,
-  notFound,
-  type Refusal,
-  refusalBy,
-  stands,
-  undecidable,
-  undecidableFor,
-  unmetered,
-  unpaid,
-} from "./refusal.ts";
-import { Reservations } from "./reservations.ts";
+import { isUndecided, noEndpoint, notFound, type Refusal, undecidable, undecidableFor } from "./refusal.ts";
 import { seenBy } from "./seen-limits.ts";
 import type { Signatures } from "./signatures.ts";
-import type { SignedRequest } from "./signed-request.ts";
-import type { Payment } from "./toll.ts";
 import { during, noteDecision, type Trace } from "./trace.ts";
 import type { UpstreamHeaders } from "./upstream-header.ts";
 import type { VerifyCall } from "./verify-call.ts";
-import { forUnits, type Wait, whenRead } from "./wait.ts";
+import { type Wait, whenRead } from "./wait.ts";
 import { type Caller, Waiters } from "./waiters.ts";
-import { whenLent, whenPriced } from "./when-lent.ts";
 
 /**
- * The hot path. `attempt` decides synchronously from what is in memory, charges, and writes the journal; where
- * something is missing it says what, and `verify` waits for that and attempts the whole again. Nothing that was
- * looked at before a wait is relied on after it: a key revoked meanwhile is refused, units that another call
- * took meanwhile are acquired anew.
+ * The hot path. `attempt` decides synchronously from what is in memory and charges (charger.ts); where something is
+ * missing it says what, and `verify` waits for that and attempts the whole again. Nothing that was looked at before a
+ * wait is relied on after it: a key revoked meanwhile is refused, units that another call took meanwhile are acquired
+ * anew.
  *
  * The order of checks is the order of DESIGN's codes: the first failure wins.
  */
 
-export interface VerifierOptions extends FreshnessCheckOptions {
+export interface VerifierOptions extends FreshnessCheckOptions, ChargerOptions {
   readonly format: KeyFormat;
   readonly cache: IdentityCache;
   readonly identity: IdentityReader;
   readonly catalog: CatalogBook;
-  readonly activity: Pick<Activity, "used">;
   readonly signatures: Pick<Signatures, "faultOf" | "checkInVain" | "prepare" | "claim" | "admitted">;
   readonly upstream: Pick<UpstreamHeaders, "of">;
-  readonly pool: LeasePool;
-  readonly journal: Journal;
-  readonly reservedIds: ReservedDecisionIds;
-  readonly clock: Clock;
 }
 
 /** Each wait can uncover the next thing missing: freshness, key, catalog, target, nonce, limits, units; a race on each. */
@@ -79,9 +53,9 @@ const MAX_ATTEMPTS = 15;
 export class Verifier {
   readonly #options: VerifierOptions;
   readonly #decisions: Decisions;
-  readonly #reservations: Reservations;
   readonly #credentials: Credentials;
   readonly #freshness: FreshnessCheck;
+  readonly #charger: Charger;
   readonly #paths = new ChargePaths();
   readonly waiters = new Waiters();
 
@@ -90,7 +64,7 @@ export class Verifier {
     this.#decisions = new Decisions(options);
     this.#credentials = new Credentials(options);
     this.#freshness = new FreshnessCheck(options);
-    this.#reservations = new Reservations(options.reservedIds, options.journal);
+    this.#charger = new Charger(options, this.#decisions);
   }
 
   /**
@@ -113,7 +87,7 @@ export class Verifier {
 
   /** The answer where not even the verifier is known for sure, or the call is not looked at. */
   undecided(refusal: Refusal = undecidable): Decision {
-    return this.#decisions.make(refusal, "");
+    return this.#decisions.make(this.#options.clock.now(), refusal, "");
   }
 
   async #verifyLater(call: VerifyCall, verifier: KeyView, first: Wait, caller?: Caller): Promise<Decision> {
@@ -124,227 +98,107 @@ export class Verifier {
       if (typeof next !== "function") return next;
       wait = next;
     }
-    return this.#decisions.make(undecidableFor("attempts"), call.resource);
+    return this.#decisions.make(this.#options.clock.now(), undecidableFor("attempts"), call.resource);
   }
 
-  // `refusal` is what the wait before found out; it stands only if nothing that comes before it fails.
   #attempt(call: VerifyCall, verifier: KeyView, refusal?: Refusal): Decision | Wait {
     const { cache, activity, clock } = this.#options;
     const now = clock.now();
+    const attempt: Attempt = { call, verifier, now, refusal };
     const asking = entryOf(verifier);
     if (asking !== undefined) activity.used(asking, now.wallMs);
     const keyId = this.#credentials.keyIdOf(call);
     if (keyId === undefined && !cache.mayBeImported(call.presented)) {
-      return this.#decisions.make(notFound, call.resource);
+      return this.#decisions.make(now, notFound, call.resource);
     }
     const freshness = this.#freshness.of(call, refusal, now);
     if (freshness !== undefined) {
-      return typeof freshness === "function" ? freshness : this.#decisions.make(freshness, call.resource);
+      return typeof freshness === "function"
+        ? freshness
+        : this.#decisions.make(now, freshness, call.resource);
     }
     const entry = this.#credentials.entryOf(keyId, call);
-    if (entry === undefined) return this.#missing(keyId, call, refusal);
+    if (entry === undefined) return this.#missing(keyId, attempt);
     const fault = this.#credentials.faultOf(entry, call, verifier, now);
-    if (fault === notFound) return this.#decisions.make(notFound, call.resource);
-    if (fault !== undefined) return this.#decisions.make(fault, call.resource, entry);
+    if (fault !== undefined) return this.#decisions.make(now, fault, call.resource, entry);
     const state = stateOf(entry, now.wallMs);
-    if (state === "NOT_FOUND") return this.#decisions.make(notFound, call.resource);
-    if (state !== "VALID") return this.#decisions.make({ code: state }, call.resource, entry);
-    return this.#attemptFor(entry, call, verifier, now, refusal);
+    if (state !== "VALID") return this.#decisions.make(now, { code: state }, call.resource, entry);
+    return this.#attemptFor(entry, attempt);
   }
 
-  #missing(keyId: string | undefined, call: VerifyCall, refusal: Refusal | undefined): Decision | Wait {
+  #missing(keyId: string | undefined, attempt: Attempt): Decision | Wait {
+    const { call, now } = attempt;
     if (this.#credentials.isNone(keyId, call)) {
-      return this.#decisions.make(this.#credentials.none(call, this.#options.clock.now()), call.resource);
+      return this.#decisions.make(now, this.#credentials.none(call, now), call.resource);
     }
-    return this.#whenRead(refusal, call.resource, undefined, (trace) =>
+    return this.#whenRead(attempt, call.resource, undefined, (trace) =>
       this.#credentials.read(keyId, call, trace),
     );
   }
 
   // Nobody waits for what the wait before, or others, found out already: that identity does not answer.
   #whenRead(
-    refusal: Refusal | undefined,
+    { now, refusal }: Attempt,
     resource: string,
     entry: KeyEntry | undefined,
     read: (trace: Trace | undefined) => Promise<void>,
   ): Decision | Wait {
-    if (isUndecided(refusal)) return this.#decisions.make(refusal, resource, entry);
-    if (this.#options.identityGate.unreachable) return this.#decisions.make(undecidable, resource, entry);
+    if (isUndecided(refusal)) return this.#decisions.make(now, refusal, resource, entry);
+    if (this.#options.identityGate.unreachable) {
+      return this.#decisions.make(now, undecidable, resource, entry);
+    }
     return (trace) => whenRead(read(trace));
   }
 
   // For a living key, which was presented to somebody who may see it, or signed the call.
-  #attemptFor(
-    entry: KeyEntry,
-    call: VerifyCall,
-    verifier: KeyView,
-    now: Moment,
-    refusal: Refusal | undefined,
-  ): Decision | Wait {
+  #attemptFor(entry: KeyEntry, attempt: Attempt): Decision | Wait {
     const { cache, catalog, identity, identityProof, identityGate } = this.#options;
+    const { call, verifier, now, refusal } = attempt;
     const { http, account } = call;
     if (http !== undefined && !catalog.isFilled) {
-      return this.#whenRead(refusal, "", entry, (trace) =>
+      return this.#whenRead(attempt, "", entry, (trace) =>
         during(trace, "read catalog", () => catalog.fill()),
       );
     }
     const endpoint = http && catalog.endpointOf(http.method, http.path);
     const resource = endpoint === undefined ? call.resource : endpoint.resource;
     if (termsRequired(entry.accounts, resource || undefined) !== undefined) {
-      return this.#decisions.make({ code: "TERMS_REQUIRED" }, resource, entry);
+      return this.#decisions.make(now, { code: "TERMS_REQUIRED" }, resource, entry);
     }
     const target = findTarget(cache, entry, account);
-    if (target === "none") return this.#decisions.make({ code: "TARGET_NOT_FOUND" }, resource, entry);
+    if (target === "none") return this.#decisions.make(now, { code: "TARGET_NOT_FOUND" }, resource, entry);
     if (target === "unknown") {
       const { accountId } = entry.key;
-      return this.#whenRead(refusal, resource, entry, (trace) =>
+      return this.#whenRead(attempt, resource, entry, (trace) =>
         identity.readTarget(organizationOf(entry), account, accountId, trace),
       );
     }
     if (isDoubted(entry, target, identityProof.provenProof) && !identityGate.unreachable) {
       const proof = this.#freshness.proofUnless(refusal);
-      return typeof proof === "function" ? proof : this.#decisions.make(proof, resource, entry);
+      return typeof proof === "function" ? proof : this.#decisions.make(now, proof, resource, entry);
     }
     const state = target === entry.accounts ? "VALID" : stateOfChain(target);
-    if (state !== "VALID") return this.#decisions.make({ code: state }, resource, entry, target);
+    if (state !== "VALID") return this.#decisions.make(now, { code: state }, resource, entry, target);
     if (!isAddressAllowed(entry, call.address)) {
-      return this.#decisions.make({ code: "ADDRESS_DENIED" }, resource, entry, target);
+      return this.#decisions.make(now, { code: "ADDRESS_DENIED" }, resource, entry, target);
     }
     if (!isIntegrationAllowed(entry, call.integration)) {
-      return this.#decisions.make({ code: "INTEGRATION_DENIED" }, resource, entry, target);
+      return this.#decisions.make(now, { code: "INTEGRATION_DENIED" }, resource, entry, target);
     }
     if (http !== undefined && endpoint === undefined) {
-      return this.#decisions.make(noEndpoint(http), resource, entry, target);
+      return this.#decisions.make(now, noEndpoint(http), resource, entry, target);
     }
     const path = this.#paths.of(entry, target, resource);
     const isCallable = endpoint === undefined || isEndpointAllowed(entry, endpoint.name);
     if (!isCallable || !path.isAllowed) {
-      return this.#decisions.make({ code: "SCOPE_DENIED" }, resource, entry, target);
+      return this.#decisions.make(now, { code: "SCOPE_DENIED" }, resource, entry, target);
     }
     const upstream = this.#options.upstream.of(target, verifier);
     if (upstream === "sealed") {
-      return this.#decisions.make(undecidableFor("signing"), resource, entry, target);
+      return this.#decisions.make(now, undecidableFor("signing"), resource, entry, target);
     }
-    // Who is denied is denied, be its limits known or not.
-    if (call.needs.length > 0 && !this.#freshness.areLimitsFresh(now)) {
-      return this.#decisions.make(unmetered, resource, entry, target);
-    }
-    const decided =
-      call.signed === undefined
-        ? this.#charge(call, verifier, now, entry, path, refusal)
-        : this.#chargeSigned(call, call.signed, verifier, now, entry, path, refusal);
+    const decided = this.#charger.charge(entry, path, attempt);
     if (upstream === undefined || typeof decided === "function" || decided.code !== "VALID") return decided;
     return { ...decided, upstream };
-  }
-
-  // Charged and taken in one stretch: of two copies of a request the second finds the nonce gone. The deployment is asked
-  // last, when nothing else is in the way: for each request that it is asked about it writes a row.
-  #chargeSigned(
-    call: VerifyCall,
-    signed: SignedRequest,
-    verifier: KeyView,
-    now: Moment,
-    entry: KeyEntry,
-    path: ChargePath,
-    refusal: Refusal | undefined,
-  ): Decision | Wait {
-    const { signatures, clock, identityGate, pool } = this.#options;
-    const { resource, target } = path;
-    if (signed.wasAdmitted) return this.#charge(call, verifier, now, entry, path, refusal);
-    const hindrance = signatures.prepare(entry, signed, now);
-    if (hindrance === "claim") {
-      if (identityGate.unreachable) return this.#decisions.make(undecidable, resource, entry, target);
-      const obstacle = call.needs.length === 0 ? undefined : pool.obstacle(path, call.needs, now);
-      if (obstacle !== undefined) return this.#uncharged(obstacle, path, entry, now, refusal);
-      // One of a bucket does not stand any more: its units are here by now.
-      if (refusal !== undefined && refusal.refusedBy === undefined) {
-        return this.#decisions.make(refusal, resource, entry, target);
-      }
-      return (trace) =>
-        during(trace, "claim nonce", (part) => signatures.claim(entry, signed, () => clock.now(), part));
-    }
-    if (hindrance !== undefined) return this.#decisions.make(hindrance, resource, entry, target);
-    const decided = this.#charge(call, verifier, now, entry, path, refusal);
-    if (typeof decided !== "function" && decided.code === "VALID") {
-      signatures.admitted(entry, signed, now, decided.receipt);
-    }
-    return decided;
-  }
-
-  #charge(
-    call: VerifyCall,
-    verifier: KeyView,
-    now: Moment,
-    entry: KeyEntry,
-    path: ChargePath,
-    refusal: Refusal | undefined,
-  ): Decision | Wait {
-    const { target, resource } = path;
-    if (call.needs.length === 0) {
-      this.#options.activity.used(entry, now.wallMs);
-      return this.#decisions.make({ code: "VALID" }, resource, entry, target);
-    }
-    const charged = this.#options.pool.charge(path, call.needs, now);
-    if (charged.kind !== "charged") return this.#uncharged(charged, path, entry, now, refusal);
-    const { spends, warnings, payments } = charged;
-    const { reserveTtlMs } = call;
-    const reserved =
-      reserveTtlMs === undefined
-        ? undefined
-        : this.#reservations.hold(call, reserveTtlMs, verifier.key.id, now, entry, path, charged);
-    const receipt = this.#record(call, now, entry, path, spends, payments);
-    const binding =
-      charged.binding && bindingOf(charged.binding.bucket, charged.binding.remaining, undefined, now);
-    this.#options.activity.used(entry, now.wallMs);
-    const valid = { code: "VALID", binding } as const;
-    const made = this.#decisions.make(valid, resource, entry, target, warnings, receipt, reserved);
-    return payments === undefined ? made : { ...made, cost: costsOf(payments) };
-  }
-
-  #uncharged(
-    obstacle: Obstacle,
-    { target, resource }: ChargePath,
-    entry: KeyEntry,
-    now: Moment,
-    refusal: Refusal | undefined,
-  ): Decision | Wait {
-    const { pool, clock } = this.#options;
-    switch (obstacle.kind) {
-      case "refused": {
-        const by = refusalBy(obstacle.bucket, obstacle.remaining, obstacle.retryAfterMs, now);
-        return this.#decisions.make(by, resource, entry, target);
-      }
-      case "unpaid":
-        return this.#decisions.make(unpaid, resource, entry, target);
-      case "unpriced":
-        if (isUndecided(refusal)) return this.#decisions.make(refusal, resource, entry, target);
-        return (trace) => during(trace, "read prices", () => whenPriced(pool));
-    }
-    if (refusal !== undefined && stands(refusal, now)) {
-      return this.#decisions.make(asOfNow(refusal, now), resource, entry, target);
-    }
-    return forUnits((trace) => whenLent(pool, clock, obstacle.ask, trace));
-  }
-
-  // In one stretch with the spends: what is written in between by another call belongs to another decision.
-  #record(
-    { needs }: VerifyCall,
-    now: Moment,
-    entry: KeyEntry,
-    path: ChargePath,
-    spends: readonly Spend[],
-    payments: readonly Payment[] | undefined,
-  ): Receipt {
-    const { journal, pool } = this.#options;
-    recordCharges(journal, entry, path, needs, payments, now);
-    const receipt = new Receipt();
-    journal.whenWritten((error) => {
-      if (error !== undefined) pool.undo(spends, payments);
-      // What was answered, not what was charged: whoever waited too long was told that nothing is known.
-      if (error === undefined && !receipt.isLate) this.counts.count("VALID");
-      else this.counts.count("INDETERMINATE", "spool");
-      receipt.settle(error);
-    }, receipt);
-    return receipt;
   }
 }
