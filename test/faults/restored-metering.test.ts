@@ -16,8 +16,8 @@ import { askUntilValid } from "../system/verifying.ts";
 
 const spool = mkdtempSync(join(tmpdir(), "gatehouse-restored-metering-"));
 const system = useSystem({ replicas: [{ environment: { GATEHOUSE_SPOOL_DIR: spool } }] });
-/** The spool registers an epoch that is stuck again after half a minute. */
-const STUCK_RETRY_MS = 45_000;
+/** The spool registers an epoch that is stuck again after ten seconds. */
+const STUCK_RETRY_MS = 20_000;
 let sql: pg.Client;
 
 beforeAll(async () => {

@@ -46,7 +46,7 @@ const RETRY_MAX_MS = 5000;
 /** One transaction of metering takes milliseconds; an answer after this is not to be hoped for. */
 const CALL_TIMEOUT_MS = 10_000;
 /** How often a stuck epoch is registered again: whoever accepts a gap waits no longer than this. */
-const STUCK_RETRY_MS = 30_000;
+const STUCK_RETRY_MS = 10_000;
 
 /** What the shipper knows of an epoch. */
 interface Progress {
