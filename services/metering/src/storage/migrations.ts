@@ -20,6 +20,7 @@ import { Statements1764620000000 } from "./statements-migration.ts";
 import { UsageAccounts1764530000000 } from "./usage-accounts-migration.ts";
 import { UsageCosts1764650000000 } from "./usage-costs-migration.ts";
 import { UsagePartitions1764510000000 } from "./usage-partitions-migration.ts";
+import { UsageSums1764740000000 } from "./usage-sums-migration.ts";
 
 /** In the order in which they run. One that was published is never changed: what is needed besides is another one. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -44,4 +45,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   Alerts1764700000000,
   AlertMakers1764710000000,
   AuditReads1764730000000,
+  UsageSums1764740000000,
 ];

@@ -65,7 +65,7 @@ export class UsageCosts1764650000000 implements MigrationInterface {
 /** A column of usage_account for each quarter of an hour, by its first letter, and the column of usage that it sums. */
 type Summed = readonly [letter: string, column: string];
 
-function triggersThatAdd(...summed: readonly Summed[]): string {
+export function triggersThatAdd(...summed: readonly Summed[]): string {
   const isPriced = summed.length > 1;
   const all = ["start", "account_id", "meter", "outcome", ...(isPriced ? ["currency"] : [])].join(", ");
   const signed = (sign: string) => summed.map(([, column]) => sign + column).join(", ");
