@@ -375,6 +375,23 @@ describe("what a reservation cost", () => {
     }
   });
 
+  test("is put right in the share of a quota that it was taken of", async () => {
+    await setQuota(organization.id, 1000);
+    const node = { case: "account", value: team.id } as const;
+    const allowance = { case: "quota", value: { units: 1000n, window: Window.NEVER } } as const;
+    await metering
+      .limits(verifier)
+      .setLimit({ node, meter: "tokens", allowance, reservedShare: 0.5 }, timely);
+    const [less, more] = [await reserve({ tokens: 100 }), await reserve({ tokens: 100 })];
+    await less.ship();
+    await more.ship();
+    await everywhere(200);
+    await commit(less.decisionId, { tokens: 40 });
+    await everywhere(140);
+    await commit(more.decisionId, { tokens: 130 });
+    await everywhere(170);
+  });
+
   test("takes of rates what is above the estimate, and gives them nothing back", async () => {
     const interval = { seconds: 3600n };
     const node = { case: "account", value: team.id } as const;

@@ -54,7 +54,7 @@ export class Reserver extends Holder {
     const limits = new Map(answer.limits.flatMap((node) => node.limits).map((limit) => [limit.id, limit]));
     const draws = answer.leases.flatMap(({ id, limitId }) => {
       if (limitId === walletId) return [{ leaseId: id, units: BigInt(micros) }];
-      const { meter, allowance } = limits.get(limitId)!;
+      const { meter, allowance } = limits.get(limitId.split("@")[0]!)!;
       return allowance.case === "quota" ? [{ leaseId: id, units: BigInt(estimate[meter] ?? 0) }] : [];
     });
     const minute = BigInt(Math.floor(atMs / 60_000));

@@ -1,7 +1,8 @@
+import { type RateState, rate } from "@gatehouse/buckets";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { bookSettlements, type SettledReservation } from "./book-settlements.ts";
-import type { Limit } from "./limit.ts";
+import { isRate, type Limit } from "./limit.ts";
 import { FakePricing } from "./pricing.fixture.ts";
 import type { QuotaDraw, Settlement } from "./reservation.ts";
 import type { ReservationTx } from "./reservation-store.ts";
@@ -33,6 +34,7 @@ function quota(id: string, meter: string, nodeId: string): Limit {
 /** Buckets, usage and what was marked, in memory. */
 class Books implements ReservationTx {
   readonly pricing = new FakePricing();
+  readonly rates = new Map<string, RateState>();
   readonly spent = new Map<string, number>();
   readonly used = new Map<string, bigint>();
   readonly booked: string[] = [];
@@ -61,10 +63,13 @@ class Books implements ReservationTx {
   async markBooked(charged: ReadonlyMap<string, unknown>) {
     this.booked.push(...charged.keys());
   }
-  async lockRates() {
-    return [];
+  async lockRates(limitIds: readonly string[]) {
+    const limits = this.#limits.filter(isRate).filter(({ id }) => limitIds.includes(id));
+    return limits.map((limit) => ({ limit, state: this.rates.get(limit.id)! }));
   }
-  async writeRates() {}
+  async writeRates(states: ReadonlyMap<string, RateState>) {
+    for (const [id, state] of states) this.rates.set(id, state);
+  }
   async notify() {}
   lock(): never {
     throw new Error("not asked");
@@ -150,4 +155,22 @@ test("a reservation of an account that is not known yet is left for later", asyn
   } as const;
   expect(await bookSettlements(books, [one], 0)).toEqual(new Map());
   expect([books.booked, books.used.size]).toEqual([[], 0]);
+});
+
+test("more units than can be counted leave a rate as low as can be, and hold up nothing", async () => {
+  const allowance = { kind: "RATE", units: 10, intervalMs: 1000, burst: 10 } as const;
+  const limit: Limit = { ...quota("lim_rate", "tokens", "acc_team"), allowance };
+  const books = new Books([limit]);
+  books.rates.set(limit.id, rate.open(allowance, 0));
+  const most = 2 ** 48;
+  const settled = Array.from({ length: 100 }, (_, i): SettledReservation => {
+    const series = { keyId: "key_1", parentKeyId: "", accountId: "acc_team", resource: "", minute: 7 };
+    const held = { ...series, estimate: new Map([["tokens", 1]]), draws: [], costs: [], walletIds: [] };
+    const settlement = { kind: "COMMITTED", cost: new Map([["tokens", most]]), mayExceed: true } as const;
+    return { decisionId: `dec_${i}`, expiresAtMs: 0, isBooked: false, held, settlement };
+  });
+  for (let round = 0; round < 3; round++) {
+    expect((await bookSettlements(books, settled, 0)).size).toBe(settled.length);
+  }
+  expect(books.rates.get(limit.id)!.available).toBe(Number.MIN_SAFE_INTEGER);
 });

@@ -1,5 +1,5 @@
 import { quota, type RateState, rate, windowAt } from "@gatehouse/buckets";
-import { countsResource, isQuota, isRate, type Limit } from "./limit.ts";
+import { countsResource, isQuota, isRate, type Limit, limitIdOf } from "./limit.ts";
 import {
   chargedInTheEnd,
   type PriceChange,
@@ -85,7 +85,9 @@ function usageOf({ held, meter, units, cost, currency }: Change & PriceChange): 
 async function bookChanges(tx: ReservationTx, changes: readonly Change[], nowMs: number): Promise<void> {
   const rising = changes.filter(({ units }) => units > 0);
   const nodeIds = new Set(rising.flatMap((change) => change.nodeIds));
-  const drawnIds = new Set(changes.flatMap(({ held }) => held.draws.map(({ limitId }) => limitId)));
+  const drawnIds = new Set(
+    changes.flatMap(({ held }) => held.draws.map(({ limitId }) => limitIdOf(limitId))),
+  );
   const limits = await tx.limits([...nodeIds], [...drawnIds]);
   const byId = new Map(limits.map((limit) => [limit.id, limit]));
   const byNode = Map.groupBy(limits, ({ node }) => node.id);
@@ -114,10 +116,13 @@ async function bookChanges(tx: ReservationTx, changes: readonly Change[], nowMs:
   );
 }
 
-/** From the buckets that the estimate was taken of. Two of one limit are two windows, between which it fell. */
+/**
+ * From the buckets that the estimate was taken of. Two of one limit are two windows, between which it fell, or the share
+ * of a node and what is common to all.
+ */
 function drawWhereTaken({ held, meter, units }: Change, limits: ReadonlyMap<string, Limit>, to: Tally): void {
-  const taken = held.draws.filter(({ limitId }) => limits.get(limitId)?.meter === meter);
-  for (const draws of Map.groupBy(taken, ({ limitId }) => limitId).values()) {
+  const taken = held.draws.filter(({ limitId }) => limits.get(limitIdOf(limitId))?.meter === meter);
+  for (const draws of Map.groupBy(taken, ({ limitId }) => limitIdOf(limitId)).values()) {
     let left = units;
     for (const { bucketId, units: most } of draws.toReversed()) {
       const part = left > 0 ? left : Math.max(left, -most);
@@ -153,8 +158,10 @@ async function drawWhereCounted(
 async function chargeRates(tx: ReservationTx, charged: Tally, nowMs: number): Promise<string[]> {
   const states = new Map<string, RateState>();
   for (const { limit, state } of await tx.lockRates([...charged.units.keys()])) {
-    const spend = { units: charged.units.get(limit.id)!, spentAtMs: nowMs };
-    states.set(limit.id, rate.charge(state, limit.allowance, spend, nowMs));
+    const units = Math.min(charged.units.get(limit.id)!, Number.MAX_SAFE_INTEGER);
+    const next = rate.charge(state, limit.allowance, { units, spentAtMs: nowMs }, nowMs);
+    // As low as can be counted, and no error: that would hold up all that is due, for ever.
+    states.set(limit.id, { ...next, available: Math.max(next.available, Number.MIN_SAFE_INTEGER) });
   }
   await tx.writeRates(states);
   return [...states].filter(([, state]) => state.available < 0 && state.leased > 0).map(([id]) => id);

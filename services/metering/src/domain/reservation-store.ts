@@ -5,7 +5,7 @@ import type { Pricing } from "./pricing.ts";
 import type { Charged, Reservation, Settlement } from "./reservation.ts";
 import type { MinuteUsage } from "./usage.ts";
 
-/** A quota's bucket after a change. */
+/** What is in a window of a quota after a change. */
 export interface DrawnBucket {
   readonly limitId: string;
   readonly endMs: number | undefined;
@@ -39,7 +39,7 @@ export interface ReservationTx {
     atMs: number,
     windowOf: (limitId: string) => Window,
   ): Promise<ReadonlyMap<string, string>>;
-  /** Adds to what is spent of buckets, which may be below zero; none is spent less than nothing. */
+  /** Adds to what is spent of buckets, which may be below zero; none is spent less than nothing. Answers their windows. */
   draw(units: ReadonlyMap<string, number>): Promise<readonly DrawnBucket[]>;
   /**
    * Locks the buckets of rates, with their limits as they are once it is locked: changing a limit locks its bucket too.
