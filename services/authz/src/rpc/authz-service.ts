@@ -79,17 +79,13 @@ export function authzHandlers({
     return verifyReply(verifier.undecided(undecidableFor("attempts")));
   }
 
-  // Known meters cost nothing; where identity cannot be asked about another, nothing can be decided.
-  async function withMeters(
+  // Nothing can be decided where identity cannot be asked about a meter; known ones cost nothing.
+  async function onceMetersAreKnown(
     calls: readonly VerifyCall[],
-    go: (principal: Principal | undefined) => Promise<VerifyResponse[]>,
     principal: Principal | undefined,
-  ): Promise<VerifyResponse[]> {
-    const known = await during(calls[0]!.trace, "read meters", () => meters.check(calls)).then(
-      () => true,
-      unlessUnavailable,
-    );
-    return go(known ? principal : undefined);
+  ): Promise<Principal | undefined> {
+    const check = during(calls[0]!.trace, "read meters", () => meters.check(calls));
+    return (await check.then(() => true, unlessUnavailable)) ? principal : undefined;
   }
 
   return {
@@ -98,14 +94,12 @@ export function authzHandlers({
       const call = verifyCall(request, trustedProxies, "", caller.trace);
       checkVerifierMay(call, principal);
       if (meters.knows(call)) return decide(request, call, principal, caller);
-      const go = async (known: Principal | undefined) => [
-        await settled(decide(request, call, known, caller)),
-      ];
-      return withMeters([call], go, principal).then(([response]) => response!);
+      return onceMetersAreKnown([call], principal).then((known) =>
+        settled(decide(request, call, known, caller)),
+      );
     },
 
     async batchVerify({ requests }, caller) {
-      const { principal } = caller;
       if (requests.length === 0 || requests.length > MAX_BATCH) {
         throw invalid([{ field: "requests", description: `must have 1 to ${MAX_BATCH} entries` }]);
       }
@@ -113,12 +107,13 @@ export function authzHandlers({
       // All are read before any is charged: a batch with a bad call charges nothing.
       const calls = batchCalls(requests, (request, at) => {
         const call = verifyCall(request, trustedProxies, at, caller.trace);
-        checkVerifierMay(call, principal);
+        checkVerifierMay(call, caller.principal);
         return call;
       });
-      const go = async (known: Principal | undefined) =>
-        allSettled(calls.map((call, i) => decide(requests[i]!, call, known, caller)));
-      return { responses: await withMeters(calls, go, principal) };
+      const known = await onceMetersAreKnown(calls, caller.principal);
+      return {
+        responses: await allSettled(calls.map((call, i) => decide(requests[i]!, call, known, caller))),
+      };
     },
 
     explain,

@@ -11,6 +11,7 @@ import type { Handlers, Later } from "@gatehouse/service";
 import { answerOf, answerOfError, type GatewayAnswer } from "../gateway/gateway-answer.ts";
 import { type GatewayRequest, gatewayRoute, verifyRequestOf } from "../gateway/gateway-request.ts";
 import { FORWARDED_FOR } from "../gateway/headers.ts";
+import { whenSettled } from "./settled.ts";
 
 export interface ExtAuthzOptions {
   readonly verify: Verify;
@@ -32,13 +33,24 @@ export function extAuthzHandlers({
 }: ExtAuthzOptions): Handlers<typeof Authorization, Principal | undefined> {
   return {
     check({ attributes }, call) {
+      const failed = (error: unknown) => checkInit(answerOfError(error, fault));
       try {
         const { credential, verify: asked } = verifyRequestOf(gatewayRequest(attributes));
-        const answered = (verified: Verified) =>
-          checkInit(answerOf(create(VerifyResponseSchema, verified), credential));
-        return translated(verify(asked, call), answered, (error) => checkInit(answerOfError(error, fault)));
+        const reply = verify(asked, call);
+        const answered = (error: unknown, verified?: Verified) => {
+          try {
+            if (error !== undefined && error !== null) throw error;
+            return checkInit(answerOf(create(VerifyResponseSchema, verified), credential));
+          } catch (thrown) {
+            return failed(thrown);
+          }
+        };
+        // A reply that leaves with the others of its turn does so still.
+        const whenReady: Later<CheckInit>["whenReady"] = (callback) =>
+          whenSettled(reply, (error, verified) => callback(undefined, answered(error, verified)));
+        return { whenReady };
       } catch (error) {
-        return checkInit(answerOfError(error, fault));
+        return failed(error);
       }
     },
   };
@@ -54,29 +66,6 @@ function gatewayRequest(attributes: AttributeContext | undefined): GatewayReques
     clientIp: attributes?.source?.address?.socketAddress?.address ?? "",
     forwardedFor: header(FORWARDED_FOR) ?? "",
     route: gatewayRoute(Object.entries(attributes?.contextExtensions ?? {})),
-  };
-}
-
-// A reply that leaves with the others of its turn does so still.
-function translated(
-  reply: ReturnType<Verify>,
-  answered: (verified: Verified) => CheckInit,
-  failed: (error: unknown) => CheckInit,
-): Later<CheckInit> | Promise<CheckInit> | CheckInit {
-  if (reply instanceof Promise) return reply.then(answered).catch(failed);
-  if (!("whenReady" in reply)) return answered(reply);
-  return {
-    whenReady: (callback) =>
-      reply.whenReady((error, verified) => {
-        let init: CheckInit;
-        try {
-          if (error !== undefined && error !== null) throw error;
-          init = answered(verified!);
-        } catch (thrown) {
-          init = failed(thrown);
-        }
-        callback(undefined, init);
-      }),
   };
 }
 

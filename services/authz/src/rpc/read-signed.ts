@@ -12,7 +12,7 @@ const MAX_CANONICAL_BYTES = 16 * 1024;
 const MAX_SIGNATURE_LENGTH = 200;
 const ALGORITHMS: readonly SigningAlgorithm[] = ["HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512", "ED25519"];
 
-type NameField = (name: string, description: string) => void;
+export type NameField = (name: string, description: string) => void;
 
 /** A signed request, and the account that its call acts on. Names every bad field. */
 export function readSigned(

@@ -13,7 +13,7 @@ import { invalid, type Violation } from "@gatehouse/service/failure";
 import type { Need } from "../domain/lease-source.ts";
 import type { Trace } from "../domain/trace.ts";
 import type { VerifyCall } from "../domain/verify-call.ts";
-import { readSigned } from "./read-signed.ts";
+import { type NameField, readSigned } from "./read-signed.ts";
 
 const MAX_KEY_LENGTH = 4096;
 const MAX_ACCOUNT_LENGTH = 200;
@@ -101,8 +101,6 @@ export function beatCall(request: HeartbeatRequest, trustedProxies: AddressList 
   const call = create(VerifyRequestSchema, init);
   return { ...verifyCall(call, trustedProxies), needs: NO_NEEDS };
 }
-
-type NameField = (name: string, description: string) => void;
 
 function httpOf({ method, path }: HttpCall, resource: string, field: NameField): VerifyCall["http"] {
   if (resource !== "") field("http", "is not given where resource is");
