@@ -100,7 +100,6 @@ interface Shelf {
   readonly stock: Stock;
   /** By holder. */
   readonly leased: Map<string, number>;
-  leasedUnits: number;
   /** Of those, what comes back to this bucket alone. */
   ofKeptUnits: number;
 }
@@ -137,7 +136,6 @@ function grant({ bucket, need, want, shelf }: ShelvedNeed, holder: string) {
   const ofKept = shelf.stock.now.take(bucket, units);
   shelf.stock.unclaimed.take(bucket, units);
   shelf.stock.leasedOfAll += units - ofKept;
-  shelf.leasedUnits += units;
   shelf.leased.set(holder, (shelf.leased.get(holder) ?? 0) + units);
   shelf.ofKeptUnits += ofKept;
   return { bucket, units };
@@ -180,13 +178,11 @@ function shelve(
   const { available, holders, pool } = bucket;
   const stock = (pool && stocks.get(pool)) ?? stockOf(available, bucket, buckets);
   if (pool !== undefined) stocks.set(pool, stock);
-  const leased = new Map(bucket.leased);
   return {
     bucket: id,
     holders,
     stock,
-    leased,
-    leasedUnits: sumOf(leased),
+    leased: new Map(bucket.leased),
     ofKeptUnits: pool?.leasedOfKept.get(id) ?? 0,
   };
 }

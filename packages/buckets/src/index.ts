@@ -20,7 +20,7 @@ export {
 export { type IdleSpan, MAX_IDLE_SPANS } from "./idle.ts";
 export { leaseLife } from "./lease-life.ts";
 export { leaseSize, lowWater, wantFor } from "./lease-size.ts";
-export { type PayingAccount, payerOf } from "./payer.ts";
+export { payerOf } from "./payer.ts";
 export { Pool } from "./pool.ts";
 export { type Cost, costOf, type Price, type PricedUse, type PriceInForce, priceInForce } from "./price.ts";
 export type { QuotaState } from "./quota.ts";

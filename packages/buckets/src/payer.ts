@@ -1,6 +1,5 @@
 /** An account as far as it matters to who pays. */
-export interface PayingAccount {
-  readonly id: string;
+interface PayingAccount {
   /** Its calls draw on the wallet that its parent's calls draw on. */
   readonly usesParentBalance: boolean;
 }

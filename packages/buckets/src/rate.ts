@@ -171,7 +171,7 @@ export function resize(state: RateState, from: RateSpec, to: RateSpec, nowMs: nu
 }
 
 /** Throws RangeError unless units ≥ 1, intervalMs ≥ 1 and burst ≥ 0 are safe integers. */
-export function assertRateSpec(spec: RateSpec): void {
+function assertRateSpec(spec: RateSpec): void {
   assertUnits("units - 1", spec.units - 1);
   assertUnits("intervalMs - 1", spec.intervalMs - 1);
   assertUnits("burst", spec.burst);

@@ -17,7 +17,7 @@ const serializationFailure = "40001";
 const checkViolation = "23514";
 
 /** Changes that followers may read; a follower further behind starts over. */
-export const RETAINED_CHANGES = 1_000_000;
+const RETAINED_CHANGES = 1_000_000;
 
 /** Changes deleted by one statement: some tens of milliseconds. */
 const TRIM_SLICE = 10_000;

@@ -1,10 +1,9 @@
-export { type Bell, bellSubject, decodeBell, encodeBell } from "./bell.ts";
+export { bellSubject, decodeBell, encodeBell } from "./bell.ts";
 export {
   ChangeLog,
   type ChangeLogOptions,
   type ChangeRow,
   changesAfter,
-  RETAINED_CHANGES,
   sqlState,
   trimChanges,
 } from "./change-log.ts";

@@ -10,7 +10,7 @@ export function positionOf(carried: CarriedPosition | undefined): Position {
   return { incarnation: carried.incarnation, revision: Number(carried.revision) };
 }
 
-export interface CarriedPosition {
+interface CarriedPosition {
   readonly incarnation: string;
   readonly revision: bigint | string;
 }

@@ -22,19 +22,9 @@ declare const idPrefix: unique symbol;
 /** `<prefix>_` and 20 base62 characters. Branded, so that one cannot be passed for another. */
 export type Id<Prefix extends IdPrefix> = string & { readonly [idPrefix]: Prefix };
 
-export type AccountId = Id<"acc">;
 export type KeyId = Id<"key">;
-export type RoleId = Id<"rol">;
-export type PlanId = Id<"pln">;
-export type UserId = Id<"usr">;
 export type InvitationId = Id<"inv">;
-export type LimitId = Id<"lim">;
 export type DecisionId = Id<"dec">;
-export type WalletId = Id<"wal">;
-export type PriceId = Id<"prc">;
-export type TransactionId = Id<"txn">;
-export type AlertId = Id<"alr">;
-export type EventId = Id<"evt">;
 
 /** Characters after the underscore. */
 export const ID_BODY_LENGTH = 20;

@@ -1,22 +1,11 @@
 export {
-  type AccountId,
-  type AlertId,
   type DecisionId,
   derivedId,
-  type EventId,
   type Id,
-  type IdPrefix,
   type InvitationId,
   isId,
   type KeyId,
-  type LimitId,
   mintId,
-  type PlanId,
-  type PriceId,
-  type RoleId,
-  type TransactionId,
-  type UserId,
-  type WalletId,
 } from "./id.ts";
 export {
   KeyFormat,
@@ -33,13 +22,12 @@ export { type Resealed, reseal, type SealedPlace, type SealedRow } from "./resea
 export { ReservedDecisionIds } from "./reserved-decision-id.ts";
 export {
   type EncryptionKey,
-  MAX_SEALED_LENGTH,
   newEncryptionKey,
   parseEncryptionKey,
   SealError,
   Sealer,
 } from "./sealer.ts";
-export { HASH_LENGTH, hashesEqual, hashSecret, isHash } from "./secret-hash.ts";
+export { hashesEqual, hashSecret, isHash } from "./secret-hash.ts";
 export {
   readSignature,
   type SigningAlgorithm,
@@ -54,7 +42,6 @@ export {
   isNonce,
   isSignedForm,
   parseCanonicalRequest,
-  SIGNED_FORM,
   type SignedContent,
 } from "./signed-content.ts";
 export {

@@ -38,7 +38,7 @@ export function metWallets(
   pool: Pick<LeasePool, "inHand" | "bucket">,
   now: Moment,
 ): MetBucket[] {
-  const payer = payerOf(money.map((reading) => ({ ...reading, id: reading.accountId })));
+  const payer = payerOf(money);
   if (payer === undefined) return [];
   const terms = termsOf(target);
   const costs = new Map<string, number>();
@@ -55,7 +55,7 @@ export function metWallets(
     const { id, balance, creditLimit, leased, leasedHere } =
       payer.wallets.find((wallet) => wallet.currency === currency) ?? NONE;
     const reading = {
-      limit: walletLimit(id, payer.id, currency),
+      limit: walletLimit(id, payer.accountId, currency),
       unitsPerMs: undefined,
       // No wait helps.
       capacity: 0,

@@ -44,10 +44,6 @@ export class NodeLimits extends Cached {
     this.wallets = wallets;
     this.usesParentBalance = usesParentBalance;
   }
-
-  get id(): string {
-    return this.name;
-  }
 }
 
 // Most nodes have no limits of their own.

@@ -3,9 +3,9 @@ import type { Epoch } from "./epoch.ts";
 /** How long acknowledged batches are kept: as far back as a restored metering may have been set. */
 export const KEPT_MAX_AGE_MS = 60 * 60 * 1000;
 /** One a second for an hour, and some. */
-export const KEPT_MAX_BATCHES = 4096;
+const KEPT_MAX_BATCHES = 4096;
 /** So that an hour at full load does not fill the disk. */
-export const KEPT_MAX_BYTES = 1024 * 1024 * 1024;
+const KEPT_MAX_BYTES = 1024 * 1024 * 1024;
 
 /** All epochs that have batches, oldest first; the live one last. */
 export class Backlog {
@@ -66,10 +66,7 @@ export class Backlog {
 
   async #prune(nowMs: number): Promise<void> {
     let batches = this.#epochs.reduce((sum, { kept }) => sum + kept.length, 0);
-    let bytes = this.#epochs.reduce(
-      (sum, { kept }) => sum + kept.reduce((all, one) => all + one.bytes, 0),
-      0,
-    );
+    let bytes = this.#epochs.reduce((sum, { keptBytes }) => sum + keptBytes, 0);
     for (const epoch of [...this.#epochs]) {
       for (let oldest = epoch.kept[0]; oldest !== undefined; oldest = epoch.kept[0]) {
         const isYoung = nowMs - oldest.atMs < KEPT_MAX_AGE_MS;

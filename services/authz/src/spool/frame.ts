@@ -9,7 +9,7 @@ import { crc32 } from "node:zlib";
 export const FRAME_HEADER_BYTES = 8;
 
 /** A turn flushes far earlier; a longer length in a file is garbage, not a frame. */
-export const MAX_FRAME_BYTES = 16 * 1024 * 1024;
+const MAX_FRAME_BYTES = 16 * 1024 * 1024;
 
 /** Fills in the header of a frame whose payload already stands behind it. */
 export function stampFrame(frame: Buffer): void {
