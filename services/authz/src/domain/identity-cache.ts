@@ -41,7 +41,7 @@ export interface IdentityCacheOptions {
   readonly nowMs: () => number;
 }
 
-/** What changed and is remembered: at 10 000 changes a second, three seconds of it. A fill's deadline is shorter. */
+/** What changed and is remembered: of 10 000 keys a second, each with its hash, 1.6 s at least. A fill's deadline is 1 s. */
 const RING_CAPACITY = 32_768;
 const NONE: readonly string[] = [];
 

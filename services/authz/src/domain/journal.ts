@@ -22,6 +22,11 @@ export interface ReservationRecord<LeaseRef> {
   readonly draws: readonly { readonly lease: LeaseRef; readonly units: number }[];
 }
 
+/** Who waits to know whether something is recorded: told that it may not be known for long. */
+export interface Waiting {
+  late(error: Error): void;
+}
+
 /**
  * What the domain asks of the spool: to record what a decision charged. The records of one decision are made
  * in one stretch of code and end with `whenWritten`; nothing is answered VALID before it calls back.
@@ -53,5 +58,5 @@ export interface Journal<Series = object, LeaseRef = object> {
    * Calls back once, after the write and never at once; with an error, nothing of the decision was recorded. Where that
    * takes too long to be waited for, `waiting` is told before.
    */
-  whenWritten(callback: (error?: Error) => void, waiting?: { late(error: Error): void }): void;
+  whenWritten(callback: (error?: Error) => void, waiting?: Waiting): void;
 }

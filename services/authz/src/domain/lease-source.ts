@@ -84,19 +84,22 @@ export interface AcquireReply {
   readonly leases: readonly GrantedLease[];
 }
 
+export interface AcquireRequest {
+  /** From 1. */
+  readonly number: number;
+  /** The state of identity that the asks rely on. */
+  readonly identityFreshness: string;
+  readonly asks: readonly Ask[];
+  readonly reports: readonly RateReport[];
+}
+
 export interface LeaseSource {
   /**
-   * Settles within its own deadline. `number` is that of the request, from 1. `identityFreshness` is the state that the
-   * asks rely on. `onLate` is told of an answer that came after the deadline: what it lends is lent. `onLost` is told
-   * that no answer will come or be taken any more: what it lent is nobody's.
+   * Settles within its own deadline. `onLate` is told of an answer that came after the deadline: what it lends is lent.
+   * `onLost` is told that no answer will come or be taken any more: what it lent is nobody's.
    */
   acquire(
-    request: {
-      readonly number: number;
-      readonly identityFreshness: string;
-      readonly asks: readonly Ask[];
-      readonly reports: readonly RateReport[];
-    },
+    request: AcquireRequest,
     trace?: Trace,
     onLate?: (reply: AcquireReply) => void,
     onLost?: () => void,

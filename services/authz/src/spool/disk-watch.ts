@@ -1,8 +1,3 @@
-/** Told that it is not known yet, and may not be for long, whether what ended with `whenWritten` is recorded. */
-export interface Waiting {
-  late(error: Error): void;
-}
-
 /**
  * How long answers wait for an fsync. A disk that is merely slow takes tens of milliseconds, a network volume that fails
  * over some seconds; callers have given up by then.

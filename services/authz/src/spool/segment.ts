@@ -1,7 +1,8 @@
 import { closeSync, fsync, ftruncateSync, openSync } from "node:fs";
 import { dirname } from "node:path";
+import type { Waiting } from "../domain/journal.ts";
 import { Aggregate } from "./aggregate.ts";
-import { DiskWatch, LateDisk, type Waiting } from "./disk-watch.ts";
+import { DiskWatch, LateDisk } from "./disk-watch.ts";
 import { FRAME_HEADER_BYTES } from "./frame.ts";
 import { syncDirectory } from "./replace-file.ts";
 

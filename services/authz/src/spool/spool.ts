@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
 import { seldom } from "@gatehouse/service";
-import type { PriceName, ReservationRecord } from "../domain/journal.ts";
+import type { PriceName, ReservationRecord, Waiting } from "../domain/journal.ts";
 import type { Backlog } from "./backlog.ts";
 import {
   assertMinute,
@@ -13,7 +13,7 @@ import {
 } from "./bounds.ts";
 import { Denials } from "./denials.ts";
 import type { DirectoryLock } from "./directory-lock.ts";
-import { DiskWatch, type Waiting } from "./disk-watch.ts";
+import { DiskWatch } from "./disk-watch.ts";
 import { LiveSegment } from "./live-segment.ts";
 import { CLOSED, GRANTED } from "./record.ts";
 import { reservationFields } from "./reservation.ts";

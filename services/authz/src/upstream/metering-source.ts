@@ -19,7 +19,14 @@ import {
 import { type GrpcClient, grpcClient, type Span, unavailable, withDeadline } from "@gatehouse/service";
 import type { BucketReading, BucketSource } from "../domain/explain-buckets.ts";
 import type { MoneyReading } from "../domain/explain-wallets.ts";
-import type { AcquireReply, Ask, AskResult, LeaseSource, RateReport } from "../domain/lease-source.ts";
+import type {
+  AcquireReply,
+  AcquireRequest,
+  Ask,
+  AskResult,
+  LeaseSource,
+  RateReport,
+} from "../domain/lease-source.ts";
 import type { Limit } from "../domain/limit.ts";
 import type { LimitChange, NodeMoney } from "../domain/limit-book.ts";
 import type { PriceList } from "../domain/price-book.ts";
@@ -63,12 +70,7 @@ export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource
   }
 
   async acquire(
-    request: {
-      readonly number: number;
-      readonly identityFreshness: string;
-      readonly asks: readonly Ask[];
-      readonly reports: readonly RateReport[];
-    },
+    request: AcquireRequest,
     trace?: Span,
     onLate?: (reply: AcquireReply) => void,
     onLost?: () => void,
@@ -93,12 +95,10 @@ export class GrpcMeteringSource implements LeaseSource, BucketSource, FeedSource
     }
   }
 
-  async readBuckets(request: {
-    readonly nodeIds: readonly string[];
-    readonly resource: string;
-    readonly identityFreshness: string;
-  }): ReturnType<BucketSource["readBuckets"]> {
-    const { nodeIds, ...asked } = request;
+  async readBuckets({
+    nodeIds,
+    ...asked
+  }: Parameters<BucketSource["readBuckets"]>[0]): ReturnType<BucketSource["readBuckets"]> {
     const answer = await this.#leases.readBuckets(
       { ...asked, nodeIds: [...nodeIds], holder: this.#holder },
       { timeoutMs: TIMEOUT_MS },
