@@ -113,17 +113,22 @@ export const MAX_LIMITS_PER_NODE = 50;
 const MAX_COMPILED = 10_000;
 const compiled = new Map<string, Grant>();
 
-/** Does the limit count calls to this resource? A call without one meets only limits without a pattern. */
+/** Does the limit count calls to this resource? */
 export function countsResource(limit: Pick<LimitTerms, "resource">, resource: string): boolean {
-  return limit.resource === "" || (resource !== "" && pattern(limit.resource).allows(resource));
+  return matchesPattern(limit.resource, resource);
 }
 
-function pattern(text: string): Grant {
-  let grant = compiled.get(text);
+/** Does the pattern of a limit or a price match the resource of a call? One without a resource meets only those without a pattern. */
+export function matchesPattern(pattern: string, resource: string): boolean {
+  return pattern === "" || (resource !== "" && compiledPattern(pattern).allows(resource));
+}
+
+function compiledPattern(pattern: string): Grant {
+  let grant = compiled.get(pattern);
   if (grant === undefined) {
     if (compiled.size >= MAX_COMPILED) compiled.clear();
-    grant = compileGrant({ roles: [], scopes: [text] });
-    compiled.set(text, grant);
+    grant = compileGrant({ roles: [], scopes: [pattern] });
+    compiled.set(pattern, grant);
   }
   return grant;
 }

@@ -2,8 +2,9 @@ import type { Violation } from "@gatehouse/service/failure";
 import { CURRENCY, MOST_MICROS } from "./money.ts";
 import { nameViolations } from "./node-in-reach.ts";
 import { isStorable } from "./storable.ts";
+import { isTime } from "./usage-span.ts";
 
-export const MAX_REFERENCE_LENGTH = 200;
+const MAX_REFERENCE_LENGTH = 200;
 const MAX_REASON_LENGTH = 500;
 
 /** Collects what is wrong with a request about money, so that all of it is named at once. */
@@ -24,6 +25,10 @@ export class MoneyFields {
   currency(value: string, { isRequired = true } = {}): void {
     if (value === "" && !isRequired) return;
     if (!CURRENCY.test(value)) this.wrong("currency", "must be 1 to 20 of A-Z a-z 0-9 _ -");
+  }
+
+  time(field: string, ms: number | undefined): void {
+    if (ms !== undefined && !isTime(ms)) this.wrong(field, "must be between the years 1970 and 2200");
   }
 
   /** Text that is kept and shown, such as a reference or an idempotency key. */

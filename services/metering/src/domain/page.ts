@@ -29,7 +29,7 @@ export function pageSizeOf(asked: number): number {
 
 /** A page of rows that are read after those that `after` names; `tokenOf` names one. */
 export async function pageOf<Row>(
-  { pageSize }: PageDraft,
+  { pageSize }: Pick<PageDraft, "pageSize">,
   read: (count: number) => Promise<readonly Row[]>,
   tokenOf: (last: Row) => string,
 ): Promise<Page<Row>> {

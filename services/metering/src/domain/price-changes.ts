@@ -1,5 +1,5 @@
 import { costOf, type Price, priceInForce } from "@gatehouse/buckets";
-import { countsResource } from "./limit.ts";
+import { matchesPattern } from "./limit.ts";
 import type { Posting, Pricing } from "./pricing.ts";
 import type { Charged, HeldCost, HeldEstimate } from "./reservation.ts";
 
@@ -46,7 +46,7 @@ export async function priceChanges(
     const account = accounts.get(held.accountId);
     if (account?.payerId === undefined) return FREE;
     const use = { meter, resource: held.resource, ...account };
-    const { price } = priceInForce(prices, use, held.minute * 60_000, matches);
+    const { price } = priceInForce(prices, use, held.minute * 60_000, matchesPattern);
     if (price === undefined || price.micros === 0) return FREE;
     return { cost: costOf(units, price).micros, currency: price.currency };
   });
@@ -105,8 +105,4 @@ function costChange(
   // Prices are never forgotten; where one was lost with a database, the estimate says what it was.
   const price = prices.get(priceId) ?? { micros, perUnits: estimate };
   return Math.max(costOf(used, price).micros - costOf(estimate, price).micros, -micros);
-}
-
-function matches(pattern: string, resource: string): boolean {
-  return countsResource({ resource: pattern }, resource);
 }

@@ -1,5 +1,5 @@
 import { priceInForce } from "@gatehouse/buckets";
-import { countsResource } from "./limit.ts";
+import { matchesPattern } from "./limit.ts";
 import { MOST_MICROS } from "./money.ts";
 import type { Reckoning } from "./part-carries.ts";
 import type { PriceChange } from "./price-changes.ts";
@@ -22,7 +22,7 @@ export async function priceEvents(
     const { node, meter, resource, atMs, units } = event;
     const account = accounts.get(node.accountId);
     if (account?.payerId === undefined) return { ...event, ...FREE };
-    const { price } = priceInForce(prices, { meter, resource, ...account }, atMs, matches);
+    const { price } = priceInForce(prices, { meter, resource, ...account }, atMs, matchesPattern);
     if (price === undefined || price.micros === 0) return { ...event, ...FREE };
     const { payerId } = account;
     return { ...event, cost: reckoning.costOf(payerId, price, units), currency: price.currency, payerId };
@@ -48,7 +48,3 @@ export async function eventPostings(
 }
 
 const FREE = { cost: 0, currency: "", payerId: "" };
-
-function matches(pattern: string, resource: string): boolean {
-  return countsResource({ resource: pattern }, resource);
-}

@@ -4,6 +4,7 @@ import { isKnownMeter } from "./known-meter.ts";
 import type { NodeRef } from "./limit.ts";
 import type { Mirror } from "./mirror.ts";
 import { knownNodeInReach, nodeInReach, type Reader, readerOf } from "./node-in-reach.ts";
+import { type Page, pageOf } from "./page.ts";
 import { stillPermitted } from "./still-permitted.ts";
 import {
   type Group,
@@ -57,12 +58,6 @@ export interface UsageDependencies {
   readonly nowMs: () => number;
 }
 
-export interface UsagePage {
-  readonly rows: readonly UsageRow[];
-  /** Empty on the last page. */
-  readonly nextPageToken: string;
-}
-
 /**
  * Sums usage. A subtree's sum is its rows' sum, so parent = own + Σ children whatever the window and the zone.
  * Throws Failure INVALID_ARGUMENT, NOT_FOUND.
@@ -71,12 +66,13 @@ export async function queryUsage(
   dependencies: UsageDependencies,
   caller: KeyView,
   draft: UsageDraft,
-): Promise<UsagePage> {
+): Promise<Page<UsageRow>> {
   const { scope, query } = await asked(dependencies, caller, draft);
-  const rows = await dependencies.store.sum(scope, query, query.pageSize + 1);
-  const page = rows.slice(0, query.pageSize);
-  const last = rows.length > query.pageSize ? page.at(-1)! : undefined;
-  return { rows: page, nextPageToken: last === undefined ? "" : writePageToken(keyOf(last, query)) };
+  return pageOf(
+    query,
+    (count) => dependencies.store.sum(scope, query, count),
+    (last) => writePageToken(keyOf(last, query)),
+  );
 }
 
 /**

@@ -19,6 +19,8 @@ import { isTime } from "./usage-span.ts";
 
 /** What an account has, and whether calls on it draw on that. */
 export interface Balance extends Omit<Wallet, "id" | "movedAtMs"> {
+  /** Of an organization's credit limit, what accounts below it have: not in `creditLimit` any more. */
+  readonly creditGiven: Micros;
   readonly usesParentBalance: boolean;
 }
 
@@ -52,7 +54,13 @@ export async function getBalance(
   const name = { accountId, currency };
   const now = await store.balance(name);
   if (atMs === undefined) return now;
-  return { ...now, balance: await store.amountAt(name, atMs), leased: NOTHING, creditLimit: NOTHING };
+  return {
+    ...now,
+    balance: await store.amountAt(name, atMs),
+    leased: NOTHING,
+    creditLimit: NOTHING,
+    creditGiven: NOTHING,
+  };
 }
 
 /** Balances by account and currency. Throws Failure INVALID_ARGUMENT, NOT_FOUND. */

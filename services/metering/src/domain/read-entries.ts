@@ -112,9 +112,8 @@ function checked(draft: EntriesDraft): EntryPlace | undefined {
   for (const [i, kind] of kinds.entries()) {
     if (kind === "UNKNOWN") fields.wrong(`kinds[${i}]`, "not known to this version");
   }
-  for (const [field, ms] of Object.entries({ start: startMs, end: endMs })) {
-    if (ms !== undefined && !isTime(ms)) fields.wrong(field, "must be between the years 1970 and 2200");
-  }
+  fields.time("start", startMs);
+  fields.time("end", endMs);
   if (startMs !== undefined && endMs !== undefined && endMs <= startMs) {
     fields.wrong("end", "must be after start");
   }

@@ -9,7 +9,6 @@ import type { Actor } from "./limit-store.ts";
 import type { Mirror } from "./mirror.ts";
 import { MoneyFields } from "./money-fields.ts";
 import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
-import { isTime } from "./usage-span.ts";
 
 /** A price as it was asked for: nothing in it is checked. */
 export interface PriceDraft {
@@ -148,9 +147,7 @@ function fieldsOf(draft: PriceDraft): MoneyFields {
   fields.currency(currency);
   fields.amount("price", micros, 0n, MAX_PRICE);
   fields.amount("per_units", perUnits, 0n, MAX_PER_UNITS);
-  if (effectiveAtMs !== undefined && !isTime(effectiveAtMs)) {
-    fields.wrong("effective_at", "must be between the years 1970 and 2200");
-  }
+  fields.time("effective_at", effectiveAtMs);
   return fields;
 }
 
