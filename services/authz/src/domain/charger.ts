@@ -137,7 +137,7 @@ export class Charger {
         if (isUndecided(refusal)) return this.#decisions.make(now, refusal, resource, entry, target);
         return (trace) => during(trace, "read prices", () => whenPriced(pool));
     }
-    if (refusal !== undefined && stands(refusal, now)) {
+    if (refusal !== undefined && stands(refusal, obstacle.ask, now)) {
       return this.#decisions.make(now, asOfNow(refusal, now), resource, entry, target);
     }
     return forUnits((trace) => whenLent(pool, clock, obstacle.ask, trace));

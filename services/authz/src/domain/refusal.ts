@@ -2,6 +2,7 @@ import type { Moment } from "@gatehouse/changefeed";
 import type { BindingLimit, DecisionCode } from "./decision.ts";
 import type { Limit } from "./limit.ts";
 import type { LocalBucket } from "./local-bucket.ts";
+import { type PendingAsk, unitsOf } from "./pending-ask.ts";
 
 /** What can keep a call from being decided, for those who watch. */
 export const CAUSES = [
@@ -23,8 +24,8 @@ export interface Refusal {
   readonly reason?: string | undefined;
   /** Why, where the code is INDETERMINATE. */
   readonly cause?: Cause | undefined;
-  /** The bucket that refused, and what was in hand of it when metering was asked: more by now is a new question. */
-  readonly refusedBy?: { readonly bucket: LocalBucket; readonly held: number };
+  /** The bucket that refused, and what was in hand of it when metering was asked for how much. */
+  readonly refusedBy?: { readonly bucket: LocalBucket; readonly held: number; readonly units: number };
   readonly binding?: BindingLimit | undefined;
   readonly retryAfterMs?: number | undefined;
 }
@@ -104,7 +105,12 @@ export function asOfNow(refusal: Refusal, now: Moment): Refusal {
     : { ...refusal, binding: { ...binding, remaining: binding.remaining - spent } };
 }
 
-/** The units of asks that travelled together arrive together: what refused one may be in hand by now. */
-export function stands({ refusedBy }: Refusal, now: Moment): boolean {
-  return refusedBy === undefined || refusedBy.bucket.left(now) <= refusedBy.held;
+/**
+ * Whether it refuses what the call asks for now. The units of asks that travelled together arrive together: what refused
+ * one may be in hand by now. And a call may cost a micro less than when it asked: another has paid what was carried.
+ */
+export function stands({ refusedBy }: Refusal, ask: PendingAsk, now: Moment): boolean {
+  if (refusedBy === undefined) return true;
+  const { bucket, held, units } = refusedBy;
+  return bucket.left(now) <= held && unitsOf(ask, bucket) >= units;
 }

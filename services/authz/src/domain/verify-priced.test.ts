@@ -212,6 +212,21 @@ test("a refusal says what is left when it is answered, not when it was asked for
   expect(till.asked).toBe(asked);
 });
 
+test("a refusal stands for what was asked for, and not for less: what a call costs hangs on those before it", async () => {
+  setPrice({ micros: 1, perUnits: 2 });
+  till.wallet("acc_org", 2);
+  till.lendsAhead = true;
+  const spend = (units: number) => verify({ needs: [{ meter: "requests", units }] });
+  expect((await spend(3)).cost).toEqual([{ currency: "USD", micros: 1 }]);
+  // One is in hand, one is left, and half a micro is owed: with that the first costs two, until the second has paid it.
+  till.lendsAhead = false;
+  till.left.set("wal_acc_org_USD", 1);
+  const both = await Promise.all([spend(3), spend(1)]);
+  expect(both.map(({ code, cost }) => [code, cost])).toEqual(
+    Array(2).fill(["VALID", [{ currency: "USD", micros: 1 }]]),
+  );
+});
+
 test("a payer without a wallet has no credits, and what is free needs none", async () => {
   setPrice({ meter: "tokens" });
   const tokens = { needs: [{ meter: "tokens", units: 1 }] };

@@ -13,7 +13,7 @@ describe("a wait", () => {
     keyed(authz, key);
     const bucket = { limit: { kind: "quota" }, windowEndMs: undefined, left: () => 0 };
     const pool = {
-      charge: () => ({ kind: "lacking", ask: {} }),
+      charge: () => ({ kind: "lacking", ask: { needs: [], due: [] } }),
       acquire: async () => {
         authz.identity.putKey(key.id, { status: "REVOKED" });
         authz.cache.restart(authz.identity.position);

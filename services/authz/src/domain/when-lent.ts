@@ -1,6 +1,6 @@
 import type { Clock } from "@gatehouse/changefeed";
 import type { LeasePool } from "./lease-pool.ts";
-import type { PendingAsk } from "./pending-ask.ts";
+import { type PendingAsk, unitsOf } from "./pending-ask.ts";
 import { type Refusal, refusalBy, unmetered } from "./refusal.ts";
 import type { Trace } from "./trace.ts";
 
@@ -18,7 +18,7 @@ export async function whenLent(
     const bucket = pool.bucket(result.limitId);
     if (bucket === undefined) return undefined;
     const refusal = refusalBy(bucket, result.remaining, result.retryAfterMs, clock.now());
-    const refusedBy = { bucket, held: result.held };
+    const refusedBy = { bucket, held: result.held, units: unitsOf(ask, bucket) };
     const notNow = { code: "INDETERMINATE", cause: "not_now" } as const;
     return { ...refusal, ...(result.outcome === "NOT_NOW" && notNow), refusedBy };
   } catch {
