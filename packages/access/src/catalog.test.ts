@@ -1,6 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { type ApiNode, Catalog, compileCatalog, type EndpointTemplate, isPlainPath } from "./catalog.ts";
+import { type ApiNode, Catalog, conflictsIn, type EndpointTemplate, isPlainPath } from "./catalog.ts";
 
 const endpoint = (method: string, path: string, resource = `${method} ${path}`): EndpointTemplate => ({
   name: `${method} ${path}`,
@@ -22,7 +22,8 @@ const shop = api(
   endpoint("*", "/files/{path=**}"),
   endpoint("GET", "/files/public"),
 );
-const { endpointOf } = compileCatalog([shop]);
+const catalog = new Catalog();
+catalog.put(shop);
 
 describe("the catalog", () => {
   it.each([
@@ -43,7 +44,7 @@ describe("the catalog", () => {
     ["GET", "/files/public", "GET /files/public"],
     ["PUT", "/files/public", "* /files/{path=**}"],
   ])("takes %s %s for %s", (method, path, resource) => {
-    expect(endpointOf(method, path)).toMatchObject({ name: resource, resource });
+    expect(catalog.endpointOf(method, path)).toMatchObject({ name: resource, resource });
   });
 
   it.each([
@@ -77,13 +78,13 @@ describe("the catalog", () => {
     ["GET", "/files/%"],
     ["GET", "/__proto__"],
   ])("takes %s %s for nothing", (method, path) => {
-    expect(endpointOf(method, path)).toBeUndefined();
+    expect(catalog.endpointOf(method, path)).toBeUndefined();
   });
 
   it("names templates that are none, and those that match the same calls", () => {
     const given = ["orders", "/a//b", "/a/", "/a/../b", "/{a=**}/b", "/{}", "/a b", "/a%20", "/{1}", "/a{b}"];
     const bad = given.map((path) => endpoint("GET", path));
-    const { conflicts } = compileCatalog([
+    const conflicts = conflictsIn([
       api("bad", ...bad),
       api("one", endpoint("GET", "/things/{id}"), endpoint("*", "/things/{id}")),
       api("two", endpoint("GET", "/things/{name}"), endpoint("GET", "/things/{id=**}")),
@@ -101,8 +102,8 @@ describe("the catalog", () => {
         const path = Array.from({ length: levels }, (_, level) => ((bits >> level) & 1 ? "/a" : "/{b}"));
         return endpoint("GET", path.join(""));
       });
-    expect(compileCatalog([api("some", ...crossing(5))]).conflicts).toEqual([]);
-    const { conflicts } = compileCatalog([shop, api("many", ...crossing(8))]);
+    expect(conflictsIn([api("some", ...crossing(5))])).toEqual([]);
+    const conflicts = conflictsIn([shop, api("many", ...crossing(8))]);
     expect(conflicts.map(({ api }) => api)).toEqual(["many"]);
   });
 

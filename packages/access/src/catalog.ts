@@ -39,18 +39,6 @@ const MAX_VISITS = 256;
 
 export const HTTP_METHOD = /^[A-Z][A-Z0-9_-]{0,31}$/;
 
-/**
- * The catalog compiled, and what is wrong in it. Of endpoints in conflict the later is named, so give what is new last.
- */
-export function compileCatalog(apis: readonly ApiNode[]): {
-  readonly endpointOf: (method: string, path: string) => EndpointTemplate | undefined;
-  readonly conflicts: readonly CatalogConflict[];
-} {
-  const catalog = new Catalog();
-  for (const api of apis) catalog.put(api);
-  return { endpointOf: (method, path) => catalog.endpointOf(method, path), conflicts: conflictsIn(apis) };
-}
-
 /** A compiled catalog whose APIs come and go; each costs what it has endpoints. */
 export class Catalog {
   readonly #apis = new Map<string, ApiNode>();
@@ -106,7 +94,8 @@ export function templateProblem(path: string): string | undefined {
   return `must be / or up to ${MAX_SEGMENTS} segments: letters, digits and -._~!$&'()*+,=:@, or {name}, or last {name=**}`;
 }
 
-function conflictsIn(apis: readonly ApiNode[]): CatalogConflict[] {
+/** What is wrong in a catalog. Of endpoints in conflict the later is named, so give what is new last. */
+export function conflictsIn(apis: readonly ApiNode[]): CatalogConflict[] {
   const root = new Branch();
   const taken = new Map<string, EndpointTemplate>();
   const conflicts: CatalogConflict[] = [];

@@ -9,8 +9,7 @@ import {
   universe,
 } from "../../scopes/test/reference-model.ts";
 import { accountOf, keyOf, root, viewOf } from "../test/nodes.ts";
-import { ceilingsOf, effectiveGrant } from "./grant.ts";
-import { levelsOf } from "./levels.ts";
+import { ceilingsOf, effectiveGrant, levelsOf } from "./grant.ts";
 import type { AccountNode, KeyNode, KeyView } from "./node.ts";
 
 /*

@@ -14,7 +14,7 @@ const grantsOfBuiltIn = remembered((roles: readonly string[]) =>
 );
 const listOfRole = remembered(parseScopeList);
 /** What a key that is held to endpoints may touch at most. */
-export const grantOfEndpoints = remembered((endpoints: readonly EndpointNode[]) =>
+const grantOfEndpoints = remembered((endpoints: readonly EndpointNode[]) =>
   grantOfList(endpoints.map(({ resource }) => resource)),
 );
 
@@ -23,14 +23,35 @@ export const grantOfList = remembered((scopes: readonly string[]) =>
   orNothing(() => compileGrant({ roles: [], scopes })),
 );
 
+/** One of the things that must all allow a resource, and what lays it down. */
+export interface GrantLevel {
+  /** KEY: roles and scopes. ENDPOINTS: what a key is held to. CEILING: an account's own. TYPE: that of its type. */
+  readonly of: "KEY" | "ENDPOINTS" | "CEILING" | "TYPE";
+  /** The key or account. */
+  readonly nodeId: string;
+  /** The names of a key's roles; the name of a type. */
+  readonly names: readonly string[];
+  readonly grant: Grant;
+}
+
 type Chain = readonly AccountNode[];
 
 /** What a key may do: its own grant within its endpoints, its parent key's, and every ceiling of its accounts. */
-export function effectiveGrant({ key, parent, chain }: KeyView): Grant {
-  const grants = [...grantsOf(key, chain)];
-  if (parent !== undefined) grants.push(...grantsOf(parent, chain));
-  grants.push(...ceilingsOf(chain));
+export function effectiveGrant(view: KeyView): Grant {
+  const grants = levelsOf(view, view.chain).map(({ grant }) => grant);
   return grants.length === 1 ? grants[0]! : intersect(grants);
+}
+
+/**
+ * What {@link effectiveGrant} is the intersection of, each by its name. With `target`, the ceilings of the account acted
+ * on as well.
+ */
+export function levelsOf({ key, parent, chain }: KeyView, target: Chain): GrantLevel[] {
+  const levels = keyLevels(key, chain);
+  if (parent !== undefined) levels.push(...keyLevels(parent, chain));
+  levels.push(...ceilingLevels(chain));
+  if (target !== chain) levels.push(...ceilingLevels(target));
+  return levels;
 }
 
 /**
@@ -47,19 +68,26 @@ export function grantOf(key: KeyNode, chain: Chain): Grant {
  * through.
  */
 export function ceilingsOf(chain: Chain): Grant[] {
-  const types = providerRulesOf(chain)?.types;
-  const grants: Grant[] = [];
-  for (const { scopeCeiling, type } of chain) {
-    if (scopeCeiling.length > 0) grants.push(grantOfList(scopeCeiling));
-    const ceiling = types?.get(type);
-    if (ceiling !== undefined && ceiling.length > 0) grants.push(grantOfList(ceiling));
-  }
-  return grants;
+  return ceilingLevels(chain).map(({ grant }) => grant);
 }
 
-function grantsOf(key: KeyNode, chain: Chain): Grant[] {
-  const own = grantOf(key, chain);
-  return key.endpoints.length === 0 ? [own] : [own, grantOfEndpoints(key.endpoints)];
+function keyLevels(key: KeyNode, chain: Chain): GrantLevel[] {
+  const own: GrantLevel = { of: "KEY", nodeId: key.id, names: key.roles, grant: grantOf(key, chain) };
+  if (key.endpoints.length === 0) return [own];
+  return [own, { of: "ENDPOINTS", nodeId: key.id, names: NOTHING, grant: grantOfEndpoints(key.endpoints) }];
+}
+
+function ceilingLevels(chain: Chain): GrantLevel[] {
+  const types = providerRulesOf(chain)?.types;
+  const levels: GrantLevel[] = [];
+  for (const { id, scopeCeiling, type } of chain) {
+    if (scopeCeiling.length > 0) {
+      levels.push({ of: "CEILING", nodeId: id, names: NOTHING, grant: grantOfList(scopeCeiling) });
+    }
+    const ofType = types?.get(type) ?? NOTHING;
+    if (ofType.length > 0) levels.push({ of: "TYPE", nodeId: id, names: [type], grant: grantOfList(ofType) });
+  }
+  return levels;
 }
 
 // Not thrown: nodes come by the feed, and one that a newer version wrote must stop its key, not the follower.

@@ -14,7 +14,7 @@ export {
   type ApiNode,
   Catalog,
   type CatalogConflict,
-  compileCatalog,
+  conflictsIn,
   type EndpointTemplate,
   HTTP_METHOD,
   isPlainPath,
@@ -23,9 +23,8 @@ export {
 export { keyNamedBy } from "./certificate.ts";
 export { addressOfCall, clientAddress, isAddress } from "./client-address.ts";
 export { isEndpointAllowed } from "./endpoint.ts";
-export { ceilingsOf, effectiveGrant, grantOf } from "./grant.ts";
+export { ceilingsOf, effectiveGrant, type GrantLevel, grantOf, levelsOf } from "./grant.ts";
 export { integrationName, isIntegrationAllowed } from "./integration.ts";
-export { type GrantLevel, levelsOf } from "./levels.ts";
 export { METER_NAME } from "./meter.ts";
 export { MissBudget, UNKNOWN_HASHES } from "./miss-budget.ts";
 export {

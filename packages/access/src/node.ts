@@ -1,4 +1,4 @@
-import type { SigningAlgorithm } from "@gatehouse/keys";
+import type { KeyKind, SigningAlgorithm } from "@gatehouse/keys";
 import type { Grant } from "@gatehouse/scopes";
 
 /**
@@ -9,10 +9,9 @@ import type { Grant } from "@gatehouse/scopes";
  * lays down for everybody. So a change of it is the change of one node, whatever hangs below it.
  */
 
-export type KeyKind = "MASTER" | "ACCOUNT" | "SUB";
 export type KeyStatus = "ENABLED" | "DISABLED" | "REVOKED";
 export type AccountStatus = "ACTIVE" | "SUSPENDED" | "CLOSED";
-export type { SigningAlgorithm };
+export type { KeyKind, SigningAlgorithm };
 
 /** An account. `parentId` and `organizationId` are absent for the root; `organizationId` of an organization is its own id. */
 export interface AccountNode {

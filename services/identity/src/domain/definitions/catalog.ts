@@ -1,4 +1,4 @@
-import { compileCatalog, HTTP_METHOD, templateProblem } from "@gatehouse/access";
+import { conflictsIn, HTTP_METHOD, templateProblem } from "@gatehouse/access";
 import { isResource } from "@gatehouse/scopes";
 import { Fields } from "../fields.ts";
 import type { Api } from "./definition.ts";
@@ -111,7 +111,7 @@ function requireSameResources(fields: Fields, before: Api | undefined, after: Ap
 /** Two endpoints that match the same calls equally well would make one call two resources. */
 function requireOneMatch(fields: Fields, { name: own, all }: Step<"api">, { endpoints }: Api): void {
   const others = all.filter(({ name }) => name !== own).map(({ name, body }) => ({ name, ...body }));
-  const { conflicts } = compileCatalog([...others, { name: own, endpoints }]);
+  const conflicts = conflictsIn([...others, { name: own, endpoints }]);
   for (const { api, endpoint, description } of conflicts) {
     if (api === own)
       fields.wrong(
