@@ -59,7 +59,7 @@ export function openMoney({
   });
   const statements = {
     mirror,
-    store: new PostgresStatementStore(workLog),
+    store: new PostgresStatementStore(workLog, clockOffsetMs),
     nowMs: () => Date.now() + clockOffsetMs(),
   };
   return { loop, route, filled: new FilledWallets(work), statements };

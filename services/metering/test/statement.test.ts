@@ -1,11 +1,15 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { openDatabase } from "@gatehouse/changefeed";
+import type { KeyView } from "@gatehouse/access";
+import { ChangeLog, openDatabase } from "@gatehouse/changefeed";
 import type { GetStatementRequestSchema, Statement } from "@gatehouse/proto/metering";
 import type { Failure } from "@gatehouse/service/failure";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { getStatement } from "../src/domain/get-statement.ts";
+import type { Mirror } from "../src/domain/mirror.ts";
 import { maintainPartitions, usageTables } from "../src/storage/partitions.ts";
+import { PostgresStatementStore } from "../src/storage/statement-store.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -135,6 +139,29 @@ test("a month that was over a moment ago is not final yet, nor one that is not o
   itIs("2027-04-30T18:31:30Z");
   expect((await monthly("2027-04")).final).toBe(true);
   expect((await monthly("2027-05")).final).toBe(false);
+});
+
+test("a month is over when it is for the database, whatever the clock of who asks says", async () => {
+  const database = await openDatabase({
+    url: postgres.url,
+    schema: "metering",
+    entities: [],
+    migrations: [],
+    poolSize: 1,
+  });
+  const period = new Date().toISOString().slice(0, 7);
+  const dependencies = {
+    mirror: { findChain: () => Promise.resolve([organization, identity.root]) } as unknown as Mirror,
+    store: new PostgresStatementStore(new ChangeLog({ dataSource: database, source: "metering" })),
+    nowMs: () => Date.now() + 40 * DAY_MS,
+  };
+  const view: KeyView = { key: master, parent: undefined, chain: [organization, identity.root] };
+  const draft = { account: "", period, timeZone: "", startMs: undefined, endMs: undefined };
+  try {
+    expect((await getStatement(dependencies, view, draft)).isFinal).toBe(false);
+  } finally {
+    await database.destroy();
+  }
 });
 
 test("what came late is stated once, also where months are asked for out of order", async () => {

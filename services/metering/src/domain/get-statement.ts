@@ -12,7 +12,7 @@ import {
   type StatementBody,
   type UsageLine,
 } from "./statement.ts";
-import { isTime } from "./usage-span.ts";
+import { isTime, QUARTER_MS } from "./usage-span.ts";
 
 export interface StatementDraft {
   readonly account: string;
@@ -32,6 +32,8 @@ export interface Statement extends StatementBody {
 }
 
 export interface StatementTx {
+  /** Of the database. */
+  nowMs(): Promise<number>;
   /** The latest of the month's series that end at or before it begins, latest first. */
   earlier(scope: CreditScope, month: Period, count: number): Promise<readonly StatedPeriod[]>;
   given(scope: CreditScope, month: Period): Promise<StatementBody | undefined>;
@@ -58,8 +60,6 @@ export interface StatementDependencies {
 }
 
 const MONTH = /^(19[7-9]\d|20\d\d|21\d\d)-(0[1-9]|1[0-2])$/;
-/** Usage of long ago is known by quarters of an hour. */
-const QUARTER_MS = 900_000;
 const LONGEST_MS = 400 * 86_400_000;
 /** Accounts times meters that one answer has room for. */
 const MAX_LINES = 20_000;
@@ -67,7 +67,7 @@ const MAX_LINES = 20_000;
 const MAX_EARLIER = 24;
 /** Whose months are kept for an account: what is kept is kept for ever, and there are six hundred zones. */
 const MAX_ZONES = 3;
-/** No transaction is under way for longer; replicas' clocks are the database's. */
+/** No transaction is under way for longer. */
 const SETTLING_MS = 60_000;
 
 /**
@@ -86,9 +86,8 @@ export async function getStatement(
     descendants: true,
     currency: "",
   });
-  const isOver = period.endMs + SETTLING_MS <= nowMs();
   const stated = await store.transact(scope, (tx) =>
-    period.timeZone === undefined ? spanIn(tx, scope, period) : monthIn(tx, scope, period, isOver),
+    period.timeZone === undefined ? spanIn(tx, scope, period) : monthIn(tx, scope, period),
   );
   return { accountId: scope.accountId, period, ...stated };
 }
@@ -100,7 +99,9 @@ async function spanIn(tx: StatementTx, scope: CreditScope, span: Period): Promis
   return { balances, usage: await usageIn(tx, scope, span), adjustments: [], isFinal: false };
 }
 
-async function monthIn(tx: StatementTx, scope: CreditScope, month: Period, isOver: boolean): Promise<Stated> {
+async function monthIn(tx: StatementTx, scope: CreditScope, month: Period): Promise<Stated> {
+  // By the one clock that all replicas have: one that is ahead would take a month for over that goes on.
+  const isOver = month.endMs + SETTLING_MS <= (await tx.nowMs());
   const before = isOver ? await tx.given(scope, month) : undefined;
   if (before !== undefined) return { ...before, isFinal: true };
   const earlier = await tx.earlier(scope, month, MAX_EARLIER);

@@ -4,23 +4,25 @@ import type { CreditScope } from "../domain/credit-scope.ts";
 import type { StatementStore, StatementTx } from "../domain/get-statement.ts";
 import type { TransferKind } from "../domain/money.ts";
 import type { Period, StatedBalance, StatedPeriod, StatementBody, UsageLine } from "../domain/statement.ts";
-import { instant } from "./clock.ts";
+import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 import { latestBalance } from "./latest-balance.ts";
 import { floorOf } from "./partitions.ts";
 import { usageStatement } from "./usage-statement.ts";
 
 export class PostgresStatementStore implements StatementStore {
   readonly #log: ChangeLog;
+  readonly #offsetMs: ClockOffset;
 
-  constructor(log: ChangeLog) {
+  constructor(log: ChangeLog, offsetMs: ClockOffset = () => 0) {
     this.#log = log;
+    this.#offsetMs = offsetMs;
   }
 
   async transact<T>(scope: CreditScope, work: (tx: StatementTx) => Promise<T>): Promise<T> {
     const { value } = await this.#log.commit(async (tx) => {
       // Two statements of one account given at once would both state what came late.
       await tx.gate({ changed: [`statements:${scope.accountId}`] });
-      return work(new PostgresStatementTx(tx.manager));
+      return work(new PostgresStatementTx(tx.manager, this.#offsetMs));
     });
     return value;
   }
@@ -28,9 +30,15 @@ export class PostgresStatementStore implements StatementStore {
 
 class PostgresStatementTx implements StatementTx {
   readonly #manager: EntityManager;
+  readonly #offsetMs: ClockOffset;
 
-  constructor(manager: EntityManager) {
+  constructor(manager: EntityManager, offsetMs: ClockOffset) {
     this.#manager = manager;
+    this.#offsetMs = offsetMs;
+  }
+
+  nowMs(): Promise<number> {
+    return readNowMs(this.#manager, this.#offsetMs);
   }
 
   async earlier(scope: CreditScope, month: Period, count: number): Promise<readonly StatedPeriod[]> {
