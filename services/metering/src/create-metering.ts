@@ -34,6 +34,7 @@ import { FreshMirror } from "./domain/mirror.ts";
 import { PartCarries } from "./domain/part-carries.ts";
 import { Recalls } from "./domain/recalls.ts";
 import { refusalRecord } from "./domain/record-refusal.ts";
+import { ReportRounds } from "./domain/report-rounds.ts";
 import { followedIdentity } from "./followed-identity.ts";
 import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
 import { startLoops } from "./loops.ts";
@@ -122,7 +123,10 @@ export async function createMetering(
     const identity = followedIdentity(follower);
     const mirror = new FreshMirror(new GatheredMirror(new PostgresMirror(quick)), identity);
 
-    const acquires = new AcquireLoop(new PostgresLeaseStore(quickLog, clockOffsetMs), overrides.waitMs);
+    const acquires = new AcquireLoop(
+      new PostgresLeaseStore(quick, quickLog, clockOffsetMs),
+      overrides.waitMs,
+    );
     opened.add("acquires", () => acquires.close());
     const counts = new MeteringCounts();
     const moneyLog = new ChangeLog({ dataSource: quick, source: "metering", ring });
@@ -187,6 +191,9 @@ export async function createMetering(
     });
     const nowMs = () => Date.now() + clockOffsetMs();
     const wallets = new PostgresWalletReadings(work);
+    const reports = new PostgresReportStore(work, changeLog, clockOffsetMs);
+    const rounds = new ReportRounds(reports, new PartCarries());
+    opened.add("reports", () => rounds.close());
     const routes = [
       limitRoute({ ...limits, wallets }),
       auditRoute({ mirror, events: audit, nowMs }),
@@ -213,10 +220,10 @@ export async function createMetering(
           ids: new ReservedDecisionIds(config.serviceSecret.reveal()),
         },
         {
-          store: new PostgresReportStore(work, changeLog, clockOffsetMs),
+          store: reports,
           identity,
           keptMs: config.usage.minutesKeptMs,
-          carries: new PartCarries(),
+          rounds,
           onReported: (report) => counts.countReport(report),
         },
         money.statements,

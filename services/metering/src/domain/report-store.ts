@@ -13,11 +13,11 @@ export interface BucketPlace {
   readonly window: Window;
 }
 
-/** An event that wants to be booked; no two of a call are of one day and id. */
+/** An event that wants to be booked; no two at a time are of one source, day and id. */
 export interface Claim {
-  readonly place: number;
-  /** `2026-01-31`, in UTC. */
-  readonly day: string;
+  readonly source: string;
+  /** Of the event's time, in UTC: days since 1970. */
+  readonly day: number;
   readonly event: UsageEvent;
 }
 
@@ -25,10 +25,10 @@ export interface Claim {
 export interface ReportTx {
   readonly pricing: Pricing;
   /**
-   * Notes events as booked. Answers those that were already, by place, with their contents; one that another
+   * Notes events as booked. Answers those under whose names one was already, with its contents; one that another
    * transaction is booking is waited for.
    */
-  claim(source: string, claims: readonly Claim[]): Promise<ReadonlyMap<number, Buffer>>;
+  claim(claims: readonly Claim[]): Promise<ReadonlyMap<Claim, Buffer>>;
   limitsOn(nodeIds: readonly string[]): Promise<readonly Limit[]>;
   /** The buckets' ids, in order; what was not written down yet is now. */
   bucketsAt(places: readonly BucketPlace[]): Promise<readonly string[]>;

@@ -1,4 +1,4 @@
-import type { ChangeLog, Tx } from "@gatehouse/changefeed";
+import { type ChangeLog, databaseFailure, type Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
 import { type Limit, REQUESTS } from "../domain/limit.ts";
 import type { AccountName } from "../domain/mirror.ts";
@@ -29,8 +29,13 @@ export class PostgresReportStore implements ReportStore {
   }
 
   async transact<T>(work: (tx: ReportTx) => Promise<T>): Promise<T> {
-    const { value } = await this.#log.commit((tx) => work(new PostgresReportTx(tx, this.#offsetMs)));
-    return value;
+    try {
+      const { value } = await this.#log.commit((tx) => work(new PostgresReportTx(tx, this.#offsetMs)));
+      return value;
+    } catch (error) {
+      // A database that is out of reach is so for each of a round's reports: told apart from what one of them broke.
+      throw databaseFailure(error);
+    }
   }
 
   // Where keys and accounts are never changes, so these may be of different moments.
@@ -107,29 +112,35 @@ class PostgresReportTx implements ReportTx {
     this.#manager = tx.manager;
   }
 
-  async claim(source: string, claims: readonly Claim[]): Promise<ReadonlyMap<number, Buffer>> {
-    const days = claims.map(({ day }) => day);
-    const ids = claims.map(({ event }) => event.id);
+  async claim(claims: readonly Claim[]): Promise<ReadonlyMap<Claim, Buffer>> {
+    const columns = (of: readonly Claim[]) => [
+      of.map(({ day }) => day),
+      of.map(({ source }) => source),
+      of.map(({ event }) => event.id),
+    ];
     // In order, so that two reports of the same events cannot wait for each other.
     const lost = await this.#manager.query<{ n: string }[]>(
       `WITH given AS MATERIALIZED (
-         SELECT * FROM unnest($2::date[], $3::text[], $4::bytea[]) WITH ORDINALITY AS g(day, id, content, n)),
+         SELECT date '1970-01-01' + day AS day, source, id, content, n
+         FROM unnest($1::int[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS g(day, source, id, content, n)),
        noted AS (
          INSERT INTO reported_event (day, source, id, content)
-         SELECT day, $1, id, content FROM given ORDER BY day, id COLLATE "C"
-         ON CONFLICT DO NOTHING RETURNING day, id)
-       SELECT n FROM given g WHERE NOT EXISTS (SELECT FROM noted WHERE noted.day = g.day AND noted.id = g.id)`,
-      [source, days, ids, claims.map(({ event }) => event.content)],
+         SELECT day, source, id, content FROM given ORDER BY day, source COLLATE "C", id COLLATE "C"
+         ON CONFLICT DO NOTHING RETURNING day, source, id)
+       SELECT n FROM given g
+       WHERE NOT EXISTS (SELECT FROM noted o WHERE o.day = g.day AND o.source = g.source AND o.id = g.id)`,
+      [...columns(claims), claims.map(({ event }) => event.content)],
     );
     if (lost.length === 0) return new Map();
-    const places = lost.map(({ n }) => Number(n) - 1);
+    const others = lost.map(({ n }) => claims[Number(n) - 1]!);
     // A statement of its own: it sees what the one before waited for.
     const rows = await this.#manager.query<{ n: string; content: Buffer }[]>(
-      `SELECT g.n, e.content FROM unnest($2::date[], $3::text[], $4::int[]) AS g(day, id, n)
-       JOIN reported_event e ON e.day = g.day AND e.source = $1 AND e.id = g.id`,
-      [source, places.map((i) => days[i]), places.map((i) => ids[i]), places],
+      `SELECT g.n, e.content
+       FROM unnest($1::int[], $2::text[], $3::text[]) WITH ORDINALITY AS g(day, source, id, n)
+       JOIN reported_event e ON e.day = date '1970-01-01' + g.day AND e.source = g.source AND e.id = g.id`,
+      columns(others),
     );
-    return new Map(rows.map(({ n, content }) => [claims[Number(n)]!.place, content]));
+    return new Map(rows.map(({ n, content }) => [others[Number(n) - 1]!, content]));
   }
 
   async limitsOn(nodeIds: readonly string[]): Promise<Limit[]> {
