@@ -5,7 +5,7 @@ import type { ControlStore, ControlTx } from "../domain/control-rates.ts";
 import type { Limit } from "../domain/limit.ts";
 import { type ClockOffset, readNowMs } from "./clock.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
-import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
+import { lockRates, writeRates } from "./rate-states.ts";
 
 export class PostgresControlStore implements ControlStore {
   readonly #dataSource: DataSource;
@@ -48,18 +48,11 @@ class PostgresControlTx implements ControlTx {
     return readNowMs(this.#manager, this.#offsetMs);
   }
 
-  async lockRates(limitIds: readonly string[]): Promise<Map<string, RateState>> {
-    const rows = await this.#manager.query<RateRow[]>(
-      `SELECT ${rateColumns} FROM rate_bucket WHERE limit_id = ANY($1) ORDER BY limit_id FOR UPDATE`,
-      [limitIds],
-    );
-    return new Map(rows.map((row) => [row.limit_id, rateStateOf(row)]));
+  lockRates(limitIds: readonly string[]): Promise<Map<string, RateState>> {
+    return lockRates(this.#manager, limitIds);
   }
 
   writeRates(states: ReadonlyMap<string, RateState>): Promise<void> {
-    return putRateStates(
-      this.#manager,
-      [...states].map(([limitId, state]) => ({ limitId, state })),
-    );
+    return writeRates(this.#manager, states);
   }
 }

@@ -5,8 +5,10 @@ import type { EntityManager } from "typeorm";
 import { applyPlans, type OrganizationPlan, type PlanChanges, type PlanTx } from "../domain/apply-plan.ts";
 import type { Limit, LimitTerms } from "../domain/limit.ts";
 import { type ClockOffset, readNowMs } from "./clock.ts";
-import { changeableOf, identityOf, type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
-import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
+import { limitsOn } from "./find-limits.ts";
+import { changeableOf, identityOf } from "./limit-row.ts";
+import { lockQuotas } from "./lock-quotas.ts";
+import { lockRates, writeRates } from "./rate-states.ts";
 import { recallLeases } from "./recall.ts";
 
 /**
@@ -147,24 +149,14 @@ class PostgresPlanTx implements PlanTx {
     );
   }
 
-  async limitsOf(accountIds: readonly string[]): Promise<Limit[]> {
-    const rows = await this.#manager.query<LimitRow[]>(
-      `SELECT ${limitColumns} FROM node_limit l WHERE l.node_id = ANY($1)`,
-      [accountIds],
-    );
-    return rows.map(limitOf);
+  limitsOf(accountIds: readonly string[]): Promise<Limit[]> {
+    return limitsOn(this.#manager, accountIds);
   }
 
   async lockBuckets(limitIds: readonly string[]): Promise<Map<string, RateState>> {
     if (limitIds.length === 0) return new Map();
-    await this.#manager.query("SELECT id FROM quota_bucket WHERE limit_id = ANY($1) ORDER BY id FOR UPDATE", [
-      limitIds,
-    ]);
-    const rows = await this.#manager.query<RateRow[]>(
-      `SELECT ${rateColumns} FROM rate_bucket WHERE limit_id = ANY($1) ORDER BY limit_id FOR UPDATE`,
-      [limitIds],
-    );
-    return new Map(rows.map((row) => [row.limit_id, rateStateOf(row)]));
+    await lockQuotas(this.#manager, limitIds, this.#offsetMs);
+    return lockRates(this.#manager, limitIds);
   }
 
   recall(limitIds: readonly string[]): Promise<void> {
@@ -178,10 +170,7 @@ class PostgresPlanTx implements PlanTx {
     await this.#remove(removed.map(({ id }) => id));
     await this.#add(added);
     await this.#change(changed);
-    await putRateStates(
-      this.#manager,
-      [...rateStates].map(([limitId, state]) => ({ limitId, state })),
-    );
+    await writeRates(this.#manager, rateStates);
     const nodeIds = new Set([
       ...added.map(({ accountId }) => accountId),
       ...[...changed.map(({ limit }) => limit), ...removed].map(({ node }) => node.id),

@@ -18,7 +18,7 @@ import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
 import { notifyFreed } from "./notice.ts";
 import { PostgresPricing } from "./pricing.ts";
 import { isOfWindow, openQuotaWindows } from "./quota-windows.ts";
-import { putRateStates, type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
+import { lockRates, writeRates } from "./rate-states.ts";
 import { recallLeases } from "./recall.ts";
 import {
   chargedRow,
@@ -119,20 +119,13 @@ class PostgresReservationTx implements ReservationTx {
   }
 
   async lockRates(limitIds: readonly string[]): Promise<LockedRate[]> {
-    const rows = await this.#manager.query<RateRow[]>(
-      `SELECT ${rateColumns} FROM rate_bucket WHERE limit_id = ANY($1) ORDER BY limit_id FOR UPDATE`,
-      [limitIds],
-    );
-    const states = new Map(rows.map((row) => [row.limit_id, rateStateOf(row)]));
+    const states = await lockRates(this.#manager, limitIds);
     const limits = await this.limits([], [...states.keys()]);
     return limits.filter(isRate).map((limit) => ({ limit, state: states.get(limit.id)! }));
   }
 
   writeRates(states: ReadonlyMap<string, RateState>): Promise<void> {
-    return putRateStates(
-      this.#manager,
-      [...states].map(([limitId, state]) => ({ limitId, state })),
-    );
+    return writeRates(this.#manager, states);
   }
 
   async bookUsage(usage: readonly MinuteUsage[]): Promise<void> {
