@@ -1,4 +1,5 @@
 import type { Principal } from "@gatehouse/access";
+import type { ChangeLog } from "@gatehouse/changefeed";
 import { deliverEvents, publishEvents, webhookSecrets } from "@gatehouse/events";
 import { reseal, Sealer } from "@gatehouse/keys";
 import {
@@ -28,6 +29,7 @@ export interface AlertOptions {
   readonly mirror: Mirror;
   readonly limits: Pick<LimitStore, "find">;
   readonly work: DataSource;
+  readonly changeLog: ChangeLog;
   readonly clockOffsetMs: ClockOffset;
   readonly counts: MeteringCounts;
 }
@@ -43,7 +45,7 @@ const RESEAL_MS = 5 * 60_000;
 
 /** Alerts and their webhooks, wired up: what is asked of them, and what goes on beside the calls. */
 export function openAlerts(options: AlertOptions): Route<Principal> {
-  const { config, opened, log, bus, mirror, limits, work, clockOffsetMs, counts } = options;
+  const { config, opened, log, bus, mirror, limits, work, changeLog, clockOffsetMs, counts } = options;
   const { encryptionKeys, insecureWebhooks: insecure } = config;
   const sealer = new Sealer(encryptionKeys);
   const start = (name: string, everyMs: number, run: LoopOptions["run"]) => {
@@ -75,6 +77,6 @@ export function openAlerts(options: AlertOptions): Route<Principal> {
     counts.resealed += rows;
     if (rows > 0) log.info({ rows }, "sealed with the current encryption key");
   });
-  const store = new PostgresAlertStore(work, clockOffsetMs);
+  const store = new PostgresAlertStore(work, changeLog, clockOffsetMs);
   return alertRoute({ mirror, store, limits, sealer, insecure });
 }

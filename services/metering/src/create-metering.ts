@@ -129,12 +129,11 @@ export async function createMetering(
     );
     opened.add("acquires", () => acquires.close());
     const counts = new MeteringCounts();
-    const moneyLog = new ChangeLog({ dataSource: quick, source: "metering", ring });
     const money = openMoney({
       opened,
       mirror,
       work,
-      quickLog: moneyLog,
+      quickLog,
       workLog: changeLog,
       clockOffsetMs,
       waitMs: overrides.waitMs,
@@ -186,6 +185,7 @@ export async function createMetering(
       mirror,
       limits: limits.store,
       work,
+      changeLog,
       clockOffsetMs,
       counts,
     });

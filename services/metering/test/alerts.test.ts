@@ -1,4 +1,5 @@
 import { AlertDirection, Window } from "@gatehouse/proto/metering";
+import pg from "pg";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Alerting, patiently, startAlerting, timely } from "./alerting.ts";
 import type { TestKey } from "./fixture.ts";
@@ -92,6 +93,38 @@ describe("usage", () => {
     );
     expect(await system.toldBy(broken)).toHaveLength(1);
     expect(await system.toldBy(first)).toHaveLength(1);
+  });
+
+  test("whose alert is looked at for long lets that be deleted when it was", async () => {
+    const { create, master } = await system.organization();
+    const { id } = await create({ subject: daily(1n) });
+    await system.evaluated();
+    const { metering, postgres } = system;
+    const looking = new pg.Client({ connectionString: postgres.url, options: "-c search_path=metering" });
+    await looking.connect();
+    try {
+      await looking.query("BEGIN");
+      await looking.query("SELECT FROM alert WHERE id = $1 FOR UPDATE", [id]);
+      const deleted = metering.alerts(master).deleteAlert({ alert: id }, timely);
+      deleted.catch(() => {});
+      const tries = new Set<string>();
+      // A statement waits for a second.
+      await expect
+        .poll(async () => {
+          const rows = await metering.query<{ xact_start: string }>(
+            `SELECT xact_start::text FROM pg_stat_activity
+             WHERE wait_event_type = 'Lock' AND query LIKE 'DELETE FROM alert WHERE%'`,
+            [],
+          );
+          for (const row of rows) tries.add(row.xact_start);
+          return tries.size;
+        }, patiently)
+        .toBe(2);
+      await looking.query("COMMIT");
+      await deleted;
+    } finally {
+      await looking.end();
+    }
   });
 
   test("counts by the days of its zone, of 23 hours too", async () => {

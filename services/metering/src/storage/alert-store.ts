@@ -1,6 +1,8 @@
+import type { ChangeLog } from "@gatehouse/changefeed";
 import { readDeliveries, redeliver } from "@gatehouse/events";
 import { auditedUrl, type Delivery, type DeliveryStatus } from "@gatehouse/events/webhook";
 import type { DataSource, EntityManager } from "typeorm";
+
 import type { Alert } from "../domain/alert.ts";
 import type { AlertStore, NewAlert } from "../domain/alert-store.ts";
 import type { Actor } from "../domain/limit-store.ts";
@@ -10,15 +12,17 @@ import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 
 export class PostgresAlertStore implements AlertStore {
   readonly #dataSource: DataSource;
+  readonly #log: ChangeLog;
   readonly #offsetMs: ClockOffset;
 
-  constructor(dataSource: DataSource, offsetMs: ClockOffset = () => 0) {
+  constructor(dataSource: DataSource, log: ChangeLog, offsetMs: ClockOffset = () => 0) {
     this.#dataSource = dataSource;
+    this.#log = log;
     this.#offsetMs = offsetMs;
   }
 
   insert(wanted: NewAlert, most: number, actor: Actor) {
-    return this.#dataSource.transaction(async (manager) => {
+    return this.#transact(async (manager) => {
       const { id, node, accountId, name } = wanted;
       // One at a time in an account: they are counted, and told apart by name.
       await manager.query("SELECT pg_advisory_xact_lock(hashtextextended('alerts ' || $1, 0))", [accountId]);
@@ -59,7 +63,7 @@ export class PostgresAlertStore implements AlertStore {
 
   delete(alert: Alert, actor: Actor): Promise<boolean> {
     const { id, accountId } = alert;
-    return this.#dataSource.transaction(async (manager) => {
+    return this.#transact(async (manager) => {
       const [, deleted] = await manager.query<[unknown, number]>("DELETE FROM alert WHERE id = $1", [id]);
       if (deleted === 0) return false;
       await manager.query("DELETE FROM alert_window WHERE alert_id = $1", [id]);
@@ -82,7 +86,7 @@ export class PostgresAlertStore implements AlertStore {
 
   redeliver(alert: Alert, eventIds: readonly string[], most: number, actor: Actor): Promise<number> {
     const { accountId, id: name } = alert;
-    return this.#dataSource.transaction(async (manager) => {
+    return this.#transact(async (manager) => {
       const at = new Date(Date.now() + this.#offsetMs());
       const redelivered = await redeliver(manager, { accountId, name }, eventIds, at, most);
       if (redelivered > 0) {
@@ -91,6 +95,12 @@ export class PostgresAlertStore implements AlertStore {
       }
       return redelivered;
     });
+  }
+
+  // Changes nothing that followers hear of; but whoever looks at an alert holds its row, and may take longer than a
+  // statement waits for it.
+  async #transact<T>(work: (manager: EntityManager) => Promise<T>): Promise<T> {
+    return (await this.#log.commit(({ manager }) => work(manager))).value;
   }
 }
 
