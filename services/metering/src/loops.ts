@@ -6,7 +6,7 @@ import type { MeteringConfig } from "./config.ts";
 import type { AcquireLoop } from "./domain/acquire-loop.ts";
 import { AuditWalk } from "./domain/books.ts";
 import type { DueSettlements } from "./domain/due-settlements.ts";
-import { FORFEIT_GRACE_MS } from "./domain/lend.ts";
+import { FORFEIT_GRACE_MS } from "./domain/ledger.ts";
 import type { MoneyLoop } from "./domain/money-loop.ts";
 import type { Recalls } from "./domain/recalls.ts";
 import type { MeteringCounts } from "./metrics.ts";

@@ -1,6 +1,7 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Limit, AskResult_Outcome as Outcome, Window } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
+import type { DataSource } from "typeorm";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { PostgresLeaseStore } from "../src/storage/lease-store.ts";
 import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
@@ -134,13 +135,17 @@ test("a quota that never refills is reset again and again, also within a moment"
 test("a round that began before a reset lends nothing that could be spent", async () => {
   const { limit, reset, nodeIds } = await organization(daily);
   await new Holder(metering, `early-${made}`).acquire(nodeIds, { requests: 1 });
-  const store = new PostgresLeaseStore(metering.changeLog);
-  const endMs = await store.transact(async (tx) => {
-    const { nowMs } = await tx.survey([], [], []);
-    await reset();
-    const [row] = await tx.lockQuotas([limit.id], nowMs, () => ({ startMs: 0, endMs: 1 }));
-    return row!.endMs! - (await tx.limitsAtHead([], [limit.id])).nowMs;
-  });
+  const store = new PostgresLeaseStore(metering as unknown as Pick<DataSource, "query">, metering.changeLog);
+  const survey = await store.survey({ holders: [], nodeIds, meters: [], leaseIds: [] });
+  await reset();
+  const locks = {
+    holders: [],
+    quotas: survey.quotas.get(limit.id)!.map(({ id }) => id),
+    rates: [],
+    wallets: [],
+  };
+  const stock = await store.transact((tx) => tx.lock(locks, { survey, nodeIds, graceMs: 0 }));
+  const endMs = stock.quotas[0]!.endMs! - stock.nowMs;
   expect(endMs).toBeLessThanOrEqual(0);
 });
 

@@ -2,7 +2,7 @@ import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { AskResult_Outcome as Outcome, type Quota, Window } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { PostgresLeaseStore } from "../src/storage/lease-store.ts";
+import { openWindows } from "../src/storage/quota-windows.ts";
 import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -93,26 +93,26 @@ test("a new window that begins with the old one and outlasts it still limits", a
 });
 
 test("two rounds that read a limit before and after a change of its zone open one window", async () => {
-  const store = new PostgresLeaseStore(metering.changeLog);
-  const nowMs = Date.parse("2027-03-01T12:00:00Z");
-  const hour = (startsAt: string) => ({
-    startMs: Date.parse(startsAt),
-    endMs: Date.parse(startsAt) + 3_600_000,
-  });
+  const atMs = Date.parse("2027-03-01T12:00:00Z");
+  const hour = (startsAt: string) => {
+    const startMs = Date.parse(startsAt);
+    return { limitId: "lim_raced", atMs, window: { startMs, endMs: startMs + 3_600_000 } };
+  };
   const [opened, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  const first = store.transact(async (tx) => {
-    const rows = await tx.lockQuotas(["lim_raced"], nowMs, () => hour("2027-03-01T12:00:00Z"));
+  const first = metering.changeLog.commit(async ({ manager }) => {
+    await openWindows(manager, [hour("2027-03-01T12:00:00Z")]);
     opened.resolve();
     await finish.promise;
-    return rows;
   });
   await opened.promise;
-  const second = store.transact((tx) =>
-    tx.lockQuotas(["lim_raced"], nowMs, () => hour("2027-03-01T11:30:00Z")),
+  const second = metering.changeLog.commit(({ manager }) =>
+    openWindows(manager, [hour("2027-03-01T11:30:00Z")]),
   );
   const waiting = () =>
     metering.query<object>("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted", []);
   await expect.poll(waiting).toHaveLength(1);
   finish.resolve();
-  expect(await second).toEqual(await first);
+  await Promise.all([first, second]);
+  const rows = await metering.query("SELECT window_start FROM quota_bucket WHERE limit_id = 'lim_raced'", []);
+  expect(rows).toEqual([{ window_start: new Date("2027-03-01T12:00:00Z") }]);
 });

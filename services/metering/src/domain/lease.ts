@@ -1,4 +1,5 @@
 import type { RateState, Window } from "@gatehouse/buckets";
+import type { Position } from "@gatehouse/changefeed";
 import type { Limit } from "./limit.ts";
 import type { Micros } from "./money.ts";
 
@@ -121,6 +122,8 @@ export interface HeldUnits {
 /** The limit is the part that was lent of; the bucket is the row. */
 export interface HeldOfQuota extends HeldUnits {
   readonly bucketId: string;
+  /** Its deadline is so long ago that the holder has vanished: what it did not speak of counts as spent. */
+  readonly isForfeited: boolean;
 }
 
 export interface RateLeaseRow {
@@ -154,67 +157,96 @@ export interface RoundChanges {
   readonly newWalletLeases: readonly NewLease[];
   readonly rateLeaseSpends: readonly { readonly id: string; readonly spent: number }[];
   readonly endedRateLeaseIds: readonly string[];
+  /** Rows of quotas' buckets whose leases with a deadline at or before `beforeMs` are forfeited. */
+  readonly forfeits: { readonly bucketIds: readonly string[]; readonly beforeMs: number };
   /** Limits of which units came back: wakes those who wait, here and in the other replicas. */
   readonly freedLimitIds: readonly string[];
   /** Limits to close, by holder. */
   readonly recalls: ReadonlyMap<string, ReadonlySet<string>>;
 }
 
-/** A transaction over buckets. They are locked in one order: quotas by id, then rates by limit, then wallets by id. */
+/** Limits, and whom accounts draw on, as they were at a position of metering's log. */
+export interface Terms {
+  readonly position: Position;
+  readonly limits: readonly Limit[];
+  readonly money: ReadonlyMap<string, NodeMoney>;
+}
+
+/** What a round is about. */
+export interface RoundNames {
+  readonly holders: readonly string[];
+  readonly nodeIds: readonly string[];
+  readonly meters: readonly string[];
+  /** Of rates, of which holders say something. */
+  readonly leaseIds: readonly string[];
+}
+
+/** What is known before anything is locked: the terms of the nodes and of the leases' limits, and where the rows are. */
+export interface Survey {
+  readonly nowMs: number;
+  readonly terms: Terms;
+  readonly endedHolders: ReadonlySet<string>;
+  /** What the mirror does not know. */
+  readonly unknownNodes: ReadonlySet<string>;
+  readonly unknownMeters: ReadonlySet<string>;
+  /** Rows of the windows that `nowMs` is in, by limit. */
+  readonly quotas: ReadonlyMap<string, readonly Pick<QuotaBucketRow, "id" | "shareNode">[]>;
+  /** Limits that have a state of their rate. */
+  readonly rates: ReadonlySet<string>;
+  /** The leases' limits. */
+  readonly reported: readonly string[];
+}
+
+/** Rows that a round needs and that are not written down. */
+export interface MissingRows {
+  readonly atMs: number;
+  readonly windows: readonly { readonly limitId: string; readonly window: Window }[];
+  /** Of limits whose window is written down, or is among those. */
+  readonly shares: readonly { readonly limitId: string; readonly nodeId: string }[];
+  readonly rates: readonly { readonly limitId: string; readonly state: RateState }[];
+}
+
+/** What a round locks: holders, whose epochs do not end before it does, rows of quotas, rates by limit, and wallets. */
+export interface Locks {
+  readonly holders: readonly string[];
+  readonly quotas: readonly string[];
+  readonly rates: readonly string[];
+  readonly wallets: readonly string[];
+}
+
+/** What is locked, without what is gone, and what is lent of it. */
+export interface Stock {
+  readonly nowMs: number;
+  readonly terms: Terms;
+  readonly endedHolders: ReadonlySet<string>;
+  readonly quotas: readonly QuotaBucketRow[];
+  readonly quotaLeases: readonly HeldOfQuota[];
+  readonly rates: readonly RateBucketRow[];
+  readonly rateLeases: readonly RateLeaseRow[];
+  readonly wallets: readonly WalletRow[];
+  /** Without those of holders that have vanished. */
+  readonly walletLeases: readonly HeldUnits[];
+}
+
 export interface LeaseTx {
   /**
-   * The database's time, which holders' epochs have ended, and which nodes and meters the mirror does not know.
-   * The epochs that have not ended do not end before the transaction does.
+   * Locks in one order: holders, quotas by id, rates by limit, wallets by id; then reads. The terms are those that
+   * `survey` knows, unless metering's log has moved on since. Holders have vanished whose leases ended `graceMs` ago.
    */
-  survey(
-    holders: readonly string[],
-    nodeIds: readonly string[],
-    meters: readonly string[],
-  ): Promise<{
-    nowMs: number;
-    endedHolders: ReadonlySet<string>;
-    unknownNodes: ReadonlySet<string>;
-    unknownMeters: ReadonlySet<string>;
-  }>;
-  limitsOn(nodeIds: readonly string[]): Promise<readonly Limit[]>;
-  /** The limits, and whom accounts draw on, with the head of metering's log, of one snapshot, and the time. */
-  limitsAtHead(
-    nodeIds: readonly string[],
-    limitIds: readonly string[],
-  ): Promise<{
-    nowMs: number;
-    freshness: string;
-    limits: readonly Limit[];
-    money: ReadonlyMap<string, NodeMoney>;
-  }>;
-  /**
-   * Locks the buckets of the windows that `nowMs` is in; one that was not written down yet is now. It begins no
-   * earlier than the bucket before it ended, which counts where the limit's zone or anchor has changed.
-   */
-  lockQuotas(
-    limitIds: readonly string[],
-    nowMs: number,
-    windowOf: (limitId: string) => Window,
-    shares?: readonly { readonly limitId: string; readonly nodeId: string }[],
-  ): Promise<readonly QuotaBucketRow[]>;
-  /** Locks the buckets of the limits and of the leases; a limit without a state gets `lost`. */
-  lockRates(
-    limitIds: readonly string[],
-    leaseIds: readonly string[],
-    lost: RateState,
-  ): Promise<readonly RateBucketRow[]>;
-  /** Marks leases whose deadline is at or before `beforeMs` as forfeited; answers their unspent units by bucket. */
-  forfeitQuotaLeases(bucketIds: readonly string[], beforeMs: number): Promise<ReadonlyMap<string, number>>;
-  heldOfQuotas(bucketIds: readonly string[]): Promise<readonly HeldOfQuota[]>;
-  rateLeases(limitIds: readonly string[]): Promise<readonly RateLeaseRow[]>;
-  /** Locks wallets; those that are not there are left out. */
-  lockWallets(walletIds: readonly string[]): Promise<readonly WalletRow[]>;
-  /** Of leases whose deadline is after `afterMs`. */
-  heldOfWallets(walletIds: readonly string[], afterMs: number): Promise<readonly HeldUnits[]>;
+  lock(
+    locks: Locks,
+    known: { readonly survey: Survey; readonly nodeIds: readonly string[]; readonly graceMs: number },
+  ): Promise<Stock>;
   write(changes: RoundChanges): Promise<void>;
 }
 
 export interface LeaseStore {
+  survey(names: RoundNames): Promise<Survey>;
+  /**
+   * Writes rows down that are not there yet. A window begins no earlier than the bucket before it ended, which counts
+   * where the limit's zone or anchor has changed.
+   */
+  open(missing: MissingRows): Promise<void>;
   /** Runs `work` in a transaction; it may run more than once, and has no effect outside `tx`. */
   transact<T>(work: (tx: LeaseTx) => Promise<T>): Promise<T>;
 }

@@ -1,6 +1,6 @@
 import { type Allocation, type Ask as Claim, leaseSize, type Shortfall } from "@gatehouse/buckets";
 import type { AskResult, Grant, NewLease, RoundChanges, Unknown } from "./lease.ts";
-import { QuotaShelf } from "./quota-shelf.ts";
+import { type QuotaBucket, QuotaShelf } from "./quota-shelf.ts";
 import { RateShelf } from "./rate-shelf.ts";
 import { leaseIdOf } from "./unheard-request.ts";
 import { newWalletLeaseId, WalletShelf } from "./wallet-shelf.ts";
@@ -27,6 +27,8 @@ export interface Share {
   readonly recalled: ReadonlySet<string>;
 }
 
+/** A holder that vanished may still have units until then; afterwards they count as spent. */
+export const FORFEIT_GRACE_MS = 5000;
 /** A lease of a quota or a wallet is worth its round trip for a minute, and a vanished holder keeps no more than that. */
 const LIFE_MS = 60_000;
 /** When units that others hold may be back: a recall takes a round trip and a sealed segment. */
@@ -77,11 +79,14 @@ export class Ledger {
 
   changes(): Omit<RoundChanges, "freedLimitIds"> {
     const shelves = [...this.#shelves.values()];
-    const quotas = shelves.flatMap((shelf) => (shelf instanceof QuotaShelf ? shelf.bucket : []));
     const rates = shelves.filter((shelf) => shelf instanceof RateShelf);
     const wallets = shelves.filter((shelf) => shelf instanceof WalletShelf && shelf.touched);
     return {
-      quotaBuckets: [...new Set(quotas)].flatMap(({ touchedRows }) => touchedRows),
+      quotaBuckets: this.#quotas().flatMap(({ touchedRows }) => touchedRows),
+      forfeits: {
+        bucketIds: this.#quotas().flatMap(({ forfeited }) => [...forfeited.keys()]),
+        beforeMs: this.#nowMs - FORFEIT_GRACE_MS,
+      },
       rateBuckets: rates.filter(({ touched }) => touched).map(({ limitId, state }) => ({ limitId, state })),
       wallets: wallets.map(({ limitId, leased }) => ({ id: limitId, leased })),
       newLeases: this.#newLeases,
@@ -90,6 +95,18 @@ export class Ledger {
       endedRateLeaseIds: rates.flatMap(({ ended }) => ended),
       recalls: this.#recalls,
     };
+  }
+
+  /** Units that count as spent from now on. */
+  get forfeitedUnits(): number {
+    return this.#quotas()
+      .flatMap(({ forfeited }) => [...forfeited.values()])
+      .reduce((sum, units) => sum + units, 0);
+  }
+
+  #quotas(): QuotaBucket[] {
+    const shelves = [...this.#shelves.values()].filter((shelf) => shelf instanceof QuotaShelf);
+    return [...new Set(shelves.map(({ bucket }) => bucket))];
   }
 
   #take(taken: Taken, bucket: string, units: number): void {

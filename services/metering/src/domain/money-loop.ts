@@ -111,7 +111,7 @@ export class MoneyLoop {
       if (outcome.kind === "DONE") return { answer: { transaction: outcome.transaction, freshness } };
       if (outcome.kind === "REFUSED") return { failure: new Failure(outcome.failure) };
       items[i]!.hasRecalled = true;
-      return { lacks: outcome.walletId, otherwise: leasedElsewhere() };
+      return { lacks: [outcome.walletId], otherwise: { failure: leasedElsewhere() } };
     });
   }
 }

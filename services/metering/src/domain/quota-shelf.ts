@@ -11,7 +11,10 @@ export class QuotaBucket {
   readonly limit: QuotaLimit;
   readonly endMs: number | undefined;
   readonly nowMs: number;
+  /** Without what is forfeited. */
   readonly held: readonly HeldOfQuota[];
+  /** Units that count as spent from now on, by row. */
+  readonly forfeited: ReadonlyMap<string, number>;
   readonly #rows: Map<string, QuotaBucketRow>;
   readonly #touched = new Set<string>();
   readonly #pool: Pool;
@@ -21,17 +24,21 @@ export class QuotaBucket {
   constructor(
     limit: QuotaLimit,
     rows: readonly QuotaBucketRow[],
-    held: readonly HeldOfQuota[],
-    forfeited: ReadonlyMap<string, number>,
+    leases: readonly HeldOfQuota[],
     nowMs: number,
   ) {
     this.limit = limit;
     this.endMs = rows[0]!.endMs;
     this.nowMs = nowMs;
-    this.held = held;
+    this.held = leases.filter(({ isForfeited }) => !isForfeited);
     this.#rows = new Map(rows.map((row) => [row.shareNode, row]));
+    const forfeited = Map.groupBy(
+      leases.filter(({ isForfeited }) => isForfeited),
+      ({ bucketId }) => bucketId,
+    );
+    this.forfeited = new Map([...forfeited].map(([id, of]) => [id, sumOf(of.map(({ units }) => units))]));
     for (const [node, row] of this.#rows) {
-      const units = forfeited.get(row.id) ?? 0;
+      const units = this.forfeited.get(row.id) ?? 0;
       if (units > 0) this.#move(node, units, -units);
     }
     this.#pool = new Pool(this.available, this.#kept());
@@ -164,4 +171,8 @@ export class QuotaShelf {
     const { endMs, nowMs } = this.bucket;
     return endMs === undefined ? undefined : Math.max(0, endMs - nowMs);
   }
+}
+
+function sumOf(units: Iterable<number>): number {
+  return [...units].reduce((sum, each) => sum + each, 0);
 }

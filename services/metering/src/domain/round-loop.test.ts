@@ -6,12 +6,13 @@ const options = { waitMs: 50, maxPerRound: 4, maxArrived: 10 };
 const bad = () => new Failure({ code: "INVALID_ARGUMENT", reason: "INVALID_FIELD", message: "bad" });
 
 /** A loop over numbers, with what each round was given; a round lasts until it is let go. */
-function loopOf(answer: (item: number) => Turn<string>) {
+function loopOf(answer: (item: number) => Turn<string>, own: { staleMs?: number } = {}) {
   const rounds: number[][] = [];
   let release: () => void = () => {};
   const gate = { closed: false, open: () => release() };
   const loop = new RoundLoop<number, string>({
     ...options,
+    ...own,
     async serve(items) {
       rounds.push([...items]);
       if (gate.closed) await new Promise<void>((resolve) => (release = resolve));
@@ -60,6 +61,22 @@ test("an item that cannot be served fails alone", async () => {
   expect(settled.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
 });
 
+test("what waited longer than anybody waits for it is refused, and what came after it is served", async () => {
+  const { loop, rounds, gate } = loopOf(echo, { staleMs: 1000 });
+  gate.closed = true;
+  const first = loop.submit(1);
+  await served(rounds);
+  const refused = expect(loop.submit(2)).rejects.toMatchObject({ reason: "OVERLOADED" });
+  vi.advanceTimersByTime(600);
+  const fresh = loop.submit(3);
+  vi.advanceTimersByTime(600);
+  gate.closed = false;
+  gate.open();
+  expect([await first, await fresh]).toEqual(["1", "3"]);
+  await refused;
+  expect(rounds).toEqual([[1], [3]]);
+});
+
 test("where the database is busy all fail at once, and nothing is served twice", async () => {
   const rounds: number[] = [];
   const loop = new RoundLoop<number, string>({
@@ -77,9 +94,10 @@ test("where the database is busy all fail at once, and nothing is served twice",
 describe("an item that lacks something", () => {
   test("comes again first when that may be there", async () => {
     let there = false;
-    const otherwise = unavailable("not there");
+    const failure = unavailable("not there");
+    const otherwise = { failure };
     const { loop, rounds } = loopOf((item) =>
-      item === 1 && !there ? { lacks: "x", otherwise } : echo(item),
+      item === 1 && !there ? { lacks: ["x"], otherwise } : echo(item),
     );
     const waiting = loop.submit(1);
     await served(rounds);
@@ -91,9 +109,10 @@ describe("an item that lacks something", () => {
   });
 
   test("is asked once more when its time is over, and then answered", async () => {
-    const otherwise = unavailable("not there");
-    const { loop, rounds } = loopOf(() => ({ lacks: "x", otherwise }));
-    const refused = expect(loop.submit(1)).rejects.toBe(otherwise);
+    const failure = unavailable("not there");
+    const otherwise = { failure };
+    const { loop, rounds } = loopOf(() => ({ lacks: ["x"], otherwise }));
+    const refused = expect(loop.submit(1)).rejects.toBe(failure);
     await served(rounds);
     vi.advanceTimersByTime(options.waitMs);
     await refused;
@@ -103,9 +122,10 @@ describe("an item that lacks something", () => {
 
 test("closing leaves what is under way to its round, and answers what lacks something still", async () => {
   let there = false;
-  const otherwise = unavailable("not there");
+  const failure = unavailable("not there");
+  const otherwise = { failure };
   const { loop, rounds, gate } = loopOf((item) =>
-    item === 1 && there ? echo(1) : { lacks: "x", otherwise },
+    item === 1 && there ? echo(1) : { lacks: ["x"], otherwise },
   );
   const waiting = [1, 2].map((item) => loop.submit(item));
   await served(rounds);

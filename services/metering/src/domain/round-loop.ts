@@ -1,10 +1,11 @@
 import { Failure, overloaded, unavailable } from "@gatehouse/service/failure";
 
-/** What a round did for an item: its answer, or what it lacks and what to answer where it has waited long enough. */
+export type Outcome<Answer> = { readonly answer: Answer } | { readonly failure: unknown };
+
+/** What a round did for an item: its outcome, or what it lacks and its outcome where it has waited long enough. */
 export type Turn<Answer> =
-  | { readonly answer: Answer }
-  | { readonly failure: Failure }
-  | { readonly lacks: string; readonly otherwise: Failure };
+  | Outcome<Answer>
+  | { readonly lacks: readonly string[]; readonly otherwise: Outcome<Answer> };
 
 export interface RoundLoopOptions<Item, Answer> {
   /** Serves items in one transaction, first come first served; answers a turn for each. Those that lack something come again, first. */
@@ -13,11 +14,16 @@ export interface RoundLoopOptions<Item, Answer> {
   readonly waitMs: number;
   readonly maxPerRound: number;
   readonly maxArrived: number;
+  /** After this long without a round nobody waits for the answer any more: it is refused, not served. */
+  readonly staleMs?: number;
 }
 
 /**
  * Concurrent work as one transaction after another: while one runs, the next items gather, and those of one turn of
  * the event loop travel together. An item that cannot be served fails alone.
+ *
+ * Rounds begin when somebody comes, when what is lacked may be there, and when the first who waits is out of time: so
+ * the last word to it is of that moment.
  */
 export class RoundLoop<Item, Answer> {
   readonly #options: RoundLoopOptions<Item, Answer>;
@@ -42,14 +48,9 @@ export class RoundLoop<Item, Answer> {
       return Promise.reject(overloaded("too many calls wait for the database", waitMs));
     }
     return new Promise((resolve, reject) => {
-      this.#arrived.push({
-        item,
-        deadlineMs: performance.now() + waitMs,
-        lacks: undefined,
-        done: false,
-        resolve,
-        reject,
-      });
+      const arrivedMs = performance.now();
+      const deadlineMs = arrivedMs + waitMs;
+      this.#arrived.push({ item, arrivedMs, deadlineMs, lacks: [], done: false, resolve, reject });
       this.#start();
     });
   }
@@ -61,7 +62,7 @@ export class RoundLoop<Item, Answer> {
 
   /** There may be of these what items lack. */
   wake(ids: readonly string[]): void {
-    if (this.#waiting.some(({ lacks }) => lacks !== undefined && ids.includes(lacks))) this.#start();
+    if (this.#waiting.some(({ lacks }) => lacks.some((id) => ids.includes(id)))) this.#start();
     else if (this.#running) this.#again = true;
   }
 
@@ -92,12 +93,24 @@ export class RoundLoop<Item, Answer> {
     const { maxPerRound } = this.#options;
     while (this.#again && !this.#closed) {
       this.#again = this.#arrived.length > maxPerRound;
+      this.#dropStale();
       const tasks = [...this.#waiting, ...this.#arrived.splice(0, maxPerRound)];
       this.#waiting = [];
       await this.#round(tasks);
     }
     this.#running = false;
     this.#armTimer();
+  }
+
+  // Served all the same, it would make those late, too, that came after it.
+  #dropStale(): void {
+    const { staleMs, waitMs } = this.#options;
+    if (staleMs === undefined) return;
+    const sinceMs = performance.now() - staleMs;
+    const firstFresh = this.#arrived.findIndex(({ arrivedMs }) => arrivedMs >= sinceMs);
+    const stale = this.#arrived.splice(0, firstFresh < 0 ? this.#arrived.length : firstFresh);
+    const failure = overloaded("it waited too long for the database", waitMs);
+    for (const task of stale) finish(task, { failure });
   }
 
   async #round(tasks: readonly Task<Item, Answer>[]): Promise<void> {
@@ -124,7 +137,7 @@ export class RoundLoop<Item, Answer> {
     for (const [i, task] of tasks.entries()) {
       const turn = turns[i]!;
       if (!("lacks" in turn)) finish(task, turn);
-      else if (nowMs >= task.deadlineMs) finish(task, { failure: turn.otherwise });
+      else if (nowMs >= task.deadlineMs) finish(task, turn.otherwise);
       else task.lacks = turn.lacks;
     }
   }
@@ -138,18 +151,19 @@ export class RoundLoop<Item, Answer> {
 
 interface Task<Item, Answer> {
   readonly item: Item;
+  readonly arrivedMs: number;
   readonly deadlineMs: number;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
-  lacks: string | undefined;
+  lacks: readonly string[];
   done: boolean;
 }
 
-function finish<Answer>(task: Task<unknown, Answer>, turn: { answer: Answer } | { failure: unknown }): void {
+function finish<Answer>(task: Task<unknown, Answer>, outcome: Outcome<Answer>): void {
   if (task.done) return;
   task.done = true;
-  if ("answer" in turn) task.resolve(turn.answer);
-  else task.reject(turn.failure);
+  if ("answer" in outcome) task.resolve(outcome.answer);
+  else task.reject(outcome.failure);
 }
 
 // The database is out of reach or busy: it would be for each alone, too.

@@ -13,32 +13,40 @@ export interface RecallNotice {
   readonly limitIds: readonly string[];
 }
 
+/** A channel, and what is said there. */
+type Notice = readonly [channel: string, text: string];
+
 /** Tells holders, by name, to close their leases of limits. */
-export async function notifyRecalls(
-  manager: EntityManager,
-  recalls: ReadonlyMap<string, Iterable<string>>,
-): Promise<void> {
-  const notices = [...recalls].flatMap(([holder, ids]) =>
-    chunks([...ids]).map((limitIds) => JSON.stringify({ holder, limitIds } satisfies RecallNotice)),
+export function recallNotices(recalls: ReadonlyMap<string, Iterable<string>>): Notice[] {
+  return [...recalls].flatMap(([holder, ids]) =>
+    chunks([...ids]).map((limitIds): Notice => {
+      return [RECALL_CHANNEL, JSON.stringify({ holder, limitIds } satisfies RecallNotice)];
+    }),
   );
-  await notify(manager, RECALL_CHANNEL, notices);
 }
 
 /** Tells who waits that units of these limits came back. */
-export async function notifyFreed(manager: EntityManager, limitIds: readonly string[]): Promise<void> {
-  await notify(
-    manager,
-    FREED_CHANNEL,
-    chunks(limitIds).map((ids) => JSON.stringify(ids)),
-  );
+export function freedNotices(limitIds: readonly string[]): Notice[] {
+  return chunks(limitIds).map((ids) => [FREED_CHANNEL, JSON.stringify(ids)]);
 }
 
-async function notify(manager: EntityManager, channel: string, notices: readonly string[]): Promise<void> {
+export function notifyRecalls(
+  manager: EntityManager,
+  recalls: ReadonlyMap<string, Iterable<string>>,
+): Promise<void> {
+  return notify(manager, recallNotices(recalls));
+}
+
+export function notifyFreed(manager: EntityManager, limitIds: readonly string[]): Promise<void> {
+  return notify(manager, freedNotices(limitIds));
+}
+
+async function notify(manager: EntityManager, notices: readonly Notice[]): Promise<void> {
   if (notices.length === 0) return;
-  await manager.query("SELECT pg_notify($1, notice) FROM unnest($2::text[]) AS n(notice)", [
-    channel,
-    notices,
-  ]);
+  await manager.query(
+    "SELECT pg_notify(channel, notice) FROM unnest($1::text[], $2::text[]) AS n(channel, notice)",
+    [notices.map(([channel]) => channel), notices.map(([, text]) => text)],
+  );
 }
 
 function chunks(ids: readonly string[]): string[][] {

@@ -7,6 +7,11 @@ import { instant } from "./clock.ts";
 /** SQL: the bucket `b` is of the window that the time `$2` is in. */
 export const isOfWindow = `b.window_start <= $2::timestamptz AND (b.window_end IS NULL OR b.window_end > $2::timestamptz)`;
 
+/** SQL: when the latest window of a limit began that began by then; the one that is running, unless it has ended. */
+export function latestStart(limitId: string, at: string): string {
+  return `(SELECT max(window_start) AS start FROM quota_bucket WHERE limit_id = ${limitId} AND window_start <= ${at})`;
+}
+
 /** Writes windows down that `atMs` is in, where no row has it yet. */
 export async function openQuotaWindows(
   manager: EntityManager,
@@ -56,7 +61,7 @@ export async function openShares(
  * that is due reaches back into the one that just ended, which was of other bounds. One at a time, or two rounds that
  * read the limit before and after such a change would open two that overlap. No two places are in one window.
  */
-async function openWindows(manager: EntityManager, places: readonly BucketPlace[]): Promise<void> {
+export async function openWindows(manager: EntityManager, places: readonly BucketPlace[]): Promise<void> {
   if (places.length === 0) return;
   await haveWindowsAlone(manager);
   await manager.query(

@@ -1,7 +1,7 @@
 import type { ChangeLog } from "@gatehouse/changefeed";
-import type { DataSource } from "typeorm";
+import type { DataSource, EntityManager } from "typeorm";
 import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
-import { forfeitQuotaLeases, writeQuotaBuckets } from "./lease-store.ts";
+import { counted } from "./most-counted.ts";
 
 /** Buckets of one transaction, so that nobody waits long for their rows. */
 const MAX_BUCKETS = 200;
@@ -57,4 +57,34 @@ export async function sweepLeases(
     [instant(nowMs - CLOSED_KEPT_MS), MAX_LEASES],
   );
   return lost;
+}
+
+/** Sets what is spent and leased of buckets that the transaction has locked. */
+async function writeQuotaBuckets(
+  manager: EntityManager,
+  buckets: readonly { readonly id: string; readonly spent: number; readonly leased: number }[],
+): Promise<void> {
+  if (buckets.length === 0) return;
+  await manager.query(
+    `UPDATE quota_bucket SET spent = ${counted("b.spent")}, leased = b.leased
+     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS b(id, spent, leased) WHERE quota_bucket.id = b.id`,
+    [buckets.map(({ id }) => id), buckets.map(({ spent }) => spent), buckets.map(({ leased }) => leased)],
+  );
+}
+
+/** Marks leases as forfeited whose buckets the transaction has locked; answers their unspent units by bucket. */
+async function forfeitQuotaLeases(
+  manager: EntityManager,
+  bucketIds: readonly string[],
+  beforeMs: number,
+): Promise<ReadonlyMap<string, number>> {
+  const rows = await manager.query<{ bucket_id: string; units: string }[]>(
+    `WITH forfeited AS (
+       UPDATE quota_lease SET forfeited = true
+       WHERE bucket_id = ANY($1) AND NOT closed AND NOT forfeited AND deadline <= $2::timestamptz
+       RETURNING bucket_id, greatest(units - spent, 0) AS units)
+     SELECT bucket_id, sum(units) AS units FROM forfeited GROUP BY bucket_id`,
+    [bucketIds, instant(beforeMs)],
+  );
+  return new Map(rows.map((row) => [row.bucket_id, Number(row.units)]));
 }

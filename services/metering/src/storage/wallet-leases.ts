@@ -1,65 +1,8 @@
 import type { EntityManager } from "typeorm";
-import type { HeldUnits, NewLease, NodeMoney, WalletRow } from "../domain/lease.ts";
+import type { NodeMoney } from "../domain/lease.ts";
 import type { BucketDraw, HeldLease } from "../domain/lease-spend.ts";
-import { micros } from "../domain/money.ts";
-import { instant } from "./clock.ts";
 
 /** What is lent of wallets. Wallets are locked in the order of their ids, after every other bucket. */
-
-export async function lockWallets(
-  manager: EntityManager,
-  walletIds: readonly string[],
-): Promise<readonly WalletRow[]> {
-  const rows = await manager.query<{ id: string; balance: string; credit_limit: string; leased: string }[]>(
-    "SELECT id, balance, credit_limit, leased FROM wallet WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-    [walletIds],
-  );
-  return rows.map((row) => ({
-    id: row.id,
-    balance: micros(BigInt(row.balance)),
-    creditLimit: micros(BigInt(row.credit_limit)),
-    leased: micros(BigInt(row.leased)),
-  }));
-}
-
-/** Of leases whose deadline is after `afterMs`: nobody waits for what a holder keeps that has vanished. */
-export async function heldOfWallets(
-  manager: EntityManager,
-  walletIds: readonly string[],
-  afterMs: number,
-): Promise<readonly HeldUnits[]> {
-  const rows = await manager.query<{ wallet_id: string; holder: string; units: string }[]>(
-    `SELECT wallet_id, holder, sum(greatest(units - spent, 0)) AS units FROM wallet_lease
-     WHERE wallet_id = ANY($1) AND NOT closed AND deadline > $2::timestamptz GROUP BY wallet_id, holder`,
-    [walletIds, instant(afterMs)],
-  );
-  return rows.map((row) => ({ limitId: row.wallet_id, holder: row.holder, units: Number(row.units) }));
-}
-
-/** Sets what is lent of wallets that the transaction has locked. */
-export async function writeLent(
-  manager: EntityManager,
-  wallets: readonly { readonly id: string; readonly leased: number }[],
-  leases: readonly NewLease[],
-): Promise<void> {
-  if (wallets.length === 0) return;
-  await manager.query(
-    `UPDATE wallet SET leased = w.leased FROM unnest($1::text[], $2::bigint[]) AS w(id, leased)
-     WHERE wallet.id = w.id`,
-    [wallets.map(({ id }) => id), wallets.map(({ leased }) => leased)],
-  );
-  await manager.query(
-    `INSERT INTO wallet_lease (id, wallet_id, holder, units, deadline)
-     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[])`,
-    [
-      leases.map(({ id }) => id),
-      leases.map(({ limitId }) => limitId),
-      leases.map(({ holder }) => holder),
-      leases.map(({ units }) => units),
-      leases.map(({ deadlineMs }) => instant(deadlineMs)),
-    ],
-  );
-}
 
 /** The leases, with their wallets locked. */
 export async function lockWalletLeases(
