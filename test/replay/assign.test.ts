@@ -40,6 +40,21 @@ it("spreads rows over departments evenly, and the same in every run", () => {
   expect(assign({ timeMs: 0, units: [] }, "row 1").slug).toBe("department-2");
 });
 
+it("spreads rows over departments of very different sizes: the k-th gets a k-th of what the first gets", () => {
+  const { assign, rule } = assigner("zipf:12", "csv");
+  expect(rule).toBe("12 departments by SHA-256 of the row, the k-th with a k-th of the first's share");
+  const counts = new Map<string, number>();
+  for (let row = 0; row < 31_032; row++) {
+    const { slug } = assign({ timeMs: 0, units: [] }, `row ${row}`);
+    counts.set(slug, (counts.get(slug) ?? 0) + 1);
+  }
+  // 1 + 1/2 + … + 1/12 = 3.1032
+  for (let k = 1; k <= 12; k++) {
+    expect(Math.abs(counts.get(`department-${k}`)! - 10_000 / k)).toBeLessThan(250);
+  }
+  expect(assigner("zipf:1", "csv").assign({ timeMs: 0, units: [] }, "row 1").slug).toBe("department-1");
+});
+
 it("keeps all calls of an address in one department", () => {
   const { assign } = assigner("hash:3", "access-log");
   const one = assign({ timeMs: 0, address: "10.0.0.1", units: [] }, "a line");
@@ -48,7 +63,7 @@ it("keeps all calls of an address in one department", () => {
 
 it("refuses rules that cannot hold", () => {
   expect(() => assigner("address", "csv")).toThrow("a CSV has no client addresses");
-  for (const by of ["hash:0", "hash:", "hash:99999", "name"]) {
+  for (const by of ["hash:0", "hash:", "hash:99999", "zipf:0", "zipf:10001", "zipf", "name"]) {
     expect(() => assigner(by, "csv")).toThrow(`--by ${by}: must be`);
   }
 });

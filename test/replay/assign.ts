@@ -21,7 +21,8 @@ const RECOGNIZABLE = 40;
 /**
  * The rule of `--by`: `address` gives every client address a subaccount of its own; `hash:N` spreads over N
  * departments by the first four bytes of a SHA-256, modulo N, of the client address, or of the whole line where
- * the trace has no addresses. The same line goes to the same subaccount in every run.
+ * the trace has no addresses; `zipf:N` over N of very different sizes, by the same bytes: the k-th gets a k-th of
+ * what the first gets. The same line goes to the same subaccount in every run.
  */
 export function assigner(by: string | undefined, format: TraceFormat["name"]): Assigner {
   const rule = by ?? (format === "csv" ? "hash:8" : "address");
@@ -29,18 +30,39 @@ export function assigner(by: string | undefined, format: TraceFormat["name"]): A
     if (format === "csv") throw new ReplayError("--by address: a CSV has no client addresses; use hash:N");
     return { rule: "one subaccount for each client address", assign: ({ address }) => callerAt(address!) };
   }
-  const departments = Number(/^hash:([1-9]\d{0,4})$/.exec(rule)?.[1] ?? 0);
+  const [, law, count] = /^(hash|zipf):([1-9]\d{0,4})$/.exec(rule) ?? [];
+  const departments = Number(count ?? 0);
   if (departments === 0 || departments > DEPARTMENTS_MAX) {
-    throw new ReplayError(`--by ${rule}: must be address or hash:N, N from 1 to ${DEPARTMENTS_MAX}`);
+    throw new ReplayError(`--by ${rule}: must be address, hash:N or zipf:N, N from 1 to ${DEPARTMENTS_MAX}`);
   }
   const what = format === "csv" ? "the row" : "the client address";
+  const sizes = law === "zipf" ? ", the k-th with a k-th of the first's share" : "";
+  const placeOf = law === "zipf" ? unevenly(departments) : (point: number) => point % departments;
   return {
-    rule: `${departments} departments by SHA-256 of ${what}`,
+    rule: `${departments} departments by SHA-256 of ${what}${sizes}`,
     assign({ address }, text) {
-      const digest = hash("sha256", address ?? text, "buffer");
-      const number = (digest.readUInt32BE(0) % departments) + 1;
+      const number = placeOf(hash("sha256", address ?? text, "buffer").readUInt32BE(0)) + 1;
       return { slug: `department-${number}`, name: `Department ${number}` };
     },
+  };
+}
+
+/** Which of `count` shares, the k-th a k-th as large as the first, a point among the 2^32 falls into; from 0. */
+function unevenly(count: number): (point: number) => number {
+  let whole = 0;
+  const ends = Array.from({ length: count }, (_, i) => {
+    whole += 1 / (i + 1);
+    return whole;
+  });
+  return (point) => {
+    const at = (point / 2 ** 32) * whole;
+    let [first, last] = [0, count - 1];
+    while (first < last) {
+      const middle = (first + last) >> 1;
+      if (at < ends[middle]!) last = middle;
+      else first = middle + 1;
+    }
+    return first;
   };
 }
 

@@ -39,7 +39,8 @@ export const USAGE = `npm run replay -- FILE [options]
   --format access-log|csv   instead of recognizing it by its first line
   --time COLUMN             CSV: the column of the time; default timestamp, time, date or ts
   --meters M=COLUMN,…       CSV: columns to count, each as a meter, beside requests
-  --by address|hash:N       who is whose subaccount; default: address for a log, hash:8 for a CSV
+  --by address|hash:N|zipf:N  who is whose subaccount: N departments of one size, or of very different sizes;
+                            default: address for a log, hash:8 for a CSV
   --organization NAME       made if missing; default Replay
   --limits FILE             limits to set first, as JSON
   --quota M=UNITS/WINDOW            a limit on the organization, such as bytes=1000000000/month
