@@ -91,14 +91,14 @@ function framesOf(random: Random): Buffer[] {
   for (let turns = 1 + random.below(5); turns > 0; turns--) {
     for (let records = 1 + random.below(6); records > 0; records--) {
       const price = random.pick([undefined, PRICE]);
-      const series = table.get(
-        `key_${random.below(3)}`,
-        "acc_1",
-        "requests",
-        random.pick(["", "weather.read"]),
-        "VALID",
+      const series = table.get({
+        keyId: `key_${random.below(3)}`,
+        accountId: "acc_1",
+        meter: "requests",
+        resource: random.pick(["", "weather.read"]),
+        outcome: "VALID",
         price,
-      );
+      });
       const lease = random.pick(leases);
       const minute = FIRST_MINUTE + random.below(3);
       const units = 1 + random.below(1000);

@@ -20,10 +20,11 @@ export function recordCharges(
 ): void {
   const tolls = path.plan?.tolls;
   if (path.seriesOf === undefined || path.seriesTolls !== tolls || !sameNeeds(path.seriesOf, needs)) {
-    const account = path.target[0]!.id;
+    const accountId = path.target[0]!.id;
+    const { resource } = path;
     path.series = needs.map(({ meter }, i) => {
       const price = payments?.find(({ need }) => need === i)?.price;
-      return journal.series(entry.key.id, account, meter, path.resource, "VALID", price);
+      return journal.series({ keyId: entry.key.id, accountId, meter, resource, outcome: "VALID", price });
     });
     path.seriesOf = needs;
     path.seriesTolls = tolls;

@@ -61,7 +61,9 @@ export class Decisions {
     const entry = code === "NOT_FOUND" ? undefined : found;
     const target = entry && (foundTarget ?? entry.accounts);
     if (code !== "VALID" && entry !== undefined) {
-      journal.denied(journal.series(entry.key.id, target![0]!.id, "requests", resource, code));
+      const accountId = target![0]!.id;
+      const name = { keyId: entry.key.id, accountId, meter: "requests", resource, outcome: code };
+      journal.denied(journal.series(name));
     }
     // What charged is counted once it is known whether it was written down.
     if (receipt === undefined) this.counts.count(code, cause);

@@ -4,6 +4,17 @@ export interface PriceName {
   readonly currency: string;
 }
 
+/** What is counted together: with a price for what is charged by that. */
+export interface SeriesName {
+  readonly keyId: string;
+  readonly accountId: string;
+  readonly meter: string;
+  readonly resource: string;
+  /** A decision code. */
+  readonly outcome: string;
+  readonly price?: PriceName | undefined;
+}
+
 /** An estimate that is held. */
 export interface ReservationRecord<LeaseRef> {
   readonly decisionId: string;
@@ -32,15 +43,8 @@ export interface Waiting {
  * in one stretch of code and end with `whenWritten`; nothing is answered VALID before it calls back.
  */
 export interface Journal<Series = object, LeaseRef = object> {
-  /** A handle for what is counted together: with a price for what is charged by that. */
-  series(
-    keyId: string,
-    accountId: string,
-    meter: string,
-    resource: string,
-    outcome: string,
-    price?: PriceName,
-  ): Series;
+  /** A handle for what is counted together. */
+  series(name: SeriesName): Series;
   /** A handle for a lease. */
   lease(leaseId: string): LeaseRef;
   /** The lease is held here: after a crash it can still be closed. */

@@ -1,19 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { MeterBook } from "./meter-book.ts";
+import { callOf } from "./verify.fixture.ts";
 
-const call = (...meters: string[]) => ({
-  presented: "",
-  signed: undefined,
-  resource: "",
-  http: undefined,
-  address: undefined,
-  integration: "",
-  account: "",
-  needs: meters.map((meter) => ({ meter, units: 1 })),
-  reserveTtlMs: undefined,
-  atLeastAsFresh: [],
-  at: "requests[2].",
-});
+const call = (...meters: string[]) =>
+  callOf({ needs: meters.map((meter) => ({ meter, units: 1 })), at: "requests[2]." });
 
 const at = (revision: number) => ({ incarnation: "one", revision });
 

@@ -116,13 +116,7 @@ beforeEach(() => {
   let turn: (() => void)[] = [];
   const journal: Journal = {
     ...world.options.journal,
-    series: (_key, account, meter, _resource, _outcome, price) => ({
-      account,
-      meter,
-      price,
-      units: 0,
-      micros: 0,
-    }),
+    series: ({ accountId: account, meter, price }) => ({ account, meter, price, units: 0, micros: 0 }),
     lease: (id) => ({ id }),
     charge: (series, _minute, units, micros = 0) =>
       void turn.push(() => charges.push({ ...(series as Charged), units, micros })),

@@ -120,7 +120,7 @@ export class TestVerifier {
       limitsStalenessMaxMs: 1000,
       pool: pool as unknown as LeasePool,
       journal: {
-        series: (_key, _account, _meter, resource, outcome) => [outcome, resource] as const,
+        series: ({ resource, outcome }) => [outcome, resource] as const,
         lease: () => ({}),
         granted: () => {},
         charge: () => {},

@@ -2,7 +2,14 @@ import { expect, test, vi } from "vitest";
 import { LateDisk } from "./disk-watch.ts";
 import type { SyncFile } from "./segment.ts";
 import type { Spool } from "./spool.ts";
-import { errorLog, openSpool, payloadsOf, temporaryDirectory, totalsOf } from "./testing/fixture.ts";
+import {
+  errorLog,
+  openSpool,
+  payloadsOf,
+  seriesIn,
+  temporaryDirectory,
+  totalsOf,
+} from "./testing/fixture.ts";
 
 /** Longer than a busy machine takes for what is not hung. */
 const SYNC_MS_MAX = 1000;
@@ -33,7 +40,7 @@ async function open(disk: HungDisk): Promise<Spool> {
 /** Charges units; answers what was said of it, in order. */
 function charge(spool: Spool, units: number): string[] {
   const said: string[] = [];
-  spool.charge(spool.series(`key_${units}`, "acc_1", "requests", "", "VALID"), 7, units);
+  spool.charge(seriesIn(spool, { keyId: `key_${units}` }), 7, units);
   spool.whenWritten((error) => said.push(error === undefined ? "recorded" : `not recorded: ${error.name}`), {
     late: (error) => said.push(`late: ${error.name}`),
   });

@@ -4,7 +4,14 @@ import { UsageBatchSchema } from "@gatehouse/proto/metering";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { MAX_UNITS } from "./bounds.ts";
-import { filesAtDeath, openSpool, payloadsOf, temporaryDirectory, written } from "./testing/fixture.ts";
+import {
+  filesAtDeath,
+  openSpool,
+  payloadsOf,
+  seriesIn,
+  temporaryDirectory,
+  written,
+} from "./testing/fixture.ts";
 
 const PRICES = [undefined, { id: "prc_1", currency: "USD" }, { id: "prc_2", currency: "credits" }];
 
@@ -42,7 +49,7 @@ test("loses no micro of any mix of priced and free charges, turns, seals and a d
       const expected: ReturnType<typeof costsOf> = {};
       for (const { key, minute, price, units, micros, after } of charges) {
         const cost = price === undefined ? 0 : micros;
-        spool.charge(spool.series(key, "acc_1", "tokens", "", "VALID", price), minute, units, cost);
+        spool.charge(seriesIn(spool, { keyId: key, meter: "tokens", price }), minute, units, cost);
         const isWritten = written(spool);
         add(expected, `${minute}/${key}/${price?.id ?? ""}/${price?.currency ?? ""}`, units, cost);
         if (after === "turn") await isWritten;
@@ -66,7 +73,12 @@ test("a recovered segment makes the batch that its process would have made", asy
   const spool = await openSpool({ directory });
   const lease = spool.lease("wls_1");
   spool.granted(lease);
-  spool.charge(spool.series("key_1", "acc_1", "tokens", "chat", "VALID", PRICES[1]), 29_000_000, 4096, 614);
+  spool.charge(
+    seriesIn(spool, { meter: "tokens", resource: "chat", price: PRICES[1] }),
+    29_000_000,
+    4096,
+    614,
+  );
   spool.spend(lease, 614);
   await written(spool);
   const copy = temporaryDirectory();

@@ -12,6 +12,7 @@ import {
   finalOf,
   openSpool,
   payloadsOf,
+  seriesIn,
   temporaryDirectory,
   totalsOf,
   totalsOfAggregate,
@@ -21,7 +22,7 @@ import {
 const SEGMENT = "0000000001.segment";
 
 async function decide(spool: Spool, units: number, leaseIds: readonly string[] = []): Promise<void> {
-  spool.charge(spool.series(`key_${units}`, "acc_1", "requests", "", "VALID"), 7, units);
+  spool.charge(seriesIn(spool, { keyId: `key_${units}` }), 7, units);
   for (const leaseId of leaseIds) {
     spool.spend(spool.lease(leaseId), units);
   }

@@ -16,6 +16,7 @@ import {
   filesAtDeath,
   openSpool,
   payloadsOf,
+  seriesIn,
   temporaryDirectory,
   totalsOf,
   written,
@@ -76,8 +77,9 @@ const reservationsIn = (payload: Uint8Array) => fromBinary(UsageBatchSchema, pay
 
 /** One reserved call, as the domain records it. */
 function decide(spool: Spool, held: ReservationRecord<LeaseRef>): Promise<void> {
+  const { keyId, accountId, resource, minute } = held;
   for (const { meter, units } of held.charges) {
-    spool.charge(spool.series(held.keyId, held.accountId, meter, held.resource, "VALID"), held.minute, units);
+    spool.charge(seriesIn(spool, { keyId, accountId, meter, resource }), minute, units);
   }
   for (const { lease, units } of held.draws) spool.spend(lease, units);
   spool.reserve(held);

@@ -1,4 +1,4 @@
-import type { PriceName } from "../domain/journal.ts";
+import type { PriceName, SeriesName } from "../domain/journal.ts";
 import { varintBytes, writeVarint } from "../varint.ts";
 
 /**
@@ -59,15 +59,8 @@ export class SeriesTable {
     this.#capacity = capacity;
   }
 
-  get(
-    keyId: string,
-    accountId: string,
-    meter: string,
-    resource: string,
-    outcome: string,
-    price?: PriceName,
-  ): Series {
-    const { id, currency } = price ?? NO_PRICE;
+  get({ keyId, accountId, meter, resource, outcome, price = NO_PRICE }: SeriesName): Series {
+    const { id, currency } = price;
     // The resource is the only free text, hence last: the separators before it cannot be mistaken.
     const name = `${keyId}\0${accountId}\0${meter}\0${outcome}\0${id}\0${currency}\0${resource}`;
     const known = this.#young.get(name);

@@ -10,6 +10,7 @@ import {
   errorLog,
   filesAtDeath,
   openSpool,
+  seriesIn,
   silent,
   temporaryDirectory,
   totalsOf,
@@ -27,7 +28,7 @@ function startShipper(spool: Spool, metering: FakeMetering, log = silent): Shipp
 }
 
 async function batch(spool: Spool, units: number): Promise<void> {
-  spool.charge(spool.series("key_1", "acc_1", "requests", "", "VALID"), 7, units);
+  spool.charge(seriesIn(spool), 7, units);
   await spool.seal();
 }
 
@@ -293,7 +294,7 @@ test("an orderly stop leaves nothing behind", async () => {
   const metering = new FakeMetering();
   const spool = await openSpool({ directory });
   const shipper = startShipper(spool, metering);
-  spool.charge(spool.series("key_1", "acc_1", "requests", "", "VALID"), 7, 3);
+  spool.charge(seriesIn(spool), 7, 3);
   const isWritten = written(spool);
   await spool.stop(() => shipper.stop(LONG_MS));
   await isWritten;

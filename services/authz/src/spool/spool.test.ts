@@ -4,15 +4,23 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { MAX_UNITS } from "./bounds.ts";
 import { MAX_NAME_BYTES } from "./series.ts";
-import { errorLog, openSpool, payloadsOf, temporaryDirectory, totalsOf, written } from "./testing/fixture.ts";
+import {
+  errorLog,
+  openSpool,
+  payloadsOf,
+  seriesIn,
+  temporaryDirectory,
+  totalsOf,
+  written,
+} from "./testing/fixture.ts";
 
 const MINUTE = 29_000_000;
 
 describe.each(["off", "cache", "fsync"] as const)("a spool with sync %s", (sync) => {
   test("turns decisions into a batch that the generated decoder reads", async () => {
     const spool = await openSpool({ directory: temporaryDirectory(), sync });
-    const calls = spool.series("key_1", "acc_1", "requests", "", "VALID");
-    const tokens = spool.series("key_1", "acc_1", "tokens", "wéather.read", "VALID");
+    const calls = seriesIn(spool);
+    const tokens = seriesIn(spool, { meter: "tokens", resource: "wéather.read" });
     const lease = spool.lease("lea_1");
     spool.granted(lease);
     for (let turn = 0; turn < 3; turn++) {
@@ -40,7 +48,7 @@ describe.each(["off", "cache", "fsync"] as const)("a spool with sync %s", (sync)
     const spool = await openSpool({ directory: temporaryDirectory(), sync, log });
     const answered: number[] = [];
     for (let call = 0; call < 3; call++) {
-      spool.charge(spool.series(`key_${call}`, "acc_1", "requests", "", "VALID"), MINUTE, 1);
+      spool.charge(seriesIn(spool, { keyId: `key_${call}` }), MINUTE, 1);
       spool.whenWritten(() => {
         answered.push(call);
         if (call === 1) throw new Error("a reply that cannot be built");
@@ -53,7 +61,7 @@ describe.each(["off", "cache", "fsync"] as const)("a spool with sync %s", (sync)
 
   test("numbers its batches from 1 without a gap, and seals nothing where there is nothing", async () => {
     const spool = await openSpool({ directory: temporaryDirectory(), sync });
-    const series = spool.series("key_1", "acc_1", "requests", "", "VALID");
+    const series = seriesIn(spool);
     for (let batch = 0; batch < 4; batch++) {
       spool.charge(series, MINUTE, 1);
       await spool.seal();
@@ -78,7 +86,11 @@ describe.each(["off", "cache", "fsync"] as const)("a spool with sync %s", (sync)
         const usage: Record<string, number> = {};
         const spent: Record<string, number> = {};
         for (const { series, minute, units, lease, after } of decisions) {
-          spool.charge(spool.series(`key_${series}`, "acc", "requests", "r", "VALID"), minute, units);
+          spool.charge(
+            seriesIn(spool, { keyId: `key_${series}`, accountId: "acc", resource: "r" }),
+            minute,
+            units,
+          );
           spool.spend(leases[lease]!, units);
           const isWritten = written(spool);
           if (units > 0) {
@@ -106,7 +118,7 @@ test("callbacks run after their turn's one write, and not before", async () => {
     return writeSync(...frame);
   };
   const spool = await openSpool({ directory: temporaryDirectory(), write: write as never });
-  const series = spool.series("key_1", "acc_1", "requests", "", "VALID");
+  const series = seriesIn(spool);
   const seen: number[] = [];
   for (let decision = 0; decision < 50; decision++) {
     spool.charge(series, MINUTE, 1);
@@ -122,7 +134,7 @@ test("denials cost no write and join the next batch, each in its minute", async 
   let nowMs = 60_000 * MINUTE;
   const directory = temporaryDirectory();
   const spool = await openSpool({ directory, nowMs: () => nowMs });
-  const denied = spool.series("key_1", "acc_1", "requests", "", "SCOPE_DENIED");
+  const denied = seriesIn(spool, { outcome: "SCOPE_DENIED" });
   spool.denied(denied);
   spool.denied(denied);
   await new Promise((resolve) => setImmediate(resolve));
@@ -138,11 +150,11 @@ test("denials cost no write and join the next batch, each in its minute", async 
 
 test("a series that the table forgot and one made anew are one row", async () => {
   const spool = await openSpool({ directory: temporaryDirectory() });
-  const first = spool.series("key_1", "acc_1", "requests", "", "VALID");
+  const first = seriesIn(spool);
   for (let index = 0; index < 40_000; index++) {
-    spool.series(`other_${index}`, "acc_1", "requests", "", "VALID");
+    seriesIn(spool, { keyId: `other_${index}` });
   }
-  const second = spool.series("key_1", "acc_1", "requests", "", "VALID");
+  const second = seriesIn(spool);
   expect(second).not.toBe(first);
   spool.charge(first, MINUTE, 1);
   spool.charge(second, MINUTE, 2);
@@ -155,11 +167,14 @@ test("a series that the table forgot and one made anew are one row", async () =>
 test("one turn of the longest names in new minutes stays below what metering takes", async () => {
   const spool = await openSpool({ directory: temporaryDirectory() });
   const long = "x".repeat(MAX_NAME_BYTES - 4);
-  const all = Array.from({ length: 20 }, (_, index) => spool.series(`${index}`, long, long, long, long));
+  const names = { accountId: long, meter: long, resource: long };
+  const all = Array.from({ length: 20 }, (_, index) =>
+    seriesIn(spool, { ...names, keyId: `${index}`, outcome: long }),
+  );
   let units = 0;
   for (let decision = 0; decision < 2000; decision++) {
     spool.charge(all[decision % 20]!, decision, 1);
-    spool.denied(spool.series(`${decision}`, long, long, long, "SCOPE_DENIED"));
+    spool.denied(seriesIn(spool, { ...names, keyId: `${decision}`, outcome: "SCOPE_DENIED" }));
     spool.whenWritten((error) => {
       expect(error).toBeUndefined();
       units++;
@@ -180,7 +195,7 @@ test("one turn of the longest names in new minutes stays below what metering tak
 
 test("a segment that reaches its size is sealed without being told", async () => {
   const spool = await openSpool({ directory: temporaryDirectory(), maxSegmentBytes: 100 });
-  const series = spool.series("key_1", "acc_1", "requests", "", "VALID");
+  const series = seriesIn(spool);
   for (let turn = 0; turn < 30; turn++) {
     spool.charge(series, MINUTE, 1);
     await written(spool);
@@ -193,11 +208,11 @@ test("a segment that reaches its size is sealed without being told", async () =>
 
 test("what cannot be counted is refused where it is made", async () => {
   const spool = await openSpool({ directory: temporaryDirectory() });
-  const series = spool.series("key_1", "acc_1", "requests", "", "VALID");
+  const series = seriesIn(spool);
   expect(() => spool.charge(series, MINUTE, -1)).toThrow(RangeError);
   expect(() => spool.charge(series, MINUTE, 0.5)).toThrow(RangeError);
   expect(() => spool.charge(series, MINUTE, MAX_UNITS + 1)).toThrow(RangeError);
   expect(() => spool.charge(series, Number.NaN, 1)).toThrow(RangeError);
   expect(() => spool.spend(spool.lease("lea_1"), Number.NaN)).toThrow(RangeError);
-  expect(() => spool.series("k", "a", "m", "é".repeat(MAX_NAME_BYTES), "VALID")).toThrow(RangeError);
+  expect(() => seriesIn(spool, { resource: "é".repeat(MAX_NAME_BYTES) })).toThrow(RangeError);
 });

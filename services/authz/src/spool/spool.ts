@@ -1,6 +1,6 @@
 import { writeSync } from "node:fs";
 import { seldom } from "@gatehouse/service";
-import type { PriceName, ReservationRecord, Waiting } from "../domain/journal.ts";
+import type { ReservationRecord, SeriesName, Waiting } from "../domain/journal.ts";
 import type { Backlog } from "./backlog.ts";
 import {
   assertMinute,
@@ -120,15 +120,8 @@ export class Spool {
   }
 
   /** The handle of a series; keep it where it is used often. Throws RangeError for names beyond their bound. */
-  series(
-    keyId: string,
-    accountId: string,
-    meter: string,
-    resource: string,
-    outcome: string,
-    price?: PriceName,
-  ): Series {
-    return this.#table.get(keyId, accountId, meter, resource, outcome, price);
+  series(name: SeriesName): Series {
+    return this.#table.get(name);
   }
 
   /** A handle of a lease: to be made once, and kept with the lease. */

@@ -3,7 +3,15 @@ import { join } from "node:path";
 import { expect, test, vi } from "vitest";
 import { shipLeftSpools } from "./left-spools.ts";
 import { FakeMetering } from "./testing/fake-metering.ts";
-import { filesAtDeath, openSpool, silent, temporaryDirectory, totalsOf, written } from "./testing/fixture.ts";
+import {
+  filesAtDeath,
+  openSpool,
+  seriesIn,
+  silent,
+  temporaryDirectory,
+  totalsOf,
+  written,
+} from "./testing/fixture.ts";
 import { placeOfWorker, placesLeft } from "./worker-spool.ts";
 
 const patiently = { timeout: 15_000, interval: 20 };
@@ -18,7 +26,7 @@ async function leave(configured: string, number: number, count: number, units: n
   );
   const alive = temporaryDirectory();
   const spool = await openSpool({ directory: alive, producer });
-  spool.charge(spool.series(`key_${number}_${count}`, "acc_1", "requests", "", "VALID"), 7, units);
+  spool.charge(seriesIn(spool, { keyId: `key_${number}_${count}` }), 7, units);
   await written(spool);
   mkdirSync(directory, { recursive: true });
   filesAtDeath(alive, directory);

@@ -2,7 +2,7 @@ import { readFileSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { wholeFrames } from "./frame.ts";
-import { openSpool, payloadsOf, temporaryDirectory, totalsOf, written } from "./testing/fixture.ts";
+import { openSpool, payloadsOf, seriesIn, temporaryDirectory, totalsOf, written } from "./testing/fixture.ts";
 
 const NAME = "7/key_1/acc_1/requests//VALID";
 
@@ -27,7 +27,7 @@ describe.each(["throw", "short"] as const)("a write that fails by a %s", (fail) 
     async (sync) => {
       const directory = temporaryDirectory();
       const spool = await openSpool({ directory, sync, write: failingDisk([3, 4], fail) });
-      const series = spool.series("key_1", "acc_1", "requests", "", "VALID");
+      const series = seriesIn(spool);
       const lease = spool.lease("lea_1");
       const outcomes: string[] = [];
       for (let turn = 0; turn < 6; turn++) {
@@ -53,7 +53,7 @@ describe.each(["throw", "short"] as const)("a write that fails by a %s", (fail) 
   test("leaves no trace in the file that recovery would count", async () => {
     const directory = temporaryDirectory();
     const spool = await openSpool({ directory, write: failingDisk([2], fail) });
-    const series = spool.series("key_1", "acc_1", "requests", "", "VALID");
+    const series = seriesIn(spool);
     spool.charge(series, 7, 1);
     await written(spool);
     const path = join(directory, `epoch-${spool.epoch}`, "0000000001.segment");
@@ -90,7 +90,7 @@ describe.each(["throw", "short"] as const)("a write that fails by a %s", (fail) 
 
 test("beyond what may wait for metering, turns fail; nothing that was recorded is lost", async () => {
   const spool = await openSpool({ directory: temporaryDirectory(), sync: "off", maxPendingBytes: 10 });
-  const series = spool.series("key_1", "acc_1", "requests", "", "VALID");
+  const series = seriesIn(spool);
   spool.charge(series, 7, 1);
   await spool.seal();
   spool.charge(series, 7, 1);
@@ -104,6 +104,6 @@ test("beyond what may wait for metering, turns fail; nothing that was recorded i
 test("after stop, turns fail", async () => {
   const spool = await openSpool({ directory: temporaryDirectory() });
   await spool.stop();
-  spool.charge(spool.series("key_1", "acc_1", "requests", "", "VALID"), 7, 1);
+  spool.charge(seriesIn(spool), 7, 1);
   await expect(written(spool)).rejects.toThrow("stopped");
 });

@@ -9,7 +9,9 @@ import type { SyncMode } from "../spool-options.ts";
 const [directory, sync] = process.argv.slice(2) as [string, SyncMode];
 const log = { info() {}, warn: console.error, error: console.error };
 const spool = await Spool.open({ directory, producer: "authz-1", sync, log, sealEveryMs: 20 });
-const series = spool.series("key_1", "acc_1", "requests", "weather.read", "VALID");
+const series = spool.series({
+  ...{ keyId: "key_1", accountId: "acc_1", meter: "requests", resource: "weather.read", outcome: "VALID" },
+});
 const leases = Array.from({ length: 3 }, (_, index) => spool.lease(`lea_${index}`));
 for (const lease of leases) {
   spool.granted(lease);

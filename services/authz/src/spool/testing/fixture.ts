@@ -4,8 +4,10 @@ import { join } from "node:path";
 import { fromBinary } from "@bufbuild/protobuf";
 import { UsageBatchSchema } from "@gatehouse/proto/metering";
 import { onTestFinished } from "vitest";
+import type { SeriesName } from "../../domain/journal.ts";
 import type { Aggregate } from "../aggregate.ts";
 import type { Epoch } from "../epoch.ts";
+import type { Series } from "../series.ts";
 import { Spool } from "../spool.ts";
 import type { SpoolLog } from "../spool-log.ts";
 import type { SpoolOptions } from "../spool-options.ts";
@@ -39,6 +41,12 @@ export async function openSpool(options: Partial<SpoolOptions> & { directory: st
   const spool = await Spool.open({ ...defaults, ...options });
   onTestFinished(() => spool.stop());
   return spool;
+}
+
+/** A handle of one key's requests, but for what is said. */
+export function seriesIn(spool: Spool, name: Partial<SeriesName> = {}): Series {
+  const requests = { keyId: "key_1", accountId: "acc_1", meter: "requests", resource: "", outcome: "VALID" };
+  return spool.series({ ...requests, ...name });
 }
 
 /** Ends a decision and waits for its write; rejects if it failed. */
