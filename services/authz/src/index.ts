@@ -18,12 +18,12 @@ import { Verifier, type VerifierOptions } from "./domain/verify.ts";
 import { AuthzObservations, authzMetrics } from "./metrics.ts";
 import { type Parts, wholeParts } from "./parts.ts";
 import { RequestMemory } from "./rpc/request-memory.ts";
-import { openSigning } from "./signing.ts";
 import type { WorkerNumber } from "./spool/index.ts";
 import { followBoth } from "./wiring/follow-both.ts";
 import { openDoors } from "./wiring/open-doors.ts";
 import { openIdentity } from "./wiring/open-identity.ts";
 import { openLeases, tendLeases } from "./wiring/open-leases.ts";
+import { openSigning } from "./wiring/open-signing.ts";
 import { openSpooling } from "./wiring/open-spooling.ts";
 import { reportActivity } from "./wiring/report-activity.ts";
 

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createLog, Disposables } from "@gatehouse/service";
 import { expect, test } from "vitest";
-import { sign, signer } from "./domain/signing.fixture.ts";
-import { keyed, TestVerifier } from "./domain/verify.fixture.ts";
-import { openSigning } from "./signing.ts";
+import { sign, signer } from "../domain/signing.fixture.ts";
+import { keyed, TestVerifier } from "../domain/verify.fixture.ts";
+import { openSigning } from "./open-signing.ts";
 
 function opened(directory: string | undefined) {
   const lines: string[] = [];

@@ -2,13 +2,13 @@ import { join } from "node:path";
 import type { Clock } from "@gatehouse/changefeed";
 import { Sealer } from "@gatehouse/keys";
 import { type Disposables, type Log, seldom } from "@gatehouse/service";
-import type { AuthzConfig } from "./config.ts";
-import { NonceSet, type NonceSetOptions } from "./domain/nonce-set.ts";
-import { SealedValues } from "./domain/sealed-values.ts";
-import { type ClaimNonce, Signatures } from "./domain/signatures.ts";
-import { UpstreamHeaders } from "./domain/upstream-header.ts";
-import { AheadFile } from "./spool/ahead-file.ts";
-import { MarkFile } from "./spool/mark-file.ts";
+import type { AuthzConfig } from "../config.ts";
+import { NonceSet, type NonceSetOptions } from "../domain/nonce-set.ts";
+import { SealedValues } from "../domain/sealed-values.ts";
+import { type ClaimNonce, Signatures } from "../domain/signatures.ts";
+import { UpstreamHeaders } from "../domain/upstream-header.ts";
+import { AheadFile } from "../spool/ahead-file.ts";
+import { MarkFile } from "../spool/mark-file.ts";
 
 export interface SigningOptions {
   readonly config: Pick<AuthzConfig, "encryptionKeys" | "signatureWindowMs" | "freshness">;
