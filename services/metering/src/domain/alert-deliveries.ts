@@ -8,9 +8,9 @@ import {
 } from "@gatehouse/events/webhook";
 import { isId } from "@gatehouse/keys";
 import type { Violation } from "@gatehouse/service/failure";
+import { actorOf } from "./actor.ts";
 import { type AlertDependencies, alertInReach, requireBelow, requireManager } from "./manage-alerts.ts";
 import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
-import { actorOf } from "./set-limit.ts";
 
 /** What was sent to an alert's webhook, or is still to be, oldest first. Throws Failure INVALID_ARGUMENT, NOT_FOUND. */
 export async function listAlertDeliveries(

@@ -1,7 +1,7 @@
 import type { Delivery, DeliveryStatus } from "@gatehouse/events/webhook";
+import type { Actor } from "./actor.ts";
 import type { Alert, AlertTerms } from "./alert.ts";
 import type { NodeRef } from "./limit.ts";
-import type { Actor } from "./limit-store.ts";
 
 /** An alert that is to be. */
 export interface NewAlert extends AlertTerms {

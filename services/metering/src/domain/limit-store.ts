@@ -1,11 +1,8 @@
 import type { RateState } from "@gatehouse/buckets";
+import type { Actor } from "./actor.ts";
 import type { Limit, LimitTerms, NodeRef, ReservedShare } from "./limit.ts";
 
-/** Who did it, for the audit trail. */
-export interface Actor {
-  readonly keyId: string;
-  readonly accountId: string;
-}
+export type { Actor };
 
 /** What happened to a limit. */
 export interface LimitAudit {
@@ -65,7 +62,7 @@ export interface QuotaReading {
   readonly drawnOfShares?: ReadonlyMap<string, number>;
 }
 
-/** Every method locks what it reads for writing, the bucket before the limit. */
+/** Nobody else changes limits on the nodes meanwhile; buckets are locked as they are read. */
 export interface LimitTx {
   nowMs(): Promise<number>;
   /** The limit as it is now. */

@@ -9,6 +9,7 @@ import {
   notFound,
   type Violation,
 } from "@gatehouse/service/failure";
+import { actorOf } from "./actor.ts";
 import { type Alert, type AlertTerms, MAX_ALERTS, sameTerms } from "./alert.ts";
 import { type AlertDraft, readAlertDraft } from "./alert-draft.ts";
 import type { AlertStore } from "./alert-store.ts";
@@ -26,7 +27,6 @@ import {
   readerOf,
 } from "./node-in-reach.ts";
 import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
-import { actorOf } from "./set-limit.ts";
 
 export interface AlertDependencies {
   /** Fresh: see FreshMirror. */

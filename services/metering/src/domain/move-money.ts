@@ -1,6 +1,7 @@
 import type { AccountNode, KeyView } from "@gatehouse/access";
 import { isId, mintId } from "@gatehouse/keys";
 import { Failure, type FailureInit, failedPrecondition, invalid } from "@gatehouse/service/failure";
+import { actorOf } from "./actor.ts";
 import { digestOf } from "./digest.ts";
 import type { Mirror } from "./mirror.ts";
 import { micros } from "./money.ts";
@@ -130,17 +131,16 @@ export function adjust(dependencies: MoneyDependencies, caller: KeyView, draft: 
  */
 async function move(
   { loop }: MoneyDependencies,
-  { key }: KeyView,
+  caller: KeyView,
   name: RequestName | undefined,
   read: () => Promise<Order>,
 ): Promise<Moved> {
-  const actor = { keyId: key.id, accountId: key.accountId };
   const order = await read().catch((error: unknown): Order => {
     const failure = name === undefined ? undefined : refusalOf(error);
     if (failure === undefined) throw error;
     return { kind: "REFUSED", failure };
   });
-  return loop.move({ id: mintId("txn"), name, actor, order });
+  return loop.move({ id: mintId("txn"), name, actor: actorOf(caller), order });
 }
 
 // That identity did not answer, or is busy, is no answer to a key.

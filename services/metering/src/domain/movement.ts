@@ -1,5 +1,5 @@
 import type { FailureInit } from "@gatehouse/service/failure";
-import type { Actor } from "./limit-store.ts";
+import type { Actor } from "./actor.ts";
 import type { Micros, SystemWallet, TransferKind } from "./money.ts";
 
 /** What a client calls a request by, and what it asked for. */

@@ -1,6 +1,6 @@
 import { type AuditAttempt, RefusalBudget, refusedTarget } from "@gatehouse/access";
 import type { Failure, Reason } from "@gatehouse/service/failure";
-import type { Actor } from "./limit-store.ts";
+import type { Actor } from "./actor.ts";
 
 /** An attempt that was refused. */
 export interface Refusal {

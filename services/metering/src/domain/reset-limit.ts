@@ -1,10 +1,11 @@
 import type { KeyView } from "@gatehouse/access";
 import { rate } from "@gatehouse/buckets";
 import { notFound } from "@gatehouse/service/failure";
+import { actorOf } from "./actor.ts";
 import { isRate, type Limit } from "./limit.ts";
 import type { BucketReading, LimitTx } from "./limit-store.ts";
 import { type Allowance, allowanceOf } from "./read-limits.ts";
-import { actorOf, type LimitDependencies, limitInReach } from "./set-limit.ts";
+import { type LimitDependencies, limitInReach } from "./set-limit.ts";
 
 /**
  * Begins a limit's bucket anew. A quota's window is cut in two: the bucket that was ends now and keeps its leases,

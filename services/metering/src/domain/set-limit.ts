@@ -2,10 +2,11 @@ import type { KeyView } from "@gatehouse/access";
 import { rate } from "@gatehouse/buckets";
 import { isId, mintId } from "@gatehouse/keys";
 import { Failure, failedPrecondition, invalid, notFound, type Violation } from "@gatehouse/service/failure";
+import { actorOf } from "./actor.ts";
 import { isKnownMeter } from "./known-meter.ts";
 import { identityOf, type Limit, type LimitTerms, lowers, MAX_LIMITS_PER_NODE, REQUESTS } from "./limit.ts";
 import { type LimitDraft, readDraft } from "./limit-draft.ts";
-import type { Actor, LimitStore, LimitTx } from "./limit-store.ts";
+import type { LimitStore, LimitTx } from "./limit-store.ts";
 import type { Mirror } from "./mirror.ts";
 import {
   knownNodeInReach,
@@ -169,8 +170,4 @@ async function change(
   // What is lent already was lent under the old terms; called back, it is lent anew under these.
   if (lowers(before, after)) await tx.recall(before.id);
   return after;
-}
-
-export function actorOf({ key }: KeyView): Actor {
-  return { keyId: key.id, accountId: key.accountId };
 }

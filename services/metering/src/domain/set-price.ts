@@ -2,10 +2,10 @@ import { type AccountNode, isProvider, type KeyView, providerRulesOf } from "@ga
 import type { Price } from "@gatehouse/buckets";
 import { isId, mintId } from "@gatehouse/keys";
 import { Failure, invalid } from "@gatehouse/service/failure";
+import { type Actor, actorOf } from "./actor.ts";
 import { isKnownMeter } from "./known-meter.ts";
 import { REQUESTS } from "./limit.ts";
 import { patternViolations } from "./limit-draft.ts";
-import type { Actor } from "./limit-store.ts";
 import type { Mirror } from "./mirror.ts";
 import { MoneyFields } from "./money-fields.ts";
 import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
@@ -71,16 +71,15 @@ const SKEW_MS = 60_000;
 /** Adds a price. Throws Failure INVALID_ARGUMENT, RESOURCE_EXHAUSTED (PLAN_LIMIT). */
 export async function setPrice(
   { mirror, store }: PriceDependencies,
-  { key, chain }: KeyView,
+  caller: KeyView,
   draft: PriceDraft,
 ): Promise<{ price: Price; freshness: string }> {
   const meter = draft.meter || REQUESTS;
   const fields = fieldsOf(draft);
   if (!(await isKnownMeter(mirror, meter))) fields.wrong("meter", "no such meter");
-  if (fields.violations.length === 0) await checkTerms(mirror, chain, draft, fields);
+  if (fields.violations.length === 0) await checkTerms(mirror, caller.chain, draft, fields);
   if (fields.violations.length > 0) throw invalid(fields.violations);
-  const actor = { keyId: key.id, accountId: key.accountId };
-  const { value, freshness } = await store.mutate(actor, async (tx) => {
+  const { value, freshness } = await store.mutate(actorOf(caller), async (tx) => {
     const nowMs = await tx.nowMs();
     const { effectiveAtMs = nowMs } = draft;
     if (effectiveAtMs < nowMs - SKEW_MS) {

@@ -2,10 +2,9 @@ import type { ChangeLog } from "@gatehouse/changefeed";
 import { readDeliveries, redeliver } from "@gatehouse/events";
 import { auditedUrl, type Delivery, type DeliveryStatus } from "@gatehouse/events/webhook";
 import type { DataSource, EntityManager } from "typeorm";
-
+import type { Actor } from "../domain/actor.ts";
 import type { Alert } from "../domain/alert.ts";
 import type { AlertStore, NewAlert } from "../domain/alert-store.ts";
-import type { Actor } from "../domain/limit-store.ts";
 import { type AlertRow, alertColumns, alertOf, termColumns } from "./alert-row.ts";
 import { type AuditEvent, writeAudit } from "./audit.ts";
 import { type ClockOffset, instant, readNowMs } from "./clock.ts";

@@ -2,7 +2,7 @@ import type { AuditFilter, AuditPage, AuditPlace, AuditReads, AuditStretch } fro
 import { AuditReader, sweepAudit } from "@gatehouse/events";
 import { mintId } from "@gatehouse/keys";
 import type { DataSource, EntityManager } from "typeorm";
-import type { Actor } from "../domain/limit-store.ts";
+import type { Actor } from "../domain/actor.ts";
 import type { Refusal, RefusalStore } from "../domain/record-refusal.ts";
 import { readNowMs } from "./clock.ts";
 

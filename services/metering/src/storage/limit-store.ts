@@ -1,7 +1,8 @@
 import type { ChangeLog } from "@gatehouse/changefeed";
 import type { DataSource } from "typeorm";
+import type { Actor } from "../domain/actor.ts";
 import type { Limit, LimitTerms } from "../domain/limit.ts";
-import type { Actor, BucketReading, LimitScope, LimitStore, LimitTx } from "../domain/limit-store.ts";
+import type { BucketReading, LimitScope, LimitStore, LimitTx } from "../domain/limit-store.ts";
 import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 import { findLimit, sameLimits } from "./find-limits.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";

@@ -1,8 +1,9 @@
 import type { RateState } from "@gatehouse/buckets";
 import type { Tx } from "@gatehouse/changefeed";
 import type { EntityManager } from "typeorm";
+import type { Actor } from "../domain/actor.ts";
 import type { Limit, LimitTerms, NodeRef, ReservedShare } from "../domain/limit.ts";
-import type { Actor, LimitAudit, LimitTx, QuotaReading } from "../domain/limit-store.ts";
+import type { LimitAudit, LimitTx, QuotaReading } from "../domain/limit-store.ts";
 import { writeAudit } from "./audit.ts";
 import { type ClockOffset, readNowMs } from "./clock.ts";
 import { findLimit, sameLimits } from "./find-limits.ts";
