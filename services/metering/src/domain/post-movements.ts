@@ -1,5 +1,5 @@
 import { type FailureInit, failedPrecondition, invalid, notFound } from "@gatehouse/service/failure";
-import { type Micros, MOST_MICROS, micros, type SystemWallet } from "./money.ts";
+import { type Micros, MOST_MICROS, micros } from "./money.ts";
 import {
   type Move,
   type Movement,
@@ -136,8 +136,8 @@ class PostingRound {
       kind: "REFUND",
       organizationId,
       currency,
-      from: sideOf(original.to),
-      to: sideOf(receiver),
+      from: original.to,
+      to: receiver,
       amount: micros(due),
       reference,
       reason,
@@ -209,19 +209,10 @@ function flowOf(move: Move): Flow {
   return { ...move, refunds: undefined, overdraws: move.kind === "ADJUSTMENT" };
 }
 
-function sideOf(party: Party): Side {
-  return party;
-}
-
 function isOf(party: Party | undefined, accountId: string): boolean {
   return party !== undefined && !("system" in party) && party.accountId === accountId;
 }
 
 function tooMuch(description: string): Posting {
   return { kind: "REFUSED", failure: invalid([{ field: "amount", description }]) };
-}
-
-/** The provider's wallet of a side, or the account's id. */
-export function systemOf(side: Side | Party): SystemWallet | undefined {
-  return "system" in side ? side.system : undefined;
 }

@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager } from "typeorm";
 import type { Holding, Keeper } from "../domain/holdings.ts";
 import type { ArrivedReservation } from "../domain/ingest.ts";
-import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
+import { type ClockOffset, instant, nowMsExpression, readNowMs } from "./clock.ts";
 import { type UnitsRow, unitsRow } from "./reservation-row.ts";
 
 /** Rows deleted by one statement: some tens of milliseconds. */
@@ -50,8 +50,7 @@ export async function holdReservations(
  * settled when nobody asks again.
  */
 export async function forgetReservations(dataSource: DataSource, offsetMs: ClockOffset): Promise<void> {
-  const [now] = await dataSource.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
-  const nowMs = Number(now.now_ms) + offsetMs();
+  const nowMs = await readNowMs(dataSource.manager, offsetMs);
   const settled = (ageMs: number, more: string) =>
     forget(dataSource, `state <> 'OPEN' AND ${more}`, nowMs - ageMs);
   await forget(dataSource, "state = 'OPEN'", nowMs);

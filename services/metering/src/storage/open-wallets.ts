@@ -1,12 +1,7 @@
 import type { Tx } from "@gatehouse/changefeed";
 import { mintId } from "@gatehouse/keys";
+import { nameOfWallet, type WalletName } from "../domain/movement.ts";
 import { instant } from "./clock.ts";
-
-/** A wallet by what makes it the same. */
-export interface WalletName {
-  readonly accountId: string;
-  readonly currency: string;
-}
 
 /**
  * Opens the wallets that are not there yet, and tells followers of the accounts whose wallets those are. Answers the
@@ -17,7 +12,9 @@ export async function openWallets(tx: Tx, names: readonly WalletName[], atMs: nu
   const columns = [names.map(({ accountId }) => accountId), names.map(({ currency }) => currency)];
   const there = await findWallets(tx, columns);
   const missing = [
-    ...new Map(names.map((name) => [nameOf(name), name])).entries().filter(([name]) => !there.has(name)),
+    ...new Map(names.map((name) => [nameOfWallet(name), name]))
+      .entries()
+      .filter(([name]) => !there.has(name)),
   ].sort(([a], [b]) => (a < b ? -1 : 1));
   if (missing.length > 0) {
     // In one order, for two transactions that open the same ones wait for each other here.
@@ -36,7 +33,7 @@ export async function openWallets(tx: Tx, names: readonly WalletName[], atMs: nu
     for (const accountId of new Set(opened.map((row) => row.account_id))) tx.changed("wallets", accountId);
     for (const [name, id] of await findWallets(tx, columns)) there.set(name, id);
   }
-  return names.map((name) => there.get(nameOf(name))!);
+  return names.map((name) => there.get(nameOfWallet(name))!);
 }
 
 async function findWallets(tx: Tx, columns: readonly (readonly string[])[]): Promise<Map<string, string>> {
@@ -45,9 +42,7 @@ async function findWallets(tx: Tx, columns: readonly (readonly string[])[]): Pro
      JOIN unnest($1::text[], $2::text[]) AS n(account_id, currency) USING (account_id, currency)`,
     [...columns],
   );
-  return new Map(rows.map((row) => [nameOf({ accountId: row.account_id, currency: row.currency }), row.id]));
-}
-
-function nameOf({ accountId, currency }: WalletName): string {
-  return `${accountId} ${currency}`;
+  return new Map(
+    rows.map((row) => [nameOfWallet({ accountId: row.account_id, currency: row.currency }), row.id]),
+  );
 }

@@ -1,11 +1,11 @@
 import type { Price } from "@gatehouse/buckets";
 import type { ChangeLog } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
-import type { Actor } from "../domain/limit-store.ts";
+import type { Actor } from "../domain/actor.ts";
 import { PRICES_NODE } from "../domain/price-book.ts";
 import type { PriceFilter, PriceStore, PriceTx } from "../domain/set-price.ts";
 import { writeAudit } from "./audit.ts";
-import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
+import { type ClockOffset, instant, readNowMs } from "./clock.ts";
 import { type PriceRow, priceOf } from "./price-book.ts";
 
 export class PostgresPriceStore implements PriceStore {
@@ -55,9 +55,8 @@ class PostgresPriceTx implements PriceTx {
     this.#offsetMs = offsetMs;
   }
 
-  async nowMs(): Promise<number> {
-    const [row] = await this.#manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
-    return Number(row.now_ms) + this.#offsetMs();
+  nowMs(): Promise<number> {
+    return readNowMs(this.#manager, this.#offsetMs);
   }
 
   async terms({ meter, resource, plan, accountType }: Price, sinceMs: number) {

@@ -1,9 +1,10 @@
 import { type Price, payerOf } from "@gatehouse/buckets";
 import type { Tx } from "@gatehouse/changefeed";
+import type { WalletName } from "../domain/movement.ts";
 import type { Posting, PricedAccount, Pricing } from "../domain/pricing.ts";
-import { type ClockOffset, nowMsExpression } from "./clock.ts";
+import { type ClockOffset, readNowMs } from "./clock.ts";
 import { notifyFreed } from "./notice.ts";
-import { openWallets, type WalletName } from "./open-wallets.ts";
+import { openWallets } from "./open-wallets.ts";
 import { postUsage } from "./post-usage.ts";
 import { type PriceRow, priceOf } from "./price-book.ts";
 import { recallLeases } from "./recall.ts";
@@ -92,8 +93,7 @@ export class PostgresPricing implements Pricing {
     );
   }
 
-  async #nowMs(): Promise<number> {
-    const [now] = await this.#tx.manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
-    return Number(now.now_ms) + this.#offsetMs();
+  #nowMs(): Promise<number> {
+    return readNowMs(this.#tx.manager, this.#offsetMs);
   }
 }
