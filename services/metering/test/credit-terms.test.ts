@@ -194,7 +194,7 @@ test("a credit limit is set from above, opens the wallet and is audited", async 
   expect(await fieldsOf(set(master, -1n))).toEqual(["credit_limit"]);
 });
 
-describe("credit that an organization hands on", () => {
+describe("credit that an organization hands down", () => {
   const currency = "credits";
   let made = 0;
   /** An organization with so much credit, its master key, and three accounts below: the last one below the second. */
@@ -205,65 +205,109 @@ describe("credit that an organization hands on", () => {
     const master = identity.key(organization, "MASTER", undefined, funds);
     const twos = identity.key(two, "MASTER", undefined, funds);
     await metering.follower.prove();
-    if (credit > 0n) await setCredit(root, organization.id, credit, currency);
+    if (credit > 0n) await set(root, organization.id, credit);
     return { master, twos, one: one.id, two: two.id, three: three.id, organization: organization.id };
   }
   const set = (key: TestKey, account: string, credit: bigint) => setCredit(key, account, credit, currency);
-  const limitOf = async (account: string) =>
-    (await metering.credits(root).getBalance({ account, currency }, { timeoutMs })).balance!.creditLimit;
+  const balanceOf = async (account: string) => {
+    const { balance } = await metering.credits(root).getBalance({ account, currency }, { timeoutMs });
+    const { amount, creditLimit, creditGiven, available } = balance!;
+    return [amount, creditLimit, creditGiven, available].map(Number);
+  };
+  const move = (key: TestKey, from: string, to: string, amount: bigint) =>
+    metering.credits(key).transfer({ from, to, amount, currency }, { timeoutMs });
   const refused = { code: "FAILED_PRECONDITION", reason: "CREDIT_EXHAUSTED" };
 
-  test("is no more than its own, whoever below it hands it on", async () => {
-    const { master, twos, one, two, three } = await organizationWith(100n);
-    await set(master, one, 60n);
+  test("is taken off its own, whoever below it hands it down, and comes back", async () => {
+    const { master, twos, one, two, three, organization } = await organizationWith(100n);
+    const before = await head();
+    expect((await set(master, one, 60n)).balance).toMatchObject({ creditLimit: 60n, creditGiven: 0n });
+    expect(await changedNodes(before)).toEqual([one]);
+    expect(await balanceOf(organization)).toEqual([0, 100, 60, 40]);
     const call = set(master, two, 41n);
     await expect(call).rejects.toMatchObject(refused);
     expect(await fieldsOf(call)).toEqual(["credit_limit"]);
     await set(master, two, 40n);
     await expect(set(twos, three, 1n)).rejects.toMatchObject(refused);
+    await expect(move(master, organization, one, 1n)).rejects.toMatchObject(refused);
+    const full = await head();
     await set(master, one, 50n);
+    expect(await changedNodes(full)).toEqual([organization]);
     await set(twos, three, 10n);
-    expect(await Promise.all([one, two, three].map(limitOf))).toEqual([50n, 40n, 10n]);
+    expect(await balanceOf(organization)).toEqual([0, 100, 100, 0]);
+    await set(master, one, 0n);
+    expect(await balanceOf(organization)).toEqual([0, 100, 50, 50]);
   });
 
-  test("is nothing where the provider gave it none, and a refused call opens no wallet", async () => {
+  test("is not what it has used itself, but its money covers it", async () => {
+    const { master, one, two, organization } = await organizationWith(100n);
+    await move(master, organization, one, 80n);
+    await expect(set(master, two, 21n)).rejects.toMatchObject(refused);
+    await set(master, two, 20n);
+    await expect(move(master, organization, one, 1n)).rejects.toMatchObject(refused);
+    await move(master, one, organization, 80n);
+    await set(master, two, 100n);
+    await expect(set(master, two, 101n)).rejects.toMatchObject(refused);
+  });
+
+  test("is nothing where the provider gave it none, and a refused call opens no wallet, nor one for no credit", async () => {
     const { master, one } = await organizationWith(0n);
     await expect(set(master, one, 1n)).rejects.toMatchObject(refused);
+    expect((await set(master, one, 0n)).balance).toMatchObject({ accountId: one, currency, available: 0n });
     const wallets = await metering.query("SELECT id FROM wallet WHERE account_id = $1", [one]);
     expect(wallets).toEqual([]);
   });
 
-  test("is what the provider gives its accounts, too; that it may lower and not raise again", async () => {
-    const { master, one, two } = await organizationWith(10n);
+  test("is beside what the provider gives its accounts, until it raises that itself", async () => {
+    const { master, one, two, organization } = await organizationWith(10n);
     await set(root, one, 1000n);
-    await expect(set(master, two, 1n)).rejects.toMatchObject(refused);
+    expect(await balanceOf(organization)).toEqual([0, 10, 0, 10]);
     await set(master, one, 10n);
     await expect(set(master, one, 11n)).rejects.toMatchObject(refused);
-    await set(root, one, 1000n);
+    await set(master, two, 10n);
+    expect(await balanceOf(organization)).toEqual([0, 10, 10, 0]);
+    await set(root, two, 10n);
+    expect(await balanceOf(organization)).toEqual([0, 10, 0, 10]);
   });
 
   test("is not given a second time while it is owed", async () => {
     const { master, one, two, organization } = await organizationWith(100n);
     await set(master, one, 100n);
-    await metering
-      .credits(master)
-      .transfer({ from: one, to: organization, amount: 80n, currency }, { timeoutMs });
+    await move(master, one, organization, 80n);
     await set(master, one, 0n);
+    expect(await balanceOf(organization)).toEqual([80, 100, 80, 100]);
     await expect(set(master, two, 21n)).rejects.toMatchObject(refused);
     await set(master, two, 20n);
-    await metering
-      .credits(master)
-      .transfer({ from: organization, to: one, amount: 80n, currency }, { timeoutMs });
+    await move(master, organization, one, 80n);
     await set(master, two, 100n);
+    expect(await balanceOf(organization)).toEqual([0, 100, 100, 0]);
   });
 
-  test("is no more for two calls at once", async () => {
+  test("stays where the provider lowers the organization's, which then has less than nothing", async () => {
+    const { master, one, two, organization } = await organizationWith(100n);
+    await set(master, one, 60n);
+    await set(root, organization, 50n);
+    expect(await balanceOf(organization)).toEqual([0, 50, 60, -10]);
+    await expect(set(master, two, 1n)).rejects.toMatchObject(refused);
+    await set(master, one, 20n);
+    await set(master, two, 30n);
+    expect(await balanceOf(organization)).toEqual([0, 50, 50, 0]);
+  });
+
+  test("is no more for calls at once, however they end", async () => {
     for (let round = 0; round < 10; round++) {
-      const { master, one, two, three } = await organizationWith(100n);
+      const { master, one, two, three, organization } = await organizationWith(100n);
       const all = [one, two, three];
-      const answers = await Promise.allSettled(all.map((account) => set(master, account, 60n)));
-      expect(answers.map(({ status }) => status).sort()).toEqual(["fulfilled", "rejected", "rejected"]);
-      expect((await Promise.all(all.map(limitOf))).reduce((sum, limit) => sum + limit, 0n)).toBe(60n);
+      const transfer = move(master, organization, one, 50n);
+      const answers = await Promise.allSettled([
+        ...all.map((account) => set(master, account, 60n)),
+        transfer,
+      ]);
+      const done = answers.map(({ status }) => status === "fulfilled");
+      expect(done.filter(Boolean)).toHaveLength(1);
+      const balances = await Promise.all(all.map(balanceOf));
+      expect(balances.reduce((sum, [, limit]) => sum + limit!, 0)).toBe(done[3] ? 0 : 60);
+      expect(await balanceOf(organization)).toEqual(done[3] ? [-50, 100, 0, 50] : [0, 100, 60, 40]);
     }
   });
 });

@@ -4,6 +4,7 @@ import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
 const timeoutMs = 10_000;
+const patiently = { timeout: timeoutMs };
 const identity = new IdentityLog();
 const organization = identity.account(identity.root, "acme");
 const root = identity.key(identity.root, "MASTER", undefined, ["fund-manager"]);
@@ -19,8 +20,10 @@ let made = 0;
 
 beforeAll(async () => {
   postgres = await startTestPostgres();
-  metering = await startMetering(postgres.url, identity);
-  replica = await startMetering(postgres.url, identity);
+  // Longer than a holder takes to answer on a machine that is busy with other tests.
+  const waitMs = 1000;
+  metering = await startMetering(postgres.url, identity, { waitMs });
+  replica = await startMetering(postgres.url, identity, { waitMs });
 });
 
 afterAll(async () => {
@@ -117,4 +120,42 @@ test("an adjustment takes at once what is lent, and has it called back", async (
   await metering.credits(root).adjust(adjustment, { timeoutMs });
   await expect.poll(async () => (await balance()).available).toBe(0n);
   expect(holder.recalled).toContain(wallet);
+});
+
+test("credit that replicas hold is called back before it is handed down, and never given twice", async () => {
+  const credits = metering.credits(root);
+  const owner = identity.account(identity.root, `owner-${made}`);
+  const team = identity.account(owner, "team");
+  const owners = identity.key(owner, "MASTER", undefined, ["fund-manager"]);
+  await metering.follower.prove();
+  const limit = { account: owner.id, currency: "USD", creditLimit: 100n };
+  await credits.setCreditLimit(limit, { timeoutMs });
+  const [row] = await metering.query<{ id: string }>("SELECT id FROM wallet WHERE account_id = $1", [
+    owner.id,
+  ]);
+  const holder = new Holder(metering, `lent-${made}`);
+  holders.push(holder);
+  const ask = () =>
+    holder.acquire([owner.id, identity.root.id], { requests: 1 }, { costs: { [row!.id]: 30 } });
+  await ask();
+  const give = () =>
+    metering
+      .credits(owners)
+      .setCreditLimit({ account: team.id, currency: "USD", creditLimit: 90n }, { timeoutMs });
+  await expect(give()).rejects.toMatchObject({ code: "UNAVAILABLE", reason: "SOURCE_UNAVAILABLE" });
+  await holder.answerRecalls();
+  // It answers recalls from now on: what was said before it listened is said again.
+  await expect
+    .poll(
+      () =>
+        give().then(
+          ({ balance }) => balance!.creditLimit,
+          () => 0n,
+        ),
+      patiently,
+    )
+    .toBe(90n);
+  expect(holder.recalled).toContain(row!.id);
+  const own = (await credits.getBalance({ account: owner.id, currency: "USD" }, { timeoutMs })).balance!;
+  expect([own.creditGiven, own.leased, own.available]).toEqual([90n, 0n, 10n]);
 });

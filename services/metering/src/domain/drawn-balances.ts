@@ -31,8 +31,8 @@ export async function drawnBalances(
   if (!reaches(caller, chain.slice(above))) return [];
   const { accountId, usesParentBalance } = payer;
   return payer.wallets
-    .map(({ currency, balance, leased, creditLimit }) => {
-      return { accountId, currency, balance, leased, creditLimit, usesParentBalance };
+    .map(({ currency, balance, leased, creditLimit, creditGiven }) => {
+      return { accountId, currency, balance, leased, creditLimit, creditGiven, usesParentBalance };
     })
     .sort((a, b) => (a.currency < b.currency ? -1 : 1));
 }

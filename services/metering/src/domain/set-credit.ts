@@ -16,14 +16,14 @@ export interface CreditTermsStore {
     actor: Actor,
   ): Promise<{ readonly freshness: string }>;
   /**
-   * Opens the wallet where there is none. What is lent beyond the new limit is called back. Throws what `uncovered` makes
-   * where the limit is raised, and the credit of the accounts below `coveredBy`, this one's with it, is more than its own.
+   * Opens the wallet where there is none. What is lent beyond the new limit is called back. `mustBeCovered`: what it is
+   * raised to is taken off the organization's own credit; throws what `requireCover` throws.
    */
   setCreditLimit(
     wallet: WalletName,
     creditLimit: Micros,
     actor: Actor,
-    coveredBy?: string,
+    mustBeCovered?: boolean,
   ): Promise<{ readonly balance: Balance; readonly freshness: string }>;
 }
 
@@ -52,10 +52,11 @@ export async function setBalanceSource(
 }
 
 /**
- * What an organization lets its accounts go below zero is the provider's risk. So all of it together is bounded by what the
- * provider lets the organization itself: it is handed down, not made.
+ * What an organization lets its accounts go below zero is the provider's risk. So it is handed down, not made: taken off
+ * what the provider lets the organization itself.
  *
- * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING), FAILED_PRECONDITION (CREDIT_EXHAUSTED).
+ * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING), FAILED_PRECONDITION (CREDIT_EXHAUSTED),
+ * UNAVAILABLE.
  */
 export async function setCreditLimit(
   { mirror, store }: CreditTermsDependencies,
@@ -67,18 +68,39 @@ export async function setCreditLimit(
   fields.currency(currency);
   fields.amount("credit_limit", creditLimit, 0n);
   if (fields.violations.length > 0) throw invalid(fields.violations);
-  const { id, organizationId } = await accountBelow(mirror, caller, account);
-  const coveredBy = isProvider(caller) ? undefined : organizationId;
-  return store.setCreditLimit({ accountId: id, currency }, micros(creditLimit), actorOf(caller), coveredBy);
+  const { id } = await accountBelow(mirror, caller, account);
+  const mustBeCovered = !isProvider(caller);
+  return store.setCreditLimit(
+    { accountId: id, currency },
+    micros(creditLimit),
+    actorOf(caller),
+    mustBeCovered,
+  );
 }
 
-/** Says no sums: the caller may be of one account, and they are of all. */
-export function uncovered(): Failure {
-  const description =
-    "with it, the credit of the organization's accounts is more than the organization's own";
-  const violations = [{ field: "credit_limit", description }];
-  const message = `credit_limit: ${description}`;
-  return new Failure({ code: "FAILED_PRECONDITION", reason: "CREDIT_EXHAUSTED", message, violations });
+/** An organization's wallet, and what of its credit limit its accounts would have. */
+export interface OwnCredit {
+  readonly balance: Micros;
+  readonly leased: Micros;
+  readonly creditLimit: bigint;
+  readonly given: bigint;
+}
+
+/**
+ * Answers whether what is given is covered now, or only once replicas have returned what they hold of the organization's
+ * wallet. What it has used of its limit itself is not there to be given.
+ *
+ * Throws Failure FAILED_PRECONDITION (CREDIT_EXHAUSTED). It says no sums: the caller may be of one account, and they are of all.
+ */
+export function requireCover({ balance, leased, creditLimit, given }: OwnCredit): "NOW" | "ONCE_RETURNED" {
+  const left = creditLimit - given;
+  if (left < 0n || BigInt(balance) + left < 0n) {
+    const description = "is more than the organization has left of its own credit limit";
+    const violations = [{ field: "credit_limit", description }];
+    const message = `credit_limit: ${description}`;
+    throw new Failure({ code: "FAILED_PRECONDITION", reason: "CREDIT_EXHAUSTED", message, violations });
+  }
+  return BigInt(balance) + left < BigInt(leased) ? "ONCE_RETURNED" : "NOW";
 }
 
 /** An account in reach that is not the caller's own: nobody says what their own money may do. */

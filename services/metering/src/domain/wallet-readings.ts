@@ -5,7 +5,10 @@ export interface WalletReading {
   readonly id: string;
   readonly currency: string;
   readonly balance: Micros;
+  /** What calls may use of it. */
   readonly creditLimit: Micros;
+  /** Of an organization's, what accounts below it have besides. */
+  readonly creditGiven: Micros;
   readonly leased: Micros;
   /** What of that is lent to the holder that was asked about. */
   readonly leasedToHolder: Micros;

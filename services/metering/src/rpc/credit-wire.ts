@@ -39,7 +39,8 @@ export function balanceMessage(balance: Balance, isOfNow = true): MessageInitSha
     amount: BigInt(balance.balance),
     leased: BigInt(balance.leased),
     available: isOfNow ? BigInt(available(balance)) : 0n,
-    creditLimit: BigInt(balance.creditLimit),
+    creditLimit: BigInt(balance.creditLimit) + BigInt(balance.creditGiven),
+    creditGiven: BigInt(balance.creditGiven),
     usesParentBalance: balance.usesParentBalance,
   };
 }

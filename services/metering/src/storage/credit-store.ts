@@ -95,7 +95,7 @@ export async function readBalance(
 const LATEST_MS = Date.UTC(2200, 0, 1);
 
 const balanceColumns = `coalesce(w.balance, 0) AS balance, coalesce(w.leased, 0) AS leased,
-  coalesce(w.credit_limit, 0) AS credit_limit, coalesce(s.uses_parent_balance, false) AS uses_parent_balance`;
+  coalesce(w.credit_limit, 0) AS credit_limit, coalesce(w.credit_given, 0) AS credit_given, coalesce(s.uses_parent_balance, false) AS uses_parent_balance`;
 
 interface BalanceRow {
   readonly account_id: string;
@@ -103,6 +103,7 @@ interface BalanceRow {
   readonly balance: string;
   readonly leased: string;
   readonly credit_limit: string;
+  readonly credit_given: string;
   readonly uses_parent_balance: boolean;
 }
 
@@ -113,6 +114,7 @@ function balanceOf(row: BalanceRow): Balance {
     balance: micros(BigInt(row.balance)),
     leased: micros(BigInt(row.leased)),
     creditLimit: micros(BigInt(row.credit_limit)),
+    creditGiven: micros(BigInt(row.credit_given)),
     usesParentBalance: row.uses_parent_balance,
   };
 }

@@ -3,6 +3,7 @@ import { AccountParents1764420000000 } from "./account-parents-migration.ts";
 import { AlertMakers1764710000000 } from "./alert-makers-migration.ts";
 import { Alerts1764700000000 } from "./alerts-migration.ts";
 import { AuditReads1764730000000 } from "./audit-reads-migration.ts";
+import { CreditGiven1764750000000 } from "./credit-given-migration.ts";
 import { EndedHolders1764100000000 } from "./ended-holders-migration.ts";
 import { EpochGaps1764540000000 } from "./epoch-gaps-migration.ts";
 import { Initial1764000000000 } from "./initial-migration.ts";
@@ -46,4 +47,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   AlertMakers1764710000000,
   AuditReads1764730000000,
   UsageSums1764740000000,
+  CreditGiven1764750000000,
 ];

@@ -23,12 +23,14 @@ const lockRows = `
     SELECT 1 FROM (SELECT FROM wallet WHERE id = ANY($3::text[]) ORDER BY id FOR UPDATE) AS w) AS locked`;
 
 const hasMoved = "(incarnation, revision) IS DISTINCT FROM ($4::uuid, $5::bigint)";
-const hasVanished = "deadline <= to_timestamp((now_ms - $7::bigint) / 1000.0)";
+const hasVanished = "deadline <= vanished_by";
 const msOf = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)::bigint`;
 const unspent = "sum(greatest(units - spent, 0)) AS units";
 
 const readRows = `
-  WITH clock AS MATERIALIZED (SELECT ${nowMsExpression} + $6::bigint AS now_ms)
+  WITH clock AS MATERIALIZED (
+    SELECT now_ms, to_timestamp((now_ms - $7::bigint) / 1000.0) AS vanished_by
+    FROM (SELECT ${nowMsExpression} + $6::bigint AS now_ms) AS c)
   SELECT now_ms, incarnation, revision, ${endedAmong("$8")} AS ended_holders,
     CASE WHEN ${hasMoved} THEN ${limitsOf("$9", "$10")} END AS limits,
     CASE WHEN ${hasMoved} THEN ${moneyOf("$9")} END AS money,

@@ -10,6 +10,7 @@ interface ReadingRow {
   readonly currency: string;
   readonly balance: string;
   readonly credit_limit: string;
+  readonly credit_given: string;
   readonly leased: string;
   readonly leased_to_holder: string;
 }
@@ -24,7 +25,7 @@ export class PostgresWalletReadings implements WalletReadings {
   async readMoney(nodeIds: readonly string[], holder: string): Promise<AccountMoney[]> {
     const rows = await this.#dataSource.query<ReadingRow[]>(
       `SELECT a.id AS account_id, coalesce(s.uses_parent_balance, false) AS uses_parent_balance,
-         w.id, w.currency, w.balance, w.credit_limit, w.leased,
+         w.id, w.currency, w.balance, w.credit_limit, w.credit_given, w.leased,
          coalesce((SELECT sum(greatest(e.units - e.spent, 0)) FROM wallet_lease e
            WHERE e.wallet_id = w.id AND e.holder = $2 AND NOT e.closed), 0) AS leased_to_holder
        FROM unnest($1::text[]) WITH ORDINALITY AS n(id, place) JOIN account a ON a.id = n.id
@@ -47,6 +48,7 @@ function readingOf(id: string, row: ReadingRow) {
     currency: row.currency,
     balance: micros(BigInt(row.balance)),
     creditLimit: micros(BigInt(row.credit_limit)),
+    creditGiven: micros(BigInt(row.credit_given)),
     leased: micros(BigInt(row.leased)),
     leasedToHolder: micros(BigInt(row.leased_to_holder)),
   };

@@ -253,14 +253,14 @@ export declare type Balance = Message<"gatehouse.metering.v1.Balance"> & {
   leased: bigint;
 
   /**
-   * What can be spent or transferred: amount + credit_limit - leased.
+   * What can be spent or transferred: amount + credit_limit - credit_given - leased.
    *
    * @generated from field: int64 available = 5;
    */
   available: bigint;
 
   /**
-   * How far below zero the amount may go.
+   * How far below zero the amount may go, with what it has given of that.
    *
    * @generated from field: int64 credit_limit = 6;
    */
@@ -272,6 +272,13 @@ export declare type Balance = Message<"gatehouse.metering.v1.Balance"> & {
    * @generated from field: bool uses_parent_balance = 7;
    */
   usesParentBalance: boolean;
+
+  /**
+   * Of an organization's credit limit: what it has handed down to accounts below it.
+   *
+   * @generated from field: int64 credit_given = 8;
+   */
+  creditGiven: bigint;
 };
 
 /**
@@ -1275,9 +1282,11 @@ export declare const CreditService: GenService<{
   /**
    * Sets how far below zero an account's balance may go; from a strict ancestor. A limit that is lowered below what is
    * used already takes nothing back: nothing is admitted until there is credit again. The provider sets any limit. An
-   * organization hands on what it has been given: its keys, and those of accounts below it, raise a limit only while
-   * the limits of all accounts below the organization (or what these owe, if that is more) add up to no more than the
-   * organization's own in that currency. Otherwise FAILED_PRECONDITION (CREDIT_EXHAUSTED). They may always lower one.
+   * organization hands down what it has been given: where its keys, or those of accounts below it, raise a limit, all of
+   * that limit is taken off what the organization's own wallet in that currency may go below zero (`credit_given`), and
+   * where they lower it, it comes back once it is not owed. FAILED_PRECONDITION (CREDIT_EXHAUSTED) where the organization
+   * has less left; UNAVAILABLE where it has as much, but replicas of authz hold of it, who have been asked to give it back:
+   * try again.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.SetCreditLimit
    */
