@@ -166,3 +166,26 @@ test("a lease lent just before a window's end is not spent in the next", async (
   await holder.ship(() => true);
   expect((await allowance()).slice(0, 2)).toEqual([0, 5]);
 });
+
+test("buckets of windows that were over long ago are forgotten, and no others", async () => {
+  const { set, use } = await organization();
+  const { id } = await set({});
+  await set({ window: Window.NEVER, units: 100n });
+  const DAY_MS = 86_400_000;
+  const windows = async () => {
+    const rows = await metering.query<{ window_start: Date }>(
+      "SELECT window_start FROM quota_bucket WHERE limit_id = $1 ORDER BY window_start",
+      [id],
+    );
+    return rows.map((row) => Math.floor((row.window_start.getTime() - Date.now()) / DAY_MS) + 1);
+  };
+  expect(await use(1)).toBe(true);
+  metering.time.offsetMs = 90 * DAY_MS;
+  expect(await use(1)).toBe(true);
+  expect(await windows()).toEqual([0, 90]);
+  metering.time.offsetMs = 93 * DAY_MS;
+  await expect.poll(windows, { timeout: timeoutMs }).toEqual([90]);
+  expect(await use(1)).toBe(true);
+  const never = "SELECT FROM quota_bucket WHERE window_end IS NULL AND spent = 3";
+  expect(await metering.query(never, [])).toHaveLength(1);
+});

@@ -12,6 +12,7 @@ import { MirrorNodes1764200000000 } from "./mirror-nodes-migration.ts";
 import { Money1764600000000 } from "./money-migration.ts";
 import { Plans1764400000000 } from "./plans-migration.ts";
 import { Quarantine1764520000000 } from "./quarantine-migration.ts";
+import { QuotaEnds1764760000000 } from "./quota-ends-migration.ts";
 import { Reports1764500000000 } from "./reports-migration.ts";
 import { ReservationCharges1764670000000 } from "./reservation-charges-migration.ts";
 import { ReservationCosts1764660000000 } from "./reservation-costs-migration.ts";
@@ -48,4 +49,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   AuditReads1764730000000,
   UsageSums1764740000000,
   CreditGiven1764750000000,
+  QuotaEnds1764760000000,
 ];
