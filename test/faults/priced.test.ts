@@ -263,6 +263,18 @@ test("a reservation holds what its estimate costs, and is billed at what was use
   await usage.commitReservation({ decisionId: last.decisionId, charges: once(meter, 20) }, timely);
   const costs = await bookedCosts(made, 24 * PRICE);
   expect(costs).toEqual({ usage: 24 * PRICE, ledger: 24 * PRICE });
+  // Said again once they are booked, commits are answered what the calls cost in the end.
+  for (const [{ decisionId }, units] of [
+    [one, 4],
+    [last, 20],
+  ] as const) {
+    const { pending, cost } = await usage.commitReservation(
+      { decisionId, charges: once(meter, units) },
+      timely,
+    );
+    expect(pending).toBe(false);
+    expect(cost).toMatchObject([{ currency: USD, micros: BigInt(units * PRICE) }]);
+  }
   expect((await settledWallet(made.master, id)).balance).toBe(-4 * PRICE);
 });
 
