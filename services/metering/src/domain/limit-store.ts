@@ -2,8 +2,6 @@ import type { RateState } from "@gatehouse/buckets";
 import type { Actor } from "./actor.ts";
 import type { Limit, LimitTerms, NodeRef, ReservedShare } from "./limit.ts";
 
-export type { Actor };
-
 /** What happened to a limit. */
 export interface LimitAudit {
   readonly action: "gatehouse.limits.set" | "gatehouse.limits.delete" | "gatehouse.limits.reset";

@@ -15,7 +15,6 @@ import {
   TOKEN_VIOLATION,
   writeToken,
 } from "./page.ts";
-import { isTime } from "./usage-span.ts";
 
 /** What an account has, and whether calls on it draw on that. */
 export interface Balance extends Omit<Wallet, "id" | "movedAtMs"> {
@@ -48,7 +47,7 @@ export async function getBalance(
   const fields = new MoneyFields();
   fields.account("account", account, { isRequired: false });
   fields.currency(currency);
-  if (atMs !== undefined && !isTime(atMs)) fields.wrong("at", "must be between the years 1970 and 2200");
+  fields.time("at", atMs);
   if (fields.violations.length > 0) throw invalid(fields.violations);
   const { accountId } = await creditScope(mirror, caller, { account, currency, descendants: false });
   const name = { accountId, currency };

@@ -1,6 +1,6 @@
 import { type AccountNode, isProvider, isStrictAncestor, type KeyView } from "@gatehouse/access";
 import { denied, Failure, invalid } from "@gatehouse/service/failure";
-import type { Actor } from "./limit-store.ts";
+import { type Actor, actorOf } from "./actor.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Micros, micros } from "./money.ts";
 import { MoneyFields } from "./money-fields.ts";
@@ -111,8 +111,4 @@ async function accountBelow(mirror: Mirror, caller: KeyView, name: string): Prom
     throw denied("OWN_CEILING", "an account's credit is set from an account above it");
   }
   return chain[0]!;
-}
-
-function actorOf({ key }: KeyView): Actor {
-  return { keyId: key.id, accountId: key.accountId };
 }

@@ -3,9 +3,9 @@ import type { EntityManager } from "typeorm";
 import { available, type Micros, MOST_MICROS, micros } from "../domain/money.ts";
 import type { WalletName } from "../domain/movement.ts";
 import { requireCover } from "../domain/set-credit.ts";
-import { recallWallets } from "./money-store.ts";
 import { notifyFreed } from "./notice.ts";
 import { openWallets } from "./open-wallets.ts";
+import { recallLeases } from "./recall.ts";
 
 /**
  * Credit limits, and what of an organization's its accounts have.
@@ -149,7 +149,7 @@ async function change(
     "UPDATE wallet SET credit_limit = $2, credit_given = $3, credit_covered = $4 WHERE id = $1",
     [id, creditLimit, given, isCovered],
   );
-  if (available({ ...wallet, creditLimit }) < 0) await recallWallets(tx.manager, [id]);
+  if (available({ ...wallet, creditLimit }) < 0) await recallLeases(tx.manager, [id]);
   if (creditLimit <= wallet.creditLimit) return;
   await notifyFreed(tx.manager, [id]);
   // Who remembers that the wallet refused is to ask again.

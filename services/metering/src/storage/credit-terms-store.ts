@@ -1,6 +1,6 @@
 import type { ChangeLog } from "@gatehouse/changefeed";
 import { unavailable } from "@gatehouse/service/failure";
-import type { Actor } from "../domain/limit-store.ts";
+import type { Actor } from "../domain/actor.ts";
 import type { Micros } from "../domain/money.ts";
 import type { WalletName } from "../domain/movement.ts";
 import type { Balance } from "../domain/read-balances.ts";
@@ -9,7 +9,7 @@ import { writeAudit } from "./audit.ts";
 import { type ClockOffset, readNowMs } from "./clock.ts";
 import { CreditLent, putCreditLimit } from "./credit-limits.ts";
 import { readBalance } from "./credit-store.ts";
-import { recallWallets } from "./money-store.ts";
+import { recallLeases } from "./recall.ts";
 
 export class PostgresCreditTermsStore implements CreditTermsStore {
   readonly #log: ChangeLog;
@@ -76,7 +76,7 @@ export class PostgresCreditTermsStore implements CreditTermsStore {
       return { balance, freshness };
     } catch (error) {
       if (!(error instanceof CreditLent)) throw error;
-      await this.#log.commit((tx) => recallWallets(tx.manager, [error.walletId]));
+      await this.#log.commit((tx) => recallLeases(tx.manager, [error.walletId]));
       throw unavailable(
         "what is left of the organization's credit is lent to replicas, which were asked to return it; try again",
       );

@@ -7,10 +7,11 @@ import { micros } from "../domain/money.ts";
 import type { MoneyStore, MoneyTx, Remembered, RoundOfMoney } from "../domain/money-loop.ts";
 import type { Movement, Party, RequestName, Transaction, Wallet, WalletName } from "../domain/movement.ts";
 import { type AuditEvent, writeAudit } from "./audit.ts";
-import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
-import { notifyFreed, notifyRecalls } from "./notice.ts";
+import { type ClockOffset, instant, nowMsExpression, readNowMs } from "./clock.ts";
+import { notifyFreed } from "./notice.ts";
 import { openWallets } from "./open-wallets.ts";
 import { chainOf } from "./postgres-mirror.ts";
+import { recallLeases } from "./recall.ts";
 import { tellRefilled } from "./refilled.ts";
 import { type TransactionRow, transactionColumns, transactionOf } from "./transaction-row.ts";
 
@@ -134,12 +135,11 @@ class PostgresMoneyTx implements MoneyTx {
         columnsOf(unclaimed),
       );
     }
-    await recallWallets(this.#manager, recalled);
+    await recallLeases(this.#manager, recalled);
   }
 
-  async #nowMs(): Promise<number> {
-    const [row] = await this.#manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
-    return Number(row.now_ms) + this.#offsetMs();
+  #nowMs(): Promise<number> {
+    return readNowMs(this.#manager, this.#offsetMs);
   }
 
   async #move(transactions: readonly Transaction[], wallets: readonly Wallet[]): Promise<void> {
@@ -195,18 +195,7 @@ class PostgresMoneyTx implements MoneyTx {
   }
 }
 
-/** Tells every holder to give back what it has of these wallets, once the transaction has committed. */
-export async function recallWallets(manager: EntityManager, walletIds: readonly string[]): Promise<void> {
-  if (walletIds.length === 0) return;
-  const rows = await manager.query<{ holder: string; wallet_ids: string[] }[]>(
-    `SELECT holder, array_agg(DISTINCT wallet_id) AS wallet_ids FROM wallet_lease
-     WHERE wallet_id = ANY($1) AND NOT closed GROUP BY holder`,
-    [walletIds],
-  );
-  await notifyRecalls(manager, new Map(rows.map((row) => [row.holder, row.wallet_ids])));
-}
-
-export interface WalletRow {
+interface WalletRow {
   readonly id: string;
   readonly account_id: string;
   readonly currency: string;
@@ -217,10 +206,9 @@ export interface WalletRow {
 }
 
 /** SQL: what `walletOf` reads, of `wallet w`. */
-export const walletColumns =
-  "w.id, w.account_id, w.currency, w.balance, w.leased, w.credit_limit, w.moved_at";
+const walletColumns = "w.id, w.account_id, w.currency, w.balance, w.leased, w.credit_limit, w.moved_at";
 
-export function walletOf(row: WalletRow): Wallet {
+function walletOf(row: WalletRow): Wallet {
   return {
     id: row.id,
     accountId: row.account_id,
