@@ -17,6 +17,7 @@ const lacking: PendingAsk = { ...refill, needs: [{ meter: "requests", units: 1 }
 /** `answer` is whether metering answers; where it does not, it may have lent all the same. */
 function setUp(answer: () => boolean = () => true) {
   const requests: number[] = [];
+  const rates = new RateReports();
   const closed: string[] = [];
   const position = { incarnation: "one", revision: 0 };
   const acquirer = new Acquirer({
@@ -25,7 +26,7 @@ function setUp(answer: () => boolean = () => true) {
       lease: (id: string) => ({ id }),
       close: ({ id }: { id: string }) => void closed.push(id),
     } as unknown as Journal,
-    rates: new RateReports(),
+    rates,
     source: {
       acquire: async ({ asks }: { asks: readonly Ask[] }, _trace, _onLate, onLost) => {
         requests.push(asks.length);
@@ -46,7 +47,7 @@ function setUp(answer: () => boolean = () => true) {
     ship: () => {},
     counts: new LeaseCounts(),
   });
-  return { acquirer, requests, closed };
+  return { acquirer, requests, closed, rates };
 }
 
 it("refills of several turns travel together", async () => {
@@ -68,6 +69,15 @@ it("a call that lacks units waits for nobody, and takes along what waits", async
   expect(requests).toEqual([2]);
   await vi.advanceTimersByTimeAsync(100);
   expect(requests).toEqual([2]);
+});
+
+it("what was to be reported and went with another request is not waited for by an empty one", async () => {
+  const { acquirer, requests, rates } = setUp();
+  rates.noteUnspent("lease_1");
+  acquirer.report();
+  await acquirer.reportNow();
+  await vi.advanceTimersByTimeAsync(1);
+  expect(requests).toEqual([0]);
 });
 
 it("what waits when a replica closes is asked for before it has closed", async () => {

@@ -130,6 +130,8 @@ export class Acquirer {
       this.#flushing = false;
       clearTimeout(this.#gathering);
       this.#gathering = undefined;
+      // What there was to report may have gone with another request.
+      if (this.#waiting.length === 0 && !this.#options.rates.pending) return;
       do {
         const sent = this.#send(this.#waiting.splice(0, MAX_ASKS));
         this.#underWay.add(sent);

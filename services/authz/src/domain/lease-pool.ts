@@ -1,11 +1,9 @@
 import { lowWater } from "@gatehouse/buckets";
-import type { Clock, Moment } from "@gatehouse/changefeed";
-import { Acquirer, type Answer } from "./acquirer.ts";
+import type { Moment } from "@gatehouse/changefeed";
+import { Acquirer, type AcquirerOptions, type Answer } from "./acquirer.ts";
 import type { ChargePath, ChargePlan, Due } from "./charge-path.ts";
-import type { Journal } from "./journal.ts";
 import { LeaseCounts } from "./lease-counts.ts";
-import type { LeaseSource, Need } from "./lease-source.ts";
-import type { LimitBook } from "./limit-book.ts";
+import type { Need } from "./lease-source.ts";
 import { isOver, isToTell, type LocalBucket, type LocalLease, type Spend } from "./local-bucket.ts";
 import type { PendingAsk } from "./pending-ask.ts";
 import { planCharge } from "./plan-charge.ts";
@@ -69,18 +67,8 @@ export interface InHand {
 
 const NOTHING_IN_HAND: InHand = { held: 0, unspent: 0, isReturning: false };
 
-export interface LeasePoolOptions {
-  readonly book: LimitBook;
-  readonly journal: Journal;
-  readonly source: LeaseSource;
+export interface LeasePoolOptions extends Omit<AcquirerOptions, "rates" | "counts"> {
   readonly prices: Prices;
-  readonly clock: Clock;
-  /** Sends what the journal has, now. */
-  readonly ship: () => void;
-  /** The state of identity that asks rely on. */
-  readonly identityFreshness: () => string;
-  /** Told how many milliseconds a call waited for metering's answer. */
-  readonly onWaited?: ((ms: number) => void) | undefined;
 }
 
 export class LeasePool {
@@ -96,17 +84,14 @@ export class LeasePool {
 
   /** Charges `needs` to every bucket on the path that counts them, or says what is in the way. */
   charge(path: ChargePath, needs: readonly Need[], now: Moment): Charged {
-    const plan = planCharge(path, needs, now, this.#options);
-    if (plan === undefined) return lacking(path, needs, []);
-    if (plan === "unpriced") return UNPRICED;
-    return this.#obstacle(plan, path, needs, now) ?? this.#spend(plan, path, now);
+    const found = this.#find(path, needs, now);
+    return "kind" in found ? found : this.#spend(found, path, now);
   }
 
   /** What `charge` would say is in the way; undefined where it would charge. */
   obstacle(path: ChargePath, needs: readonly Need[], now: Moment): Obstacle | undefined {
-    const plan = planCharge(path, needs, now, this.#options);
-    if (plan === undefined) return lacking(path, needs, []);
-    return plan === "unpriced" ? UNPRICED : this.#obstacle(plan, path, needs, now);
+    const found = this.#find(path, needs, now);
+    return "kind" in found ? found : undefined;
   }
 
   /** Asks metering for units. Rejects where it does not answer. */
@@ -183,6 +168,12 @@ export class LeasePool {
     await this.#acquirer.reportAll();
   }
 
+  #find(path: ChargePath, needs: readonly Need[], now: Moment): ChargePlan | Obstacle {
+    const plan = planCharge(path, needs, now, this.#options);
+    if (plan === undefined) return lacking(path, needs, []);
+    return plan === "unpriced" ? UNPRICED : (this.#obstacle(plan, path, needs, now) ?? plan);
+  }
+
   #obstacle(
     { due, tolls }: ChargePlan,
     path: ChargePath,
@@ -208,8 +199,7 @@ export class LeasePool {
       }
       isLacking = true;
     }
-    // The plan's dues of wallets are another call's, once this one waits.
-    if (isLacking) return lacking(path, needs, tolls === undefined ? due : due.map((each) => ({ ...each })));
+    if (isLacking) return lacking(path, needs, tolls === undefined ? due : due.map(kept));
     return tolls?.isUnpayable ? UNPAID : undefined;
   }
 
@@ -282,6 +272,11 @@ function isKnown(bucket: LocalBucket): boolean {
 function needsMore(bucket: LocalBucket, left: number, now: Moment): boolean {
   if (bucket.limit.kind !== "rate" && bucket.remaining <= 0) return false;
   return left <= lowWater(bucket.lastGrant) || now.monotonicMs >= bucket.renewAtMs;
+}
+
+// The plan's dues of wallets are another call's, once this one waits.
+function kept(due: Due): Due {
+  return due.bucket.limit.kind === "wallet" ? { ...due } : due;
 }
 
 function lacking({ nodeIds, resource }: ChargePath, needs: readonly Need[], due: readonly Due[]): Obstacle {
