@@ -375,6 +375,25 @@ describe("what a reservation cost", () => {
     }
   });
 
+  test("that cannot be booked holds up no other", async () => {
+    await setQuota(organization.id, 1000);
+    const [bad, good] = [await reserve({ tokens: 100 }), await reserve({ tokens: 100 })];
+    await bad.ship();
+    await good.ship();
+    const point = (bucketId: string) =>
+      metering.query<{ was: string }>(
+        `UPDATE reservation SET draws = jsonb_set(draws, '{0,bucketId}', to_jsonb($2::text))
+         WHERE decision_id = $1 RETURNING old.draws -> 0 ->> 'bucketId' AS was`,
+        [bad.decisionId, bucketId],
+      );
+    const [{ was }] = (await point("no number")) as [{ was: string }];
+    await expect(commit(bad.decisionId, { tokens: 10 })).rejects.toMatchObject({ code: "INTERNAL" });
+    expect((await commit(good.decisionId, { tokens: 30 })).pending).toBe(false);
+    expect(await usage()).toBe(130);
+    await point(was);
+    await expect.poll(() => usage()).toBe(40);
+  });
+
   test("is put right in the share of a quota that it was taken of", async () => {
     await setQuota(organization.id, 1000);
     const node = { case: "account", value: team.id } as const;
