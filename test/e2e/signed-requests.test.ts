@@ -12,7 +12,9 @@ import { useSystem } from "../system/use-system.ts";
 
 /** Signed requests, by real clients of real processes; two replicas. */
 
-const system = useSystem({ replicas: [{}, {}] });
+/** A key that turns strict replay on waits for as long as a replica may be cut off. */
+const environment = { GATEHOUSE_STALENESS_MAX: "4s" };
+const system = useSystem({ replicas: [{ environment }, { environment }] });
 let made: Organization;
 let plain: SigningKey;
 let strict: SigningKey;
