@@ -92,8 +92,7 @@ async function run(
   ways: readonly Way[],
   crash: (progress: Progress) => Promise<void>,
 ) {
-  const lanes: Lane[] = [];
-  for (let i = 0; i < LANES; i++) lanes.push(await laneOf(`${name} ${i}`));
+  const lanes = await Promise.all(Array.from({ length: LANES }, (_, i) => laneOf(`${name} ${i}`)));
   const steps = stepsOf({ rpcs: RPCS, ways, lanes: LANES, requests: MOST_REQUESTS, seed });
   let over = false;
   let lost = 0;
