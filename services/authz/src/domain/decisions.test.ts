@@ -1,9 +1,20 @@
 import { describe, expect, it } from "vitest";
-import { callOf, TestVerifier } from "./verify.fixture.ts";
+import { Decisions } from "./decisions.ts";
+import { callOf, keyed, TestVerifier } from "./verify.fixture.ts";
 import { Verifier } from "./verify.ts";
 
 const positive = (counts: Readonly<Record<string, number>>) =>
   Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+
+it("a decision that a key is not to be found tells nothing of one, whoever knew it", () => {
+  const authz = new TestVerifier();
+  const entry = keyed(authz, authz.key("acc_org"));
+  const decisions = new Decisions(authz.options);
+  const { code, target, ...found } = decisions.make(authz.now, { code: "NOT_FOUND" }, "weather.read", entry);
+  expect([code, found.entry, target, authz.denials]).toEqual(["NOT_FOUND", undefined, undefined, []]);
+  expect(decisions.make(authz.now, { code: "DISABLED" }, "weather.read", entry).entry).toBe(entry);
+  expect(authz.denials).toEqual([["DISABLED", "weather.read"]]);
+});
 
 describe("what is counted of decisions", () => {
   it("is each code, once for each call", async () => {

@@ -7,6 +7,7 @@ import { Receipt } from "./receipt.ts";
 import { type SignedRequest, signedRequest } from "./signed-request.ts";
 import { credentialOf, sign, signer } from "./signing.fixture.ts";
 import { callOf, keyed, TestVerifier } from "./verify.fixture.ts";
+import { Verifier } from "./verify.ts";
 
 const ALGORITHMS = ["HMAC_SHA256", "HMAC_SHA384", "HMAC_SHA512", "ED25519"] as const;
 const WINDOW_MS = 30_000;
@@ -378,6 +379,14 @@ describe("with strict replay", () => {
     expect(await one.code({ signed })).toBe("VALID");
     expect(await one.code({ signed })).toBe("REPLAYED");
     expect(asked).toHaveLength(1);
+  });
+
+  it("a request whose limits are too old to charge by asks no one", async () => {
+    const { one, bot, asked } = deployment();
+    const meteringProof = { ...one.options.meteringProof, ageMs: () => 1001 };
+    const verifier = new Verifier({ ...one.options, meteringProof });
+    const { code } = await verifier.verify(callOf({ signed: sign(one, bot) }), one.provider);
+    expect([code, asked]).toEqual(["INDETERMINATE", []]);
   });
 
   it("a request that its limits refuse, or that waits for units, asks no one before it has them", async () => {

@@ -44,13 +44,18 @@ async function until(condition: () => boolean): Promise<void> {
   }
 }
 
+/** A spool that ended with a batch for each of the units. */
+async function leftIn(directory: string, ...units: readonly number[]): Promise<Spool> {
+  const old = await openSpool({ directory });
+  for (const each of units) await batch(old, each);
+  await old.stop();
+  return old;
+}
+
 test("ships each epoch in order, registered first, and keeps what was acknowledged", async () => {
   const directory = temporaryDirectory();
   const metering = new FakeMetering();
-  const old = await openSpool({ directory });
-  await batch(old, 1);
-  await batch(old, 10);
-  await old.stop();
+  const old = await leftIn(directory, 1, 10);
   const spool = await openSpool({ directory });
   const shipper = startShipper(spool, metering);
   await batch(spool, 100);
@@ -139,10 +144,7 @@ test("another batch under the same number raises an alarm, is set aside, and the
   const directory = temporaryDirectory();
   const metering = new FakeMetering();
   const log = errorLog();
-  const old = await openSpool({ directory });
-  await batch(old, 1);
-  await batch(old, 10);
-  await old.stop();
+  const old = await leftIn(directory, 1, 10);
   const epochs = { producer: "authz-1", epoch: old.epoch, sequence: 1, payload: Buffer.alloc(0) };
   const spool = await openSpool({ directory });
   // Metering answers the registration as if the first batch were expected, and then has another one.
@@ -171,10 +173,7 @@ test("a batch that rotted on the disk is not shipped; its epoch stops at the gap
   const directory = temporaryDirectory();
   const metering = new FakeMetering();
   const log = errorLog();
-  const old = await openSpool({ directory });
-  await batch(old, 1);
-  await batch(old, 10);
-  await old.stop();
+  const old = await leftIn(directory, 1, 10);
   const path = join(directory, `epoch-${old.epoch}`, "0000000001.batch");
   const bytes = readFileSync(path);
   bytes[bytes.length - 1]! ^= 1;
@@ -191,9 +190,7 @@ test("a batch that rotted on the disk is not shipped; its epoch stops at the gap
 test("one epoch that metering refuses for another reason holds up no other", async () => {
   const directory = temporaryDirectory();
   const metering = new FakeMetering();
-  const old = await openSpool({ directory });
-  await batch(old, 1);
-  await old.stop();
+  const old = await leftIn(directory, 1);
   const spool = await openSpool({ directory });
   const refusal = new Failure({ code: "INTERNAL", reason: "INTERNAL", message: "no" });
   const shipper = new Shipper({
@@ -217,10 +214,7 @@ test("one epoch that metering refuses for another reason holds up no other", asy
 test("a restored metering gets again what it lost, from every epoch", async () => {
   const directory = temporaryDirectory();
   const metering = new FakeMetering();
-  const old = await openSpool({ directory });
-  await batch(old, 1);
-  await batch(old, 10);
-  await old.stop();
+  const old = await leftIn(directory, 1, 10);
   const spool = await openSpool({ directory });
   const shipper = startShipper(spool, metering);
   await batch(spool, 100);
@@ -274,9 +268,7 @@ test("a live epoch that metering knows too much of is an alarm, and nothing is s
 test("kept batches and finished epochs are deleted after their time", async () => {
   const directory = temporaryDirectory();
   const metering = new FakeMetering();
-  const old = await openSpool({ directory });
-  await batch(old, 1);
-  await old.stop();
+  const old = await leftIn(directory, 1);
   let nowMs = Date.now();
   const spool = await openSpool({ directory, nowMs: () => nowMs });
   const shipper = startShipper(spool, metering);
