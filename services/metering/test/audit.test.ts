@@ -125,6 +125,29 @@ describe("a change", () => {
     expect((await eventsOf(root, { account: account.id, descendants: true })).length).toBe(7);
   });
 
+  test("tells of no account that its reader does not reach", async () => {
+    const { account, team, teamKey } = stage;
+    const other = identity.account(account, "other");
+    const own = identity.key(account, "ACCOUNT", undefined, everything);
+    const limit = await setLimit(root, onAccount(account.id));
+    await setLimit(root, onAccount(team.id), { reservedShare: 0.5 });
+    await setLimit(root, onAccount(account.id));
+    const credits = metering.credits(root);
+    const currency = "USD";
+    await credits.topUp({ account: team.id, amount: 10n, currency }, timely);
+    const paid = await credits.transfer({ from: team.id, to: other.id, amount: 10n, currency }, timely);
+    const refundOf = paid.transaction!.id;
+    await credits.adjust({ account: team.id, refundOf, reason: "a mistake" }, timely);
+    const tellsOf = async (key: TestKey) =>
+      (await eventsOf(key)).map(({ before, after }) => JSON.stringify([before, after])).join();
+    const [told, toldTeam] = [await tellsOf(own), await tellsOf(teamKey)];
+    expect(told).toContain(limit.limit!.id);
+    expect(told).not.toContain(team.id);
+    expect(toldTeam).toContain(refundOf);
+    expect(toldTeam).not.toContain(other.id);
+    expect(toldTeam).not.toContain(limit.limit!.id);
+  });
+
   test("is seen as far as the reader reaches", async () => {
     const { account, team, master, teamKey } = stage;
     const other = identity.key(identity.account(identity.root, `other-${made}`));

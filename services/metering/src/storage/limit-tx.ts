@@ -137,6 +137,14 @@ export class PostgresLimitTx implements LimitTx {
 
   audit({ action, limitId: targetId, before, after }: LimitAudit): Promise<void> {
     const concerns = (after ?? before)!.node.id;
-    return writeAudit(this.#manager, [{ actor: this.#actor, action, targetId, concerns, before, after }]);
+    const event = { actor: this.#actor, action, targetId, concerns };
+    return writeAudit(this.#manager, [{ ...event, before: audited(before), after: audited(after) }]);
   }
+}
+
+/** What may be known of a limit where it is: neither whose bucket it has a share of, nor who has shares of its own. */
+function audited(limit: Limit | undefined) {
+  if (limit === undefined) return undefined;
+  const { shares: _, reserved, ...rest } = limit;
+  return { ...rest, reservedShare: reserved?.share };
 }

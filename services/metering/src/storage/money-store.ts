@@ -246,7 +246,13 @@ function auditOf({ movement, transaction }: { movement: Movement; transaction: T
   const { actor } = movement;
   const party = "system" in to ? from : to;
   const targetId = "system" in party ? "" : party.accountId;
-  const event = { actor, targetId, concerns: targetId, before: undefined, after: transaction };
+  // Of the other side the ledger tells those who reach it.
+  const {
+    from: _,
+    to: __,
+    ...after
+  } = { ...transaction, ...("system" in party ? {} : { balance: party.balance }) };
+  const event = { actor, targetId, concerns: targetId, before: undefined, after };
   if (kind === "TOP_UP") return [{ ...event, action: "gatehouse.credits.top-up" }];
   if (kind === "ADJUSTMENT" || kind === "REFUND") return [{ ...event, action: "gatehouse.credits.adjust" }];
   return [];
