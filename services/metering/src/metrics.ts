@@ -56,7 +56,7 @@ export class MeteringCounts {
 export interface Watched {
   readonly counts: MeteringCounts;
   readonly follower: Follower<{ readonly revision: number | bigint }>;
-  readonly acquires: Pick<AcquireLoop, "waiting" | "rounds">;
+  readonly acquires: Pick<AcquireLoop, "waiting" | "rounds" | "forfeitedUnits">;
   readonly money: Pick<MoneyLoop, "waiting" | "rounds">;
   readonly recalls: Pick<Recalls, "streams" | "delivered">;
   readonly pools: Readonly<Record<string, DataSource>>;
@@ -109,7 +109,7 @@ export function meteringMetrics(watched: Watched): readonly Metric[] {
     counter(
       "gatehouse_lease_units_forfeited_total",
       "Units lent to holders that vanished, counted as spent.",
-      () => counts.forfeitedUnits,
+      () => counts.forfeitedUnits + acquires.forfeitedUnits,
     ),
     counter(
       "gatehouse_books_looked_total",

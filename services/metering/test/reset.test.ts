@@ -1,9 +1,10 @@
 import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { type Limit, AskResult_Outcome as Outcome, Window } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
-import type { DataSource } from "typeorm";
+import type { EntityManager } from "typeorm";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
-import { PostgresLeaseStore } from "../src/storage/lease-store.ts";
+import { lockRound, readRound } from "../src/storage/round-stock.ts";
+import { surveyRound } from "../src/storage/round-survey.ts";
 import { IdentityLog, startMetering, type TestMetering } from "./fixture.ts";
 import { Holder } from "./holder.ts";
 
@@ -135,16 +136,17 @@ test("a quota that never refills is reset again and again, also within a moment"
 test("a round that began before a reset lends nothing that could be spent", async () => {
   const { limit, reset, nodeIds } = await organization(daily);
   await new Holder(metering, `early-${made}`).acquire(nodeIds, { requests: 1 });
-  const store = new PostgresLeaseStore(metering as unknown as Pick<DataSource, "query">, metering.changeLog);
-  const survey = await store.survey({ holders: [], nodeIds, meters: [], leaseIds: [] });
+  const during = async <T>(work: (manager: EntityManager) => Promise<T>) =>
+    (await metering.changeLog.commit(({ manager }) => work(manager))).value;
+  const names = { holders: [], nodeIds, meters: [], leaseIds: [] };
+  const survey = await during((manager) => surveyRound(manager, names, 0));
   await reset();
-  const locks = {
-    holders: [],
-    quotas: survey.quotas.get(limit.id)!.map(({ id }) => id),
-    rates: [],
-    wallets: [],
-  };
-  const stock = await store.transact((tx) => tx.lock(locks, { survey, nodeIds, graceMs: 0 }));
+  const quotas = survey.quotas.get(limit.id)!.map(({ id }) => id);
+  const locks = { holders: [], quotas, rates: [], wallets: [] };
+  const stock = await during(async (manager) => {
+    await lockRound(manager, locks);
+    return readRound(manager, locks, { survey, nodeIds, graceMs: 0 }, 0);
+  });
   const endMs = stock.quotas[0]!.endMs! - stock.nowMs;
   expect(endMs).toBeLessThanOrEqual(0);
 });

@@ -1,5 +1,5 @@
 import { type ChangeLog, databaseFailure, type Tx } from "@gatehouse/changefeed";
-import type { EntityManager } from "typeorm";
+import type { DataSource, EntityManager } from "typeorm";
 import type {
   LeaseStore,
   LeaseTx,
@@ -20,21 +20,20 @@ import { lockRound, readRound } from "./round-stock.ts";
 import { surveyRound } from "./round-survey.ts";
 
 export class PostgresLeaseStore implements LeaseStore {
-  readonly #reader: Pick<EntityManager, "query">;
+  readonly #manager: EntityManager;
   readonly #log: ChangeLog;
   readonly #offsetMs: ClockOffset;
   readonly #plans: PlanLimits;
 
-  /** `reader` reads outside of transactions. */
-  constructor(reader: Pick<EntityManager, "query">, log: ChangeLog, offsetMs: ClockOffset = () => 0) {
-    this.#reader = reader;
+  constructor({ manager }: Pick<DataSource, "manager">, log: ChangeLog, offsetMs: ClockOffset = () => 0) {
+    this.#manager = manager;
     this.#log = log;
     this.#offsetMs = offsetMs;
     this.#plans = new PlanLimits(log, offsetMs);
   }
 
   survey(names: RoundNames): Promise<Survey> {
-    return asFailure(this.#plans.withPlans(() => surveyRound(this.#reader, names, this.#offsetMs())));
+    return asFailure(this.#plans.withPlans(() => surveyRound(this.#manager, names, this.#offsetMs())));
   }
 
   async open({ atMs, windows, shares, rates }: MissingRows): Promise<void> {

@@ -3,6 +3,7 @@ import type { NewLease, RoundChanges } from "../domain/lease.ts";
 import { instant } from "./clock.ts";
 import { counted } from "./most-counted.ts";
 import { freedNotices, recallNotices } from "./notice.ts";
+import { runPrepared } from "./prepared.ts";
 import { rateColumns } from "./rate-row.ts";
 
 /** Rows of one kind, and what writes them. */
@@ -14,7 +15,7 @@ interface Part {
 
 /** Writes what a round changed, of rows that it has locked: in one statement, and none where nothing changed. */
 export async function writeRound(manager: EntityManager, changes: RoundChanges): Promise<void> {
-  const parts = partsOf(changes).filter(({ rows }) => rows.length > 0);
+  const parts = [...partsOf(changes).entries()].filter(([, { rows }]) => rows.length > 0);
   const notices = [...recallNotices(changes.recalls), ...freedNotices(changes.freedLimitIds)];
   if (parts.length + notices.length === 0) return;
   const values: unknown[][] = [];
@@ -23,8 +24,11 @@ export async function writeRound(manager: EntityManager, changes: RoundChanges):
     return `unnest(${columns.join(", ")})`;
   };
   const told = `SELECT pg_notify(channel, notice) FROM ${unnested(["text", "text"], notices)} AS n(channel, notice)`;
-  const written = parts.map(({ types, rows, write }, n) => `part${n} AS (${write(unnested(types, rows))})`);
-  await manager.query(written.length === 0 ? told : `WITH ${written.join(", ")} ${told}`, values);
+  const written = parts.map(([n, { types, rows, write }]) => `part${n} AS (${write(unnested(types, rows))})`);
+  // A dozen of the sets that are thinkable occur.
+  const name = `write a round: ${parts.map(([n]) => n).join(" ")}`;
+  const text = written.length === 0 ? told : `WITH ${written.join(", ")} ${told}`;
+  await runPrepared(manager, { name, text }, values);
 }
 
 function partsOf(changes: RoundChanges): Part[] {

@@ -11,23 +11,29 @@ import type {
 } from "../domain/lease.ts";
 import { micros } from "../domain/money.ts";
 import { nowMsExpression } from "./clock.ts";
+import { type Prepared, runPrepared } from "./prepared.ts";
 import { type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import { endedAmong, limitsOf, rowsOf, type TermsRow, termsOf } from "./round-rows.ts";
 import { moneyOf } from "./wallet-leases.ts";
 
 /** In this order, as everybody locks them. Nothing is read: the snapshot of a statement that waits is of before. */
-const lockRows = `
+const lockRows: Prepared = {
+  name: "lock a round",
+  text: `
   SELECT count(*) FROM (
     SELECT 1 FROM (SELECT FROM quota_bucket WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE) AS q UNION ALL
     SELECT 1 FROM (SELECT FROM rate_bucket WHERE limit_id = ANY($2::text[]) ORDER BY limit_id FOR UPDATE) AS r UNION ALL
-    SELECT 1 FROM (SELECT FROM wallet WHERE id = ANY($3::text[]) ORDER BY id FOR UPDATE) AS w) AS locked`;
+    SELECT 1 FROM (SELECT FROM wallet WHERE id = ANY($3::text[]) ORDER BY id FOR UPDATE) AS w) AS locked`,
+};
 
 const hasMoved = "(incarnation, revision) IS DISTINCT FROM ($4::uuid, $5::bigint)";
 const hasVanished = "deadline <= vanished_by";
 const msOf = (time: string) => `floor(extract(epoch FROM ${time}) * 1000)::bigint`;
 const unspent = "sum(greatest(units - spent, 0)) AS units";
 
-const readRows = `
+const readRows: Prepared = {
+  name: "read a round",
+  text: `
   WITH clock AS MATERIALIZED (
     SELECT now_ms, to_timestamp((now_ms - $7::bigint) / 1000.0) AS vanished_by
     FROM (SELECT ${nowMsExpression} + $6::bigint AS now_ms) AS c)
@@ -50,7 +56,8 @@ const readRows = `
     ${rowsOf(`
       SELECT wallet_id AS "limitId", holder, ${unspent} FROM wallet_lease
       WHERE wallet_id = ANY($3) AND NOT closed AND NOT ${hasVanished} GROUP BY wallet_id, holder`)} AS wallet_leases
-  FROM feed_head CROSS JOIN clock`;
+  FROM feed_head CROSS JOIN clock`,
+};
 
 /** Columns that JSON carries as the domain has them, but for what is null. */
 interface StockRow extends Omit<TermsRow, "limits"> {
@@ -66,7 +73,7 @@ interface StockRow extends Omit<TermsRow, "limits"> {
 }
 
 export async function lockRound(manager: EntityManager, { quotas, rates, wallets }: Locks): Promise<void> {
-  await manager.query(lockRows, [quotas, rates, wallets]);
+  await runPrepared(manager, lockRows, [quotas, rates, wallets]);
 }
 
 /** What is locked. */
@@ -77,10 +84,11 @@ export async function readRound(
   offsetMs: number,
 ): Promise<Stock> {
   const { position, limits } = survey.terms;
-  const [row] = await manager.query<[StockRow]>(readRows, [
+  const rows = await runPrepared<StockRow>(manager, readRows, [
     ...[quotas, rates, wallets, position.incarnation, position.revision, offsetMs, graceMs, holders],
     ...[nodeIds, limits.map(({ id }) => id)],
   ]);
+  const row = rows[0]!;
   return {
     nowMs: Number(row.now_ms),
     terms: row.limits === null ? survey.terms : termsOf({ ...row, limits: row.limits }),

@@ -3,12 +3,13 @@ import type { QuotaBucketRow, RoundNames, Survey } from "../domain/lease.ts";
 import { REQUESTS } from "../domain/limit.ts";
 import { nowMsExpression } from "./clock.ts";
 import { outdatedAmong, PlansOutdated } from "./plan-limits.ts";
+import { type Prepared, runPrepared } from "./prepared.ts";
 import { latestStart } from "./quota-windows.ts";
 import { endedAmong, limitsOf, rowsOf, type TermsRow, termsOf } from "./round-rows.ts";
 import { moneyOf } from "./wallet-leases.ts";
 
 // One statement and so one snapshot: the limits are those of the head.
-const statement = `
+const text = `
   WITH clock AS MATERIALIZED (
       SELECT now_ms, to_timestamp(now_ms / 1000.0) AS at FROM (SELECT ${nowMsExpression} + $5::bigint AS now_ms) AS c),
     reported AS MATERIALIZED (SELECT DISTINCT limit_id FROM rate_lease WHERE id = ANY($4::text[]))
@@ -29,6 +30,7 @@ const statement = `
           WHERE l.node_id = ANY($1)) AS rates,
     ARRAY(SELECT limit_id FROM reported) AS reported
   FROM feed_head CROSS JOIN clock`;
+const survey: Prepared = { name: "survey a round", text };
 
 interface SurveyRow extends TermsRow {
   readonly now_ms: string;
@@ -43,11 +45,13 @@ interface SurveyRow extends TermsRow {
 
 /** Throws PlansOutdated. */
 export async function surveyRound(
-  reader: Pick<EntityManager, "query">,
+  manager: EntityManager,
   { nodeIds, meters, holders, leaseIds }: RoundNames,
   offsetMs: number,
 ): Promise<Survey> {
-  const [row] = await reader.query<[SurveyRow]>(statement, [nodeIds, meters, holders, leaseIds, offsetMs]);
+  const values = [nodeIds, meters, holders, leaseIds, offsetMs];
+  const rows = await runPrepared<SurveyRow>(manager, survey, values);
+  const row = rows[0]!;
   if (row.outdated.length > 0) throw new PlansOutdated(row.outdated);
   return {
     nowMs: Number(row.now_ms),
