@@ -1,9 +1,9 @@
 import type { KeyView } from "@gatehouse/access";
-import { isTimeZone, windowAt } from "@gatehouse/buckets";
-import { invalid, overloaded } from "@gatehouse/service/failure";
+import { windowAt } from "@gatehouse/buckets";
+import { overloaded } from "@gatehouse/service/failure";
 import { type CreditScope, creditScope } from "./credit-scope.ts";
+import { Fields } from "./fields.ts";
 import type { Mirror } from "./mirror.ts";
-import { MoneyFields } from "./money-fields.ts";
 import {
   adjustmentsOf,
   type Period,
@@ -132,15 +132,13 @@ function periodOf(
   { account, period: month, timeZone, startMs, endMs }: StatementDraft,
   nowMs: number,
 ): Period {
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.account("account", account, { isRequired: false });
   const isSpan = startMs !== undefined || endMs !== undefined;
   if (month === "" && !isSpan) fields.wrong("period", "a period, or start and end, are required");
   if (month !== "" && isSpan) fields.wrong("period", "is given, and so is a start or an end");
   if (month !== "" && !MONTH.test(month)) fields.wrong("period", "must be a month such as 2026-01");
-  if (timeZone !== "" && !isTimeZone(timeZone)) {
-    fields.wrong("time_zone", "must be a time zone of the IANA database");
-  }
+  fields.timeZone("time_zone", timeZone);
   if (timeZone !== "" && isSpan) fields.wrong("time_zone", "is of a period");
   for (const [field, ms] of Object.entries({ start: startMs, end: endMs })) {
     if (!isSpan) break;
@@ -148,14 +146,14 @@ function periodOf(
       fields.wrong(field, "must be a whole quarter of an hour between the years 1970 and 2200");
     }
   }
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   const period = isSpan
     ? { timeZone: undefined, startMs: startMs!, endMs: endMs! }
     : monthOf(month, timeZone || "UTC");
   if (period.endMs <= period.startMs) fields.wrong("end", "must be after start");
   if (period.endMs - period.startMs > LONGEST_MS) fields.wrong("end", "must be at most 400 days after start");
   if (period.startMs > nowMs) fields.wrong(isSpan ? "start" : "period", "must have begun");
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   return period;
 }
 

@@ -9,13 +9,11 @@ import {
   type Principal,
 } from "@gatehouse/access";
 import { isId } from "@gatehouse/keys";
-import { invalid } from "@gatehouse/service/failure";
+import { Fields } from "./fields.ts";
 import type { Mirror } from "./mirror.ts";
-import { MoneyFields } from "./money-fields.ts";
 import { nodeInReach, readerOf } from "./node-in-reach.ts";
 import { type Page, type PageDraft, pageSizeOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
 import { stillPermitted } from "./still-permitted.ts";
-import { isTime } from "./usage-span.ts";
 
 /** As the caller sent it; empty where it said nothing. */
 export interface EventFilter {
@@ -54,7 +52,7 @@ export async function listEvents(
   const fields = checkedFields(asked);
   fields.violations.push(...pageSizeViolations({ pageSize, pageToken }));
   if (pageToken !== "" && !isId("evt", pageToken)) fields.violations.push(TOKEN_VIOLATION);
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   const filter = await filterOf(mirror, caller, asked);
   const after = pageToken === "" ? undefined : await events.placeOf(pageToken);
   // What it would go on after has passed the retention, and so has all that is older.
@@ -73,7 +71,7 @@ export async function* exportEvents(
   asked: EventFilter,
 ): AsyncGenerator<readonly AuditEvent[]> {
   const fields = checkedFields(asked);
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   // What happens at this very millisecond is part of it.
   const endMs = (await events.databaseNowMs()) + 1;
   const untilMs = Math.min(asked.untilMs ?? endMs, endMs);
@@ -90,8 +88,8 @@ export async function* exportEvents(
   }
 }
 
-function checkedFields(asked: EventFilter): MoneyFields {
-  const fields = new MoneyFields();
+function checkedFields(asked: EventFilter): Fields {
+  const fields = new Fields();
   fields.account("account", asked.account, { isRequired: false });
   for (const field of ["actor", "action", "target", "outcome"] as const) fields.text(field, asked[field]);
   if (asked.action !== "" && !AUDIT_ACTION.test(asked.action)) {
@@ -100,9 +98,8 @@ function checkedFields(asked: EventFilter): MoneyFields {
       "must be an action such as gatehouse.limits.set, or gatehouse.limits.* for all of a kind",
     );
   }
-  for (const [field, ms] of Object.entries({ since: asked.sinceMs, until: asked.untilMs })) {
-    if (ms !== undefined && !isTime(ms)) fields.wrong(field, "must be between the years 1970 and 2200");
-  }
+  fields.time("since", asked.sinceMs);
+  fields.time("until", asked.untilMs);
   return fields;
 }
 

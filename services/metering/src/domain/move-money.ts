@@ -3,9 +3,9 @@ import { isId, mintId } from "@gatehouse/keys";
 import { Failure, type FailureInit, failedPrecondition, invalid } from "@gatehouse/service/failure";
 import { actorOf } from "./actor.ts";
 import { digestOf } from "./digest.ts";
+import { Fields } from "./fields.ts";
 import type { Mirror } from "./mirror.ts";
 import { micros } from "./money.ts";
-import { MoneyFields } from "./money-fields.ts";
 import type { MoneyLoop, Moved } from "./money-loop.ts";
 import type { Move, Order, RequestName } from "./movement.ts";
 import { nodeInReach } from "./node-in-reach.ts";
@@ -47,7 +47,7 @@ export interface AdjustDraft {
 /** Puts money from outside into a wallet. Throws Failure like `transfer`. */
 export function topUp(dependencies: MoneyDependencies, caller: KeyView, draft: TopUpDraft): Promise<Moved> {
   const { account, amount, currency, reference, idempotencyKey } = draft;
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.account("account", account);
   fields.amount("amount", amount, 1n);
   fields.currency(currency);
@@ -73,7 +73,7 @@ export function transfer(
   draft: TransferDraft,
 ): Promise<Moved> {
   const { from, to, amount, currency, reference, idempotencyKey } = draft;
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.account("from", from);
   fields.account("to", to);
   fields.amount("amount", amount, 1n);
@@ -101,7 +101,7 @@ export function transfer(
 export function adjust(dependencies: MoneyDependencies, caller: KeyView, draft: AdjustDraft): Promise<Moved> {
   const { account, amount, currency, reason, refundOf, idempotencyKey } = draft;
   const isRefund = refundOf !== "";
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.account("account", account);
   fields.amount("amount", amount < 0n ? -amount : amount, isRefund ? 0n : 1n);
   fields.currency(currency, { isRequired: !isRefund });
@@ -153,13 +153,13 @@ function refusalOf(error: unknown): FailureInit | undefined {
 const FINAL: ReadonlySet<string> = new Set(["NOT_FOUND", "INVALID_ARGUMENT", "FAILED_PRECONDITION"]);
 
 function nameOf(
-  fields: MoneyFields,
+  fields: Fields,
   caller: KeyView,
   idempotencyKey: string,
   body: readonly (string | bigint)[],
 ): RequestName | undefined {
   fields.text("idempotency_key", idempotencyKey);
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   if (idempotencyKey === "") return undefined;
   return { accountId: caller.key.accountId, idempotencyKey, digest: digestOf(body) };
 }

@@ -1,20 +1,11 @@
 import type { KeyView } from "@gatehouse/access";
 import { isId } from "@gatehouse/keys";
-import { invalid } from "@gatehouse/service/failure";
 import { type CreditScope, creditScope } from "./credit-scope.ts";
+import { Fields } from "./fields.ts";
 import type { Mirror } from "./mirror.ts";
 import { CURRENCY, type Micros, NOTHING } from "./money.ts";
-import { MoneyFields } from "./money-fields.ts";
 import type { Wallet, WalletName } from "./movement.ts";
-import {
-  type Page,
-  type PageDraft,
-  pageOf,
-  pageSizeViolations,
-  readToken,
-  TOKEN_VIOLATION,
-  writeToken,
-} from "./page.ts";
+import { type Page, type PageDraft, pageOf, writeToken } from "./page.ts";
 
 /** What an account has, and whether calls on it draw on that. */
 export interface Balance extends Omit<Wallet, "id" | "movedAtMs"> {
@@ -44,11 +35,11 @@ export async function getBalance(
   caller: KeyView,
   { account, currency, atMs }: { account: string; currency: string; atMs: number | undefined },
 ): Promise<Balance> {
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.account("account", account, { isRequired: false });
   fields.currency(currency);
   fields.time("at", atMs);
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   const { accountId } = await creditScope(mirror, caller, { account, currency, descendants: false });
   const name = { accountId, currency };
   const now = await store.balance(name);
@@ -68,13 +59,11 @@ export async function listBalances(
   caller: KeyView,
   draft: PageDraft & { account: string; descendants: boolean; currency: string },
 ): Promise<Page<Balance>> {
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.account("account", draft.account, { isRequired: false });
   fields.currency(draft.currency, { isRequired: false });
-  fields.violations.push(...pageSizeViolations(draft));
-  const after = readToken(draft.pageToken, isWalletName);
-  if (after === "INVALID") fields.violations.push(TOKEN_VIOLATION);
-  if (fields.violations.length > 0 || after === "INVALID") throw invalid(fields.violations);
+  const after = fields.page(draft, isWalletName);
+  fields.check();
   const scope = await creditScope(mirror, caller, draft);
   const from = after && { accountId: after[0]!, currency: after[1]! };
   return pageOf(

@@ -1,19 +1,10 @@
 import type { KeyView } from "@gatehouse/access";
-import { invalid } from "@gatehouse/service/failure";
 import { type CreditScope, creditScope } from "./credit-scope.ts";
+import { Fields } from "./fields.ts";
 import type { Mirror } from "./mirror.ts";
 import type { Micros, TransferKind } from "./money.ts";
-import { MoneyFields } from "./money-fields.ts";
 import { type Reader, readerOf } from "./node-in-reach.ts";
-import {
-  type Page,
-  type PageDraft,
-  pageOf,
-  pageSizeViolations,
-  readToken,
-  TOKEN_VIOLATION,
-  writeToken,
-} from "./page.ts";
+import { type Page, type PageDraft, pageOf, writeToken } from "./page.ts";
 import { isTime } from "./usage-span.ts";
 
 /** Where an entry is in the order of the ledger: by time, then as it was written, the giver's before the receiver's. */
@@ -104,7 +95,7 @@ const MAX_KINDS = 16;
 const NUMBER = /^[1-9][0-9]{0,17}$/;
 
 function checked(draft: EntriesDraft): EntryPlace | undefined {
-  const fields = new MoneyFields();
+  const fields = new Fields();
   const { kinds, startMs, endMs } = draft;
   fields.account("account", draft.account, { isRequired: false });
   fields.currency(draft.currency, { isRequired: false });
@@ -117,10 +108,8 @@ function checked(draft: EntriesDraft): EntryPlace | undefined {
   if (startMs !== undefined && endMs !== undefined && endMs <= startMs) {
     fields.wrong("end", "must be after start");
   }
-  fields.violations.push(...pageSizeViolations(draft));
-  const after = readToken(draft.pageToken, isPlace);
-  if (after === "INVALID") fields.violations.push(TOKEN_VIOLATION);
-  if (fields.violations.length > 0 || after === "INVALID") throw invalid(fields.violations);
+  const after = fields.page(draft, isPlace);
+  fields.check();
   return after && { atMs: Number(after[0]), seq: after[1]!, isReceived: after[2] === "1" };
 }
 

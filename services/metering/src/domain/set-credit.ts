@@ -1,9 +1,9 @@
 import { type AccountNode, isProvider, isStrictAncestor, type KeyView } from "@gatehouse/access";
 import { denied, Failure, invalid } from "@gatehouse/service/failure";
 import { type Actor, actorOf } from "./actor.ts";
+import { Fields } from "./fields.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Micros, micros } from "./money.ts";
-import { MoneyFields } from "./money-fields.ts";
 import type { WalletName } from "./movement.ts";
 import { nodeInReach } from "./node-in-reach.ts";
 import type { Balance } from "./read-balances.ts";
@@ -39,9 +39,9 @@ export async function setBalanceSource(
   caller: KeyView,
   { account, usesParentBalance }: { account: string; usesParentBalance: boolean },
 ): Promise<{ accountId: string; freshness: string }> {
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.account("account", account);
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   const { id, organizationId } = await accountBelow(mirror, caller, account);
   if (usesParentBalance && id === organizationId) {
     // Its parent is the root, which pays for nothing: its calls would be free.
@@ -63,11 +63,11 @@ export async function setCreditLimit(
   caller: KeyView,
   { account, currency, creditLimit }: { account: string; currency: string; creditLimit: bigint },
 ): Promise<{ balance: Balance; freshness: string }> {
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.account("account", account);
   fields.currency(currency);
   fields.amount("credit_limit", creditLimit, 0n);
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   const { id } = await accountBelow(mirror, caller, account);
   const mustBeCovered = !isProvider(caller);
   return store.setCreditLimit(

@@ -3,11 +3,11 @@ import type { Price } from "@gatehouse/buckets";
 import { isId, mintId } from "@gatehouse/keys";
 import { Failure, invalid } from "@gatehouse/service/failure";
 import { type Actor, actorOf } from "./actor.ts";
+import { Fields } from "./fields.ts";
 import { isKnownMeter } from "./known-meter.ts";
 import { REQUESTS } from "./limit.ts";
 import { patternViolations } from "./limit-draft.ts";
 import type { Mirror } from "./mirror.ts";
-import { MoneyFields } from "./money-fields.ts";
 import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
 
 /** A price as it was asked for: nothing in it is checked. */
@@ -78,7 +78,7 @@ export async function setPrice(
   const fields = fieldsOf(draft);
   if (!(await isKnownMeter(mirror, meter))) fields.wrong("meter", "no such meter");
   if (fields.violations.length === 0) await checkTerms(mirror, caller.chain, draft, fields);
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   const { value, freshness } = await store.mutate(actorOf(caller), async (tx) => {
     const nowMs = await tx.nowMs();
     const { effectiveAtMs = nowMs } = draft;
@@ -120,11 +120,11 @@ export function listPrices(
   caller: KeyView,
   draft: PageDraft & { meter: string },
 ): Promise<Page<Price>> {
-  const fields = new MoneyFields();
+  const fields = new Fields();
   fields.text("meter", draft.meter);
   fields.violations.push(...pageSizeViolations(draft));
   if (draft.pageToken !== "" && !isId("prc", draft.pageToken)) fields.violations.push(TOKEN_VIOLATION);
-  if (fields.violations.length > 0) throw invalid(fields.violations);
+  fields.check();
   const organization = caller.chain.at(-2);
   const filter = {
     meter: draft.meter === "" ? undefined : draft.meter,
@@ -137,9 +137,9 @@ export function listPrices(
   );
 }
 
-function fieldsOf(draft: PriceDraft): MoneyFields {
+function fieldsOf(draft: PriceDraft): Fields {
   const { resource, plan, accountType, currency, micros, perUnits, effectiveAtMs } = draft;
-  const fields = new MoneyFields();
+  const fields = new Fields();
   if (resource !== "") fields.violations.push(...patternViolations(resource));
   fields.text("plan", plan, MAX_NAME_LENGTH);
   fields.text("account_type", accountType, MAX_NAME_LENGTH);
@@ -155,7 +155,7 @@ async function checkTerms(
   mirror: Pick<Mirror, "hasPlan">,
   chain: readonly AccountNode[],
   { plan, accountType }: PriceDraft,
-  fields: MoneyFields,
+  fields: Fields,
 ): Promise<void> {
   if (plan !== "" && !(await mirror.hasPlan(plan))) fields.wrong("plan", "no such plan");
   if (accountType !== "" && !providerRulesOf(chain)?.types.has(accountType)) {
