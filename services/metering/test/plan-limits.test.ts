@@ -159,6 +159,27 @@ test("a limit that is set stands in the place of the plan's, and its end brings 
   expect(await one.list()).toEqual([]);
 });
 
+test("a limit that the plan's takes the place of waits for who lends of it", async () => {
+  const plan = planName();
+  identity.plan(plan, [daily(5)]);
+  const one = await organization(plan);
+  const { id } = await one.set(9n);
+  await use(one, 1);
+  const [locked, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const lending = metering.changeLog.commit(async ({ manager }) => {
+    await manager.query("SELECT FROM quota_bucket WHERE limit_id = $1 FOR UPDATE", [id]);
+    locked.resolve();
+    await finish.promise;
+  });
+  await locked.promise;
+  const removed = one.remove(id);
+  const waiting = "SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted";
+  await expect.poll(() => metering.query(waiting, [])).toHaveLength(1);
+  finish.resolve();
+  await Promise.all([lending, removed]);
+  expect(unitsOf(await one.list())).toEqual([5n]);
+});
+
 test("an organization that changes its plan keeps what it used of what both have", async () => {
   const [small, large] = [planName(), planName()];
   identity.plan(small, [daily(5), burst(5)]);

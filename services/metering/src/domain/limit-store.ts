@@ -60,7 +60,7 @@ export interface QuotaReading {
   readonly drawnOfShares?: ReadonlyMap<string, number>;
 }
 
-/** Nobody else changes limits on the nodes meanwhile; buckets are locked as they are read. */
+/** Nobody else changes limits on the nodes meanwhile. A limit's bucket is locked before it changes or goes. */
 export interface LimitTx {
   nowMs(): Promise<number>;
   /** The limit as it is now. */

@@ -37,9 +37,7 @@ export class PostgresLimitTx implements LimitTx {
   }
 
   async same(node: NodeRef, terms: LimitTerms): Promise<Limit | undefined> {
-    const [limit] = await sameLimits(this.#manager, [node.id], terms);
-    if (limit !== undefined) await lockQuotas(this.#manager, [limit.id], this.#offsetMs);
-    return limit;
+    return (await sameLimits(this.#manager, [node.id], terms))[0];
   }
 
   async countOwn(node: NodeRef): Promise<number> {
@@ -65,6 +63,7 @@ export class PostgresLimitTx implements LimitTx {
   }
 
   async update(id: string, source: Limit["source"], terms: LimitTerms): Promise<Limit | undefined> {
+    await lockQuotas(this.#manager, [id], this.#offsetMs);
     const [rows] = await this.#manager.query<[LimitRow[], number]>(
       `UPDATE node_limit AS l SET units = $2, burst = $3, time_zone = $4, anchor_ms = $5, enforcement = $6,
          source = $7, updated_at = now()
