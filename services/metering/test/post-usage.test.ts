@@ -28,8 +28,9 @@ async function open(count: number): Promise<string[]> {
   return (await metering.changeLog.commit((tx) => openWallets(tx, names, atMs))).value;
 }
 
-async function post(reference: string, entries: readonly UsageEntry[], at = atMs) {
-  return (await metering.changeLog.commit((tx) => postUsage(tx.manager, reference, entries, at))).value;
+async function post(reference: string, entries: readonly Omit<UsageEntry, "reference">[], at = atMs) {
+  const named = entries.map((entry) => ({ ...entry, reference }));
+  return (await metering.changeLog.commit((tx) => postUsage(tx.manager, named, at))).value;
 }
 
 async function balances(walletIds: readonly string[]): Promise<number[]> {
@@ -103,6 +104,34 @@ test("what cannot be counted any more is left out, and said", async () => {
   expect(await balances([wallet])).toEqual([-MOST_MICROS]);
 });
 
+test("of several references each is a row, in their order, and what was posted before is none", async () => {
+  const [wallet] = (await open(1)) as [string];
+  const entry = (reference: string, amount: number) => ({ reference, walletId: wallet, amount });
+  const together = (...entries: UsageEntry[]) =>
+    metering.changeLog.commit((tx) => postUsage(tx.manager, entries, atMs));
+  await post("second", [{ walletId: wallet, amount: 10 }]);
+  const { value } = await together(
+    entry("first", 5),
+    entry("second", 10),
+    entry("third", MOST_MICROS),
+    entry("fourth", -3),
+  );
+  expect(value).toEqual({ repeated: 1, full: 2 });
+  const rows = await metering.query(
+    `SELECT reference, amount, coalesce(from_balance, to_balance) AS left FROM ledger_transfer
+     WHERE $1 IN (from_wallet, to_wallet) ORDER BY seq`,
+    [wallet],
+  );
+  const most = BigInt(MOST_MICROS);
+  expect(rows).toEqual([
+    { reference: "second", amount: "10", left: "-10" },
+    { reference: "first", amount: "5", left: "-15" },
+    { reference: "third", amount: String(most - 15n), left: String(-most) },
+  ]);
+  expect(await balances([wallet])).toEqual([-MOST_MICROS]);
+  expect(await astray()).toEqual([]);
+});
+
 test("rows of one wallet never go back in time", async () => {
   const [wallet] = (await open(1)) as [string];
   await post("late", [{ walletId: wallet, amount: 1 }], atMs + 1000);
@@ -126,8 +155,12 @@ test("whatever is posted, at once and again, each wallet is what its rows add up
     fc.asyncProperty(batches, async (given) => {
       const name = run++;
       const before = await balances(wallets);
-      const twice = given.flatMap((entries, i) => [0, 1].map(() => post(`run ${name} ${i}`, entries)));
-      await Promise.all(twice);
+      const all = given.flatMap((entries, i) =>
+        entries.map((entry) => ({ ...entry, reference: `run ${name} ${i}` })),
+      );
+      const together = () => metering.changeLog.commit((tx) => postUsage(tx.manager, all, atMs));
+      const each = given.map((entries, i) => post(`run ${name} ${i}`, entries));
+      await Promise.all([...each, together(), together()]);
       const due = wallets.map((id, i) =>
         given
           .flat()

@@ -60,7 +60,7 @@ const MAX_ID_LENGTH = 128;
 const MAX_RESOURCE_LENGTH = 256;
 const MAX_UNITS = 2n ** 48n;
 /** Clocks of backends differ by seconds; of one whose clock is further ahead nothing can be believed. */
-export const MAX_AHEAD_MS = 5 * 60_000;
+const MAX_AHEAD_MS = 5 * 60_000;
 
 /** What is wrong with an event, whatever there is. */
 export function faultOf({ id, node, meter, units, atMs, resource }: EventDraft): EventFault | undefined {

@@ -4,7 +4,7 @@ import type { ArrivedReservation, BookedUsage, IngestStore, IngestTx, TakenBatch
 import type { BucketDraw, HeldLease } from "../domain/lease-spend.ts";
 import { REQUESTS } from "../domain/limit.ts";
 import { type Batch, holderOf, type ProducerEpoch } from "../domain/usage.ts";
-import { type ClockOffset, nowMsExpression } from "./clock.ts";
+import { type ClockOffset, readNowMs } from "./clock.ts";
 import { endEpoch } from "./end-epoch.ts";
 import { holdReservations } from "./held-reservations.ts";
 import { counted } from "./most-counted.ts";
@@ -18,6 +18,8 @@ import { lockWalletLeases, openWalletLeases, writeWalletLeases } from "./wallet-
  * it had to; it is told that the batch was taken.
  */
 export const REMEMBERED_BATCHES = 10_000;
+/** Of an epoch that has ended: its producer asks about the last ones, whose answers it did not hear. */
+const REMEMBERED_AFTER_END = 100;
 
 export class PostgresIngestStore implements IngestStore {
   readonly #dataSource: DataSource;
@@ -119,10 +121,10 @@ class PostgresIngestTx implements IngestTx {
   }
 
   async postUsage({ producer, epoch, sequence }: Batch, spent: ReadonlyMap<string, number>): Promise<number> {
-    const [now] = await this.#manager.query<[{ now_ms: string }]>(`SELECT ${nowMsExpression} AS now_ms`);
-    const entries = [...spent].map(([walletId, amount]) => ({ walletId, amount }));
+    const nowMs = await readNowMs(this.#manager, this.#offsetMs);
     const reference = `batch ${producer}/${epoch}/${sequence}`;
-    const posted = await postUsage(this.#manager, reference, entries, Number(now.now_ms) + this.#offsetMs());
+    const entries = [...spent].map(([walletId, amount]) => ({ reference, walletId, amount }));
+    const posted = await postUsage(this.#manager, entries, nowMs);
     return posted.full;
   }
 
@@ -176,14 +178,14 @@ class PostgresIngestTx implements IngestTx {
   }
 
   async finish(batch: Batch, quarantined: number, freedLimitIds: readonly string[]): Promise<void> {
-    const { producer, epoch, sequence, digest } = batch;
+    const { producer, epoch, sequence, digest, final } = batch;
     await this.#manager.query(
       `INSERT INTO ingested_batch (producer, epoch, sequence, digest, quarantined) VALUES ($1, $2, $3, $4, $5)`,
       [producer, epoch, sequence, Buffer.from(digest), quarantined],
     );
     await this.#manager.query(
       "DELETE FROM ingested_batch WHERE producer = $1 AND epoch = $2 AND sequence <= $3",
-      [producer, epoch, sequence - REMEMBERED_BATCHES],
+      [producer, epoch, sequence - (final ? REMEMBERED_AFTER_END : REMEMBERED_BATCHES)],
     );
     await this.#manager.query(
       "UPDATE producer_epoch SET next_sequence = $3 WHERE producer = $1 AND epoch = $2",

@@ -74,10 +74,12 @@ export class PostgresPricing implements Pricing {
       this.#tx,
       raised.map(({ id, balance }) => ({ id, balance: Number(balance) + change.get(id)! })),
     );
-    const nowMs = await this.#nowMs();
-    for (const { reference, walletId, micros } of postings) {
-      await postUsage(manager, reference, [{ walletId, amount: micros }], nowMs);
-    }
+    const entries = postings.map(({ reference, walletId, micros }) => ({
+      reference,
+      walletId,
+      amount: micros,
+    }));
+    await postUsage(manager, entries, await this.#nowMs());
     const overdrawn = await manager.query<{ id: string }[]>(
       `SELECT id FROM wallet
        WHERE id = ANY($1) AND leased > 0 AND balance::numeric + credit_limit - leased < 0`,
