@@ -28,11 +28,14 @@ const CAPACITY = 4096;
 /** Longer ones are as good as never equal, and a table of them would be large. */
 const MAX_NAME_LENGTH = 1000;
 
+/** Most lists of most keys. */
+const NONE: readonly never[] = Object.freeze([]);
 const lists = new Shared<readonly unknown[]>();
 const texts = new Shared<string>();
 
 /** A list that is equal to this one, and the same for all that are. Frozen: it is many nodes'. */
 export function sharedList<T extends string | EndpointNode>(list: readonly T[]): readonly T[] {
+  if (list.length === 0) return NONE;
   // Written so, no two lists have one name, whatever is in them.
   const name = JSON.stringify(list);
   const copy = () => Object.freeze(list.slice());
