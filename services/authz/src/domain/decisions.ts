@@ -28,7 +28,7 @@ function countersOf<T extends string>(names: readonly T[]): Record<T, number> {
 }
 
 /** What a decision that charged says of that. */
-export interface Charge extends Pick<Decision, "warnings" | "cost" | "receipt"> {
+interface Charge extends Pick<Decision, "warnings" | "cost" | "receipt"> {
   readonly reserved: Reserved | undefined;
 }
 
@@ -46,20 +46,20 @@ export class Decisions {
   }
 
   /**
-   * What was found at a moment. Counts the denial of a known key; without `entry`, and where the code is NOT_FOUND, the
-   * decision says nothing of a key.
+   * What was found at a moment, of a key where it is known. Counts its denial. Where the code is NOT_FOUND the decision
+   * says nothing of it.
    */
   make(
     now: Moment,
     { code, reason, cause, binding, retryAfterMs }: Refusal,
     resource: string,
-    found?: KeyEntry,
-    foundTarget?: readonly AccountEntry[],
+    known?: KeyEntry,
+    actedOn?: readonly AccountEntry[],
     { warnings, cost, receipt, reserved }: Charge = UNCHARGED,
   ): Decision {
     const { journal, identityProof } = this.#options;
-    const entry = code === "NOT_FOUND" ? undefined : found;
-    const target = entry && (foundTarget ?? entry.accounts);
+    const entry = code === "NOT_FOUND" ? undefined : known;
+    const target = entry && (actedOn ?? entry.accounts);
     if (code !== "VALID" && entry !== undefined) {
       const accountId = target![0]!.id;
       const name = { keyId: entry.key.id, accountId, meter: "requests", resource, outcome: code };
