@@ -92,7 +92,19 @@ test.each([
     "a row of the ledger",
     "ledger_transfer SET amount = amount + 1 WHERE kind = 'USAGE'",
     "ledger_transfer SET amount = amount - 1 WHERE kind = 'USAGE'",
-    ["BALANCE"],
+    ["BALANCE", "WALLET_HOUR"],
+  ],
+  [
+    "what a wallet moved in an hour",
+    "wallet_hour SET amount = amount + 1 WHERE kind = 'TOP_UP'",
+    "wallet_hour SET amount = amount - 1 WHERE kind = 'TOP_UP'",
+    ["WALLET_HOUR"],
+  ],
+  [
+    "when it moved",
+    "wallet_hour SET hour = hour - interval '1 hour' WHERE kind = 'TOP_UP'",
+    "wallet_hour SET hour = hour + interval '1 hour' WHERE kind = 'TOP_UP'",
+    ["WALLET_HOUR"],
   ],
   [
     "a side of a row",

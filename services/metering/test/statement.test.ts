@@ -1,8 +1,8 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import type { KeyView } from "@gatehouse/access";
 import { ChangeLog, openDatabase } from "@gatehouse/changefeed";
-import type { GetStatementRequestSchema, Statement } from "@gatehouse/proto/metering";
+import { type GetStatementRequestSchema, type Statement, TransactionKind } from "@gatehouse/proto/metering";
 import type { Failure } from "@gatehouse/service/failure";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -234,4 +234,57 @@ test("every bad field is named at once", async () => {
   const reversed = { start: timestampFromMs(1_800_000), end: timestampFromMs(900_000) };
   expect(await fieldsOf(reversed)).toEqual(["end"]);
   expect(await fieldsOf({ period: "2150-01" })).toEqual(["period"]);
+});
+
+test("money of any quarters of an hour is what its entries add up to", async () => {
+  const [one, two] = ["moved-one", "moved-two"].map((slug) => identity.account(organization, slug).id) as [
+    string,
+    string,
+  ];
+  const begin = Date.parse("2031-03-30T00:00:00Z");
+  const money = { currency: "USD" };
+  for (let minutes = 0; minutes < 300; minutes += 13) {
+    itIs(new Date(begin + minutes * 60_000).toISOString());
+    const amount = BigInt(minutes + 1);
+    await metering.credits(root).topUp({ account: one, amount, ...money }, timely);
+    await metering
+      .credits(master)
+      .transfer({ from: one, to: two, amount: amount / 2n + 1n, ...money }, timely);
+    if (minutes % 3 === 0) {
+      await metering.credits(root).adjust({ account: two, amount: -1n, reason: "fee", ...money }, timely);
+    }
+  }
+  itIs("2031-04-01T00:00:00Z");
+  const kinds = { topUps: "TOP_UP", transfers: "TRANSFER", adjustments: "ADJUSTMENT" } as const;
+  const QUARTER_MS = 900_000;
+  for (const account of [one, two]) {
+    const { transactions } = await metering
+      .credits(root)
+      .listTransactions({ account, pageSize: 500 }, timely);
+    for (let from = -2; from < 22; from += 3) {
+      for (const length of [1, 2, 4, 5, 9, 16, 24]) {
+        const [startMs, endMs] = [begin + from * QUARTER_MS, begin + (from + length) * QUARTER_MS];
+        const { balances } = await statement({
+          account,
+          start: timestampFromMs(startMs),
+          end: timestampFromMs(endMs),
+        });
+        const sum = (entries: typeof transactions) =>
+          entries.reduce((total, { amount }) => total + amount, 0n);
+        const before = transactions.filter(({ at }) => timestampMs(at!) < startMs);
+        const within = transactions.filter(
+          ({ at }) => timestampMs(at!) >= startMs && timestampMs(at!) < endMs,
+        );
+        const [stated] = balances;
+        expect([stated?.opening ?? 0n, stated?.closing ?? 0n]).toEqual([
+          sum(before),
+          sum(before) + sum(within),
+        ]);
+        for (const [field, kind] of Object.entries(kinds)) {
+          const of = within.filter((entry) => TransactionKind[entry.kind] === kind);
+          expect(stated?.[field as keyof typeof kinds] ?? 0n, `${field} of ${from} ${length}`).toBe(sum(of));
+        }
+      }
+    }
+  }
 });

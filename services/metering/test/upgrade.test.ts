@@ -151,6 +151,11 @@ test("from each earlier schema on every row is kept", { timeout: 120_000 }, asyn
     expect(await database.query("SELECT sum(q0 + q1 + q2 + q3)::int AS units FROM usage_account")).toEqual([
       { units: 7 },
     ]);
+    // Before there was money, there is none afterwards.
+    if (columns.has("ledger_transfer")) {
+      const hours = "SELECT kind, sum(amount)::int AS micros FROM wallet_hour GROUP BY 1";
+      expect(await database.query(hours)).toEqual([{ kind: "TRANSFER", micros: 60 }]);
+    }
   }
   const counting = [
     "usage_minute",

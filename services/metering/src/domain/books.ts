@@ -4,6 +4,8 @@ export interface Difference {
     | "BALANCE"
     /** Nor what its latest row says it is. */
     | "RUNNING_BALANCE"
+    /** What a wallet moved in an hour is not what its rows of that hour add up to. */
+    | "WALLET_HOUR"
     /** What is lent of a wallet is not what its open leases hold. */
     | "WALLET_LEASED"
     /** The same of a quota's bucket. */

@@ -23,6 +23,7 @@ import { UsageAccounts1764530000000 } from "./usage-accounts-migration.ts";
 import { UsageCosts1764650000000 } from "./usage-costs-migration.ts";
 import { UsagePartitions1764510000000 } from "./usage-partitions-migration.ts";
 import { UsageSums1764740000000 } from "./usage-sums-migration.ts";
+import { WalletHours1764770000000 } from "./wallet-hours-migration.ts";
 
 /** In the order in which they run. One that was published is never changed: what is needed besides is another one. */
 export const migrations: (new () => MigrationInterface)[] = [
@@ -50,4 +51,5 @@ export const migrations: (new () => MigrationInterface)[] = [
   UsageSums1764740000000,
   CreditGiven1764750000000,
   QuotaEnds1764760000000,
+  WalletHours1764770000000,
 ];

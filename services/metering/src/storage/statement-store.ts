@@ -96,12 +96,17 @@ class PostgresStatementTx implements StatementTx {
     const rows = await this.#manager.query<{ currency: string; opening: string; sums: SumsRow | null }[]>(
       `WITH mine AS MATERIALIZED (
          SELECT w.id, w.currency FROM account a JOIN wallet w ON w.account_id = a.id WHERE ${of}),
+       -- Up to and from whole hours.
+       edge(since, until) AS (VALUES ($2::timestamptz, $4::timestamptz), ($5::timestamptz, $3::timestamptz)),
        moved AS (
-         SELECT w.currency, t.kind, t.amount FROM mine w JOIN ledger_transfer t ON t.to_wallet = w.id
-         WHERE t.to_balance IS NOT NULL AND t.at >= $2 AND t.at < $3
+         SELECT w.currency, h.kind, h.amount FROM mine w JOIN wallet_hour h ON h.wallet_id = w.id
+         WHERE h.hour >= $4 AND h.hour < $5
          UNION ALL
-         SELECT w.currency, t.kind, -t.amount FROM mine w JOIN ledger_transfer t ON t.from_wallet = w.id
-         WHERE t.from_balance IS NOT NULL AND t.at >= $2 AND t.at < $3),
+         SELECT w.currency, t.kind, t.amount FROM edge, mine w JOIN ledger_transfer t ON t.to_wallet = w.id
+         WHERE t.to_balance IS NOT NULL AND t.at >= edge.since AND t.at < edge.until
+         UNION ALL
+         SELECT w.currency, t.kind, -t.amount FROM edge, mine w JOIN ledger_transfer t ON t.from_wallet = w.id
+         WHERE t.from_balance IS NOT NULL AND t.at >= edge.since AND t.at < edge.until),
        sums AS (
          SELECT currency, json_object_agg(kind, amount::text) AS sums
          FROM (SELECT currency, kind, sum(amount) AS amount FROM moved GROUP BY 1, 2) AS s GROUP BY 1),
@@ -109,7 +114,7 @@ class PostgresStatementTx implements StatementTx {
          SELECT w.currency, sum(coalesce(${latestBalance("w.id", "t.at < $2")}, 0)) AS opening FROM mine w GROUP BY 1)
        SELECT currency, opening::text, sums FROM openings LEFT JOIN sums USING (currency)
        WHERE opening <> 0 OR sums IS NOT NULL ORDER BY currency`,
-      [accountId, instant(period.startMs), instant(period.endMs)],
+      [accountId, ...[period.startMs, period.endMs, ...wholeHours(period)].map(instant)],
     );
     return rows.map(({ currency, opening, sums }) =>
       balanceOf(currency, BigInt(opening), sumsOf(sums ?? {})),
@@ -151,6 +156,14 @@ class PostgresStatementTx implements StatementTx {
     );
   }
 }
+
+/** Where its whole hours begin and end; both where it begins if it has none. */
+function wholeHours({ startMs, endMs }: Period): [fromMs: number, toMs: number] {
+  const [fromMs, toMs] = [Math.ceil(startMs / HOUR_MS) * HOUR_MS, Math.floor(endMs / HOUR_MS) * HOUR_MS];
+  return fromMs < toMs ? [fromMs, toMs] : [startMs, startMs];
+}
+
+const HOUR_MS = 3_600_000;
 
 interface UsageRow {
   readonly account_id: string;

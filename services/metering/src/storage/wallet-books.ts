@@ -4,10 +4,12 @@ import { latestBalance } from "./latest-balance.ts";
 
 /** Wallets of one statement: some milliseconds, and a second for each that has moved a million times; it may take 30. */
 const MAX_WALLETS = 20;
+/** Hours of these that are told of one by one: whoever puts them right adds all of them up anew. */
+const MAX_WRONG_HOURS = 100;
 /** Rows of the ledger of one statement. */
 const MAX_ROWS = 20_000;
 
-/** Every wallet beside its rows in the ledger and its leases. */
+/** Every wallet, and what it moved by hour, beside its rows in the ledger; and beside its leases. */
 export class WalletBook implements Book {
   readonly name = "wallets";
   readonly #dataSource: DataSource;
@@ -26,19 +28,37 @@ export class WalletBook implements Book {
 
   async audit(after = "", last: string | undefined): Promise<Audit> {
     const rows = await this.#dataSource.query<WalletFigures[]>(
-      `SELECT w.id, w.balance, w.leased,
-         coalesce((SELECT sum(t.amount) FROM ledger_transfer t WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL), 0)
-         - coalesce((SELECT sum(t.amount) FROM ledger_transfer t WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL), 0)
-           AS sum,
+      `WITH mine AS MATERIALIZED (
+         SELECT w.id, w.balance, w.leased FROM wallet w WHERE w.id > $1 AND ($2::text IS NULL OR w.id <= $2)),
+       moved AS MATERIALIZED (
+         SELECT w.id AS wallet_id, m.* FROM mine w, LATERAL (
+           SELECT date_bin('1 hour', at, 'epoch') AS hour, kind, sum(amount) AS amount FROM (
+             SELECT t.at, t.kind, t.amount FROM ledger_transfer t WHERE t.to_wallet = w.id AND t.to_balance IS NOT NULL
+             UNION ALL
+             SELECT t.at, t.kind, -t.amount FROM ledger_transfer t
+             WHERE t.from_wallet = w.id AND t.from_balance IS NOT NULL) AS t
+           GROUP BY 1, 2) AS m),
+       wrong AS (
+         SELECT wallet_id, jsonb_agg(jsonb_build_array(hour, kind, is_there::text, in_rows::text)) AS hours
+         FROM (SELECT wallet_id, hour, kind, coalesce(h.amount, 0) AS is_there, coalesce(m.amount, 0) AS in_rows
+               FROM (SELECT h.* FROM mine w JOIN wallet_hour h ON h.wallet_id = w.id) AS h
+                 FULL JOIN moved m USING (wallet_id, hour, kind)
+               WHERE h.amount IS DISTINCT FROM m.amount LIMIT ${MAX_WRONG_HOURS}) AS x GROUP BY 1)
+       SELECT w.id, w.balance, w.leased,
+         coalesce((SELECT sum(m.amount) FROM moved m WHERE m.wallet_id = w.id), 0) AS sum,
+         coalesce((SELECT x.hours FROM wrong x WHERE x.wallet_id = w.id), '[]') AS wrong_hours,
          coalesce(${latestBalance("w.id")}, 0) AS latest,
          coalesce((SELECT sum(greatest(l.units - l.spent, 0)) FROM wallet_lease l
            WHERE l.wallet_id = w.id AND NOT l.closed), 0) AS lent
-       FROM wallet w WHERE w.id > $1 AND ($2::text IS NULL OR w.id <= $2)`,
+       FROM mine w`,
       [after, last],
     );
-    const differences = rows.flatMap(({ id, balance, leased, sum, latest, lent }) => [
+    const differences = rows.flatMap(({ id, balance, leased, sum, wrong_hours, latest, lent }) => [
       ...differing("BALANCE", id, balance, sum),
       ...differing("RUNNING_BALANCE", id, balance, latest),
+      ...wrong_hours.flatMap(([hour, kind, is, rows]) =>
+        differing("WALLET_HOUR", `${id} ${hour} ${kind}`, is, rows),
+      ),
       ...differing("WALLET_LEASED", id, leased, lent),
     ]);
     return { looked: rows.length, differences };
@@ -108,6 +128,8 @@ interface WalletFigures {
   readonly balance: string;
   readonly leased: string;
   readonly sum: string;
+  /** Each hour and kind, what is there, and what its rows add up to. */
+  readonly wrong_hours: readonly (readonly [hour: string, kind: string, is: string, rows: string])[];
   readonly latest: string;
   readonly lent: string;
 }
