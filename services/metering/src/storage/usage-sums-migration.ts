@@ -4,9 +4,9 @@ import { UPDATED_FILL_PERCENT } from "./partitions.ts";
 import { triggersThatAdd } from "./usage-costs-migration.ts";
 
 /**
- * Usage is booked with two thirds of the processor time. What accounts used is added up by quarter before quarters are told
- * apart, which took as long as the rows themselves: by row, and eight times each. And pages of usage are filled to a part,
- * so that rows are updated where they are: those of the minute and the quarter that run are with every batch.
+ * Usage is booked with three quarters of the processor time. What accounts used is added up by quarter before quarters are
+ * told apart: eight columns asked each row which quarter it is of. And pages of usage are filled to a part, so that rows
+ * are updated where they are: those of the minute and the quarter that run are with every batch.
  *
  * Functions are replaced, for whoever writes, also replicas of the version before. Settings of partitions wait for nobody
  * but VACUUM; pages that are there stay as they are.
