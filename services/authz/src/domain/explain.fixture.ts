@@ -15,6 +15,8 @@ export class TestExplainer extends TestVerifier {
   readings: readonly BucketReading[] | undefined = [];
   money: readonly MoneyReading[] = [];
   prices: Prices = FREE;
+  /** How old the limits are that metering has proven. */
+  limitsAgeMs = 0;
   /** What the replica has in hand, by limit. */
   readonly inHand = new Map<string, { held: number; isReturning: boolean }>();
   /** Node ids of each question for buckets. */
@@ -43,6 +45,7 @@ export class TestExplainer extends TestVerifier {
       inForce: (use, nowMs) => this.prices.inForce(use, nowMs),
       fill: (nowMs) => this.prices.fill(nowMs),
     },
+    meteringProof: { ageMs: () => this.limitsAgeMs },
     identityFreshness: () => "",
   });
 

@@ -341,6 +341,15 @@ describe("the buckets of an explanation", () => {
     expect(explained.decision.reason).toContain("metering cannot be asked");
   });
 
+  it("are not looked at where limits are too old to charge by, as Verify would not charge", async () => {
+    const authz = tree();
+    const { presented } = authz.key("acc_org");
+    authz.readings = [reading("acc_org", {})];
+    authz.limitsAgeMs = authz.options.limitsStalenessMaxMs + 1;
+    expect(await authz.explain({ presented })).toMatchObject({ decision: { code: "INDETERMINATE" } });
+    expect(authz.asked).toEqual([]);
+  });
+
   it("are dropped where the key was revoked while they were read", async () => {
     const authz = tree();
     const { id, presented } = authz.key("acc_org");

@@ -16,6 +16,7 @@ import { checkWords, type Examined } from "./explain-checks.ts";
 import { metWallets } from "./explain-wallets.ts";
 import { CHECKS, type Check, type CheckCode, type Explanation } from "./explanation.ts";
 import { findTarget } from "./find-target.ts";
+import type { Proven } from "./freshness-gate.ts";
 import type { IdentityCache } from "./identity-cache.ts";
 import type { LeasePool } from "./lease-pool.ts";
 import type { Need } from "./lease-source.ts";
@@ -44,6 +45,9 @@ export interface ExplainerOptions {
   readonly pool: Pick<LeasePool, "inHand" | "bucket" | "tellRates">;
   readonly prices: Prices;
   readonly signatures: Pick<Signatures, "faultOf">;
+  readonly meteringProof: Pick<Proven, "ageMs">;
+  /** As Verify has it. */
+  readonly limitsStalenessMaxMs: number;
   readonly clock: Clock;
   /** The state of identity that the cache rests on. */
   readonly identityFreshness: () => string;
@@ -83,9 +87,11 @@ export class Explainer {
     return { ...decision, decisionId: "" };
   }
 
-  /** "unknown" where metering cannot be asked. */
+  /** "unknown" where metering cannot be asked, or its limits are too old to charge by. */
   async #met(decision: Decision, call: VerifyCall): Promise<readonly MetBucket[] | "unknown"> {
     const { buckets, pool, prices, clock, identityFreshness } = this.#options;
+    const { meteringProof, limitsStalenessMaxMs } = this.#options;
+    if (meteringProof.ageMs(clock.now()) > limitsStalenessMaxMs) return "unknown";
     const { resource } = this.#resourceOf(call);
     const { nodeIds } = new ChargePath(decision.entry!, decision.target!, resource);
     try {
@@ -210,7 +216,7 @@ const SIGNATURE_UNKNOWN =
   "the key's secret does not open here, or this replica does not remember what it admitted at that time";
 const UPSTREAM_SEALED = "all checks are passed, but the account's upstream credential does not open here";
 const LIMITS_UNKNOWN =
-  "metering cannot be asked for the limits now; Verify goes on as far as this replica has units in hand";
+  "metering cannot be asked for the limits now; Verify goes on with units in hand for a minute at most";
 
 function isCheck(code: string): code is CheckCode {
   return (CHECKS as readonly string[]).includes(code);
