@@ -1,5 +1,6 @@
 import { reasonOf } from "@gatehouse/client";
-import { KeyStatus, LeakAction, LeakPolicy } from "@gatehouse/proto/identity";
+import { DecisionCode } from "@gatehouse/proto/authz";
+import { KeyKind, KeyStatus, LeakAction, LeakPolicy } from "@gatehouse/proto/identity";
 import { GroupBy, Window } from "@gatehouse/proto/metering";
 import { describe, expect, it } from "vitest";
 import { until } from "../system/until.ts";
@@ -133,6 +134,85 @@ describe("departments of a company", () => {
       "NOT_FOUND",
     );
     expect(await provider.decide({ key: service.secret, resource: "models.chat" })).toBe("VALID");
+  });
+
+  it("bills are broken down by department, and a department may pay its own", async () => {
+    const { account, manager, department } = await company("Bills");
+    const other = await manager.accounts.createAccount({ name: "Other" });
+    const { meters, credits } = provider.root();
+    const meter = "billed_tokens";
+    await meters.createMeter({ name: meter });
+    const priced = await credits.setPrice({ meter, currency: "USD", price: 1000n });
+    await credits.topUp({ account: account.id, amount: 10_000n, currency: "USD", reference: "invoice 7" });
+    const ofCompany = { usesParentBalance: true };
+    await manager.credits.setBalanceSource({ account: "research", ...ofCompany });
+    const { freshness } = await manager.credits.setBalanceSource({ account: "other", ...ofCompany });
+    const call = (key: string, units: bigint, since = freshness) =>
+      provider.decide({ key, charges: [{ meter, units }] }, priced.freshness, since);
+    expect([await call(department.secret, 2n), await call(other.secret, 3n)]).toEqual(["VALID", "VALID"]);
+
+    const own = await manager.credits.setBalanceSource({ account: "research", usesParentBalance: false });
+    expect(await call(department.secret, 1n, own.freshness)).toBe("CREDIT_EXHAUSTED");
+    const paid = await manager.credits.transfer({
+      ...{ from: account.id, to: "research", amount: 1000n, currency: "USD", idempotencyKey: "march" },
+    });
+    expect(await call(department.secret, 1n, paid.freshness)).toBe("VALID");
+    expect(await call(department.secret, 1n)).toBe("CREDIT_EXHAUSTED");
+
+    const bill = async (as: typeof manager) => {
+      const { rows } = await as.usage.queryUsage({ descendants: true, groupBy: [GroupBy.ACCOUNT], meter });
+      return rows.map(({ accountId, cost, currency }) => [accountId, Number(cost), currency]);
+    };
+    await until(
+      "the usage arrives",
+      async () =>
+        (await bill(manager)).reduce((sum, [, cost]) => sum + Number(cost), 0) === 6000 || undefined,
+    );
+    const research = [department.account!.id, 3000, "USD"];
+    expect(await bill(manager)).toEqual([research, [other.account!.id, 3000, "USD"]]);
+    expect(await bill(department.as)).toEqual([research]);
+
+    const period = new Date().toISOString().slice(0, 7);
+    const balances = async (as: typeof manager) =>
+      (await as.usage.getStatement({ period })).statement!.balances;
+    const ofAll = { topUps: 10_000n, transfers: 0n, usage: -6000n, closing: 4000n };
+    expect(await balances(manager)).toMatchObject([ofAll]);
+    expect(await balances(department.as)).toMatchObject([{ transfers: 1000n, usage: -1000n, closing: 0n }]);
+  });
+
+  it("an API without subaccounts is called with the company's one credential, by each department within its quota", async () => {
+    const { manager, department } = await company("Facade");
+    const credential = { name: "x-api-key", value: "the one key of the company" };
+    const kept = await manager.accounts.setUpstreamCredential({
+      header: credential.name,
+      value: credential.value,
+    });
+    const facade = await manager.keys.createKey({
+      name: "facade",
+      kind: KeyKind.MASTER,
+      scopes: ["gatehouse.verify"],
+    });
+    const { freshness } = await manager.limits.setLimit({
+      node: { case: "account", value: "research" },
+      allowance: { case: "quota", value: { units: 1n, window: Window.MONTH } },
+    });
+    const { authz } = provider.as(facade.secret);
+    const call = { key: department.secret, resource: "models.chat" };
+    const atLeastAsFresh = [kept.freshness, facade.freshness, freshness];
+    const first = await authz.verify({ ...call, atLeastAsFresh });
+    expect([first.code, first.upstreamHeader]).toMatchObject([DecisionCode.VALID, credential]);
+    const second = await authz.verify(call);
+    expect([second.code, second.upstreamHeader]).toEqual([DecisionCode.QUOTA_EXCEEDED, undefined]);
+
+    // In front of another company's API, the key is nobody's.
+    const stranger = await company("Elsewhere");
+    const theirs = await stranger.manager.keys.createKey({
+      name: "facade",
+      kind: KeyKind.MASTER,
+      scopes: ["gatehouse.verify"],
+    });
+    const asked = { ...call, atLeastAsFresh: [theirs.freshness] };
+    expect((await provider.as(theirs.secret).authz.verify(asked)).code).toBe(DecisionCode.NOT_FOUND);
   });
 
   it("who did what in a department is on record for its own managers and the company's", async () => {

@@ -178,6 +178,84 @@ describe("a trading group", () => {
     expect(await reason(master.accounts.createAccount({ name: "First", slug: "first" }))).toBe("SLUG_TAKEN");
   });
 
+  it("money moves inside the group, both ways, once, and is listed for whoever reconciles it", async () => {
+    const { account, master } = await group("Funds");
+    const desk = await master.accounts.createAccount({ name: "Desk", type: "exchange" });
+    const key = async (role: string) => {
+      const { secret } = await master.keys.createKey({ name: role, kind: KeyKind.MASTER, roles: [role] });
+      return provider.as(secret);
+    };
+    const [funds, auditor] = [await key("fund-manager"), await key("auditor")];
+    const money = { currency: "USD" };
+    await provider.root().credits.topUp({ account: account.id, amount: 100n, ...money, reference: "wire" });
+    const order = { from: account.slug, to: "desk", amount: 60n, ...money, idempotencyKey: "monday" };
+    const { transaction } = await funds.credits.transfer(order);
+    expect((await funds.credits.transfer(order)).transaction!.id).toBe(transaction!.id);
+    expect(await reason(funds.credits.transfer({ ...order, amount: 61n }))).toBe("IDEMPOTENCY_MISMATCH");
+    await funds.credits.transfer({ from: "desk", to: account.slug, amount: 10n, ...money });
+
+    const elsewhere = await group("Elsewhere");
+    const out = { from: "desk", to: elsewhere.account.id, amount: 1n, ...money };
+    expect(await reason(funds.credits.transfer(out))).toBe("NOT_FOUND");
+    expect(await reason(funds.credits.transfer({ ...out, to: account.slug, amount: 51n }))).toBe(
+      "CREDIT_EXHAUSTED",
+    );
+    expect(await reason(auditor.credits.transfer({ ...out, to: account.slug }))).toBe("SCOPE_DENIED");
+
+    const { balances } = await auditor.credits.listBalances({ descendants: true });
+    expect(balances.map(({ accountId, amount }) => [accountId, amount])).toEqual([
+      [account.id, 50n],
+      [desk.account!.id, 50n],
+    ]);
+    const entries = async (request: object) => {
+      const { transactions } = await auditor.credits.listTransactions(request);
+      return transactions.map(({ accountId, amount }) => [
+        accountId === account.id ? "group" : "desk",
+        amount,
+      ]);
+    };
+    expect(await entries({ account: "desk" })).toEqual([
+      ["desk", -10n],
+      ["desk", 60n],
+    ]);
+    const all = await entries({ descendants: true });
+    expect(all).toHaveLength(5);
+    expect(all.reduce((sum, [, amount]) => sum + (amount as bigint), 0n)).toBe(100n);
+  });
+
+  it("a capped transfer bounds what an experiment loses, and a noisy desk slows no other", async () => {
+    const { account, master } = await group("Lab");
+    const [lab, main] = [
+      await master.accounts.createAccount({ name: "Experiment", type: "exchange" }),
+      await master.accounts.createAccount({ name: "Main", type: "exchange" }),
+    ];
+    const { meters, credits } = provider.root();
+    await meters.createMeter({ name: "fills" });
+    const priced = await credits.setPrice({ meter: "fills", currency: "USD", price: 10n });
+    await credits.topUp({ account: account.id, amount: 100n, currency: "USD" });
+    const capped = { from: account.id, to: "experiment", amount: 30n, currency: "USD" };
+    const { freshness } = await master.credits.transfer(capped);
+    const fill = () =>
+      provider.decide(
+        { key: lab.secret, charges: [{ meter: "fills", units: 1n }], resource: "orders.create" },
+        priced.freshness,
+        freshness,
+      );
+    expect([await fill(), await fill(), await fill()]).toEqual(["VALID", "VALID", "VALID"]);
+    expect(await fill()).toBe("CREDIT_EXHAUSTED");
+    const { balance } = await master.credits.getBalance({ currency: "USD" });
+    expect(balance!.amount).toBe(70n);
+
+    const limited = await master.limits.setLimit({
+      node: { case: "account", value: "experiment" },
+      allowance: { case: "rate", value: { units: 2n, interval: { seconds: 3600n } } },
+    });
+    const order = (key: string) => provider.decide({ key, resource: "orders.create" }, limited.freshness);
+    expect([await order(lab.secret), await order(lab.secret)]).toEqual(["VALID", "VALID"]);
+    expect(await order(lab.secret)).toBe("RATE_LIMITED");
+    expect(await order(main.secret)).toBe("VALID");
+  });
+
   it("a key that must beat is told of when it falls silent, and any message is a beat", async () => {
     const { account, master } = await group("Beats");
     const { key, secret } = await master.keys.createKey({
