@@ -58,7 +58,7 @@ const days = [
     unchanging: "Etc/GMT+7",
   },
   {
-    name: "a month of a leap day, in a zone of half an hour,",
+    name: "a month with a leap day in a zone of half an hour",
     window: Window.MONTH,
     timeZone: "Asia/Kolkata",
     start: "2028-01-31T18:30Z",

@@ -72,9 +72,9 @@ async function laneOf(name: string): Promise<Lane> {
     makeOrganization(system(), name, ["one", "two"]),
     makeOrganization(system(), `${name} other`),
   ]);
-  const organization = one!.id;
-  const own = [one!, ...one!.subaccounts].map(({ id }) => ({ id, organization }));
-  const accounts = [...own, { id: other!.id, organization: other!.id }];
+  const organization = one.id;
+  const own = [one, ...one.subaccounts].map(({ id }) => ({ id, organization }));
+  const accounts = [...own, { id: other.id, organization: other.id }];
   return { accounts, model: new LedgerModel(accounts, PRICE), asked: 0 };
 }
 

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { expect } from "vitest";
 import type { Account, Answer, LedgerModel, Request } from "./ledger-model.ts";
 
-/** Clients with accounts of their own, each of whom asks one thing after another, of two replicas, and knows what to expect. */
+/** Clients with accounts of their own: each asks two replicas one thing after another, and knows what to expect. */
 
 export interface Lane {
   readonly accounts: readonly Account[];
@@ -16,7 +16,10 @@ export interface Answered {
   readonly id: string | undefined;
 }
 
-/** Asks one of the replicas, or after it the other, until it is answered. `ids` has transactions by the keys that they were asked with. */
+/**
+ * Asks one of the replicas, or after it the other, until it is answered. `ids` are those of transactions, by the keys of
+ * the requests that made them.
+ */
 export type AskUntilAnswered = (
   replica: number,
   request: Request,
