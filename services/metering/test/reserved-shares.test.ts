@@ -15,7 +15,8 @@ let metering: TestMetering;
 
 beforeAll(async () => {
   postgres = await startTestPostgres();
-  metering = await startMetering(postgres.url, identity);
+  // Long enough that on the slowest machine what is called back comes within the wait.
+  metering = await startMetering(postgres.url, identity, { waitMs: 3000 });
 });
 
 afterAll(async () => {

@@ -123,7 +123,7 @@ export class PostgresLimitTx implements LimitTx {
   }
 
   renewQuota(limitId: string): Promise<QuotaReading | undefined> {
-    return renewQuotaWindow(this.#manager, limitId, () => this.nowMs());
+    return renewQuotaWindow(this.#manager, limitId, this.#offsetMs);
   }
 
   freed(limitId: string): Promise<void> {

@@ -2,7 +2,8 @@ import type { Window } from "@gatehouse/buckets";
 import type { EntityManager } from "typeorm";
 import type { QuotaReading } from "../domain/limit-store.ts";
 import type { BucketPlace } from "../domain/report-store.ts";
-import { instant } from "./clock.ts";
+import { type ClockOffset, instant, readNowMs } from "./clock.ts";
+import { lockQuotas } from "./lock-quotas.ts";
 
 /** SQL: the bucket `b` is of the window that the time `$2` is in. */
 export const isOfWindow = `b.window_start <= $2::timestamptz AND (b.window_end IS NULL OR b.window_end > $2::timestamptz)`;
@@ -152,10 +153,10 @@ function endOf({ endMs }: Window): string | null {
 export async function renewQuotaWindow(
   manager: EntityManager,
   limitId: string,
-  nowMs: () => Promise<number>,
+  offsetMs: ClockOffset,
 ): Promise<QuotaReading | undefined> {
   await haveWindowsAlone(manager);
-  await manager.query("SELECT FROM quota_bucket WHERE limit_id = $1 ORDER BY id FOR UPDATE", [limitId]);
+  await lockQuotas(manager, [limitId], offsetMs);
   // Of two resets within a millisecond the second begins a moment after the first: no two begin together.
   const [row] = await manager.query<{ spent: string; leased: string; window_end: Date | null }[]>(
     `WITH was AS (
@@ -166,7 +167,7 @@ export async function renewQuotaWindow(
        SELECT limit_id, share_node, cut, window_end FROM was)
      SELECT sum(spent) AS spent, sum(leased) AS leased, min(window_end) AS window_end FROM was
      HAVING count(*) > 0`,
-    [limitId, instant(await nowMs())],
+    [limitId, instant(await readNowMs(manager, offsetMs))],
   );
   return (
     row && {
