@@ -226,5 +226,18 @@ describe("departments of a company", () => {
     const both = ["gatehouse.keys.revoke", "gatehouse.keys.create"];
     expect(await actions(department.as, "research")).toEqual(both);
     expect(await actions(manager, "research")).toEqual(both);
+
+    // Limits and money have a record of their own, of what was refused, too.
+    const node = { case: "account", value: "research" } as const;
+    const allowance = { case: "quota", value: { units: 9n, window: Window.DAY } } as const;
+    await manager.limits.setLimit({ node, allowance });
+    expect(await reason(department.as.limits.setLimit({ node, allowance }))).toBe("OWN_CEILING");
+    for (const as of [department.as, manager]) {
+      const { events } = await as.meteringAudit.listEvents({ account: "research" });
+      expect(events.map(({ action, outcome }) => [action, outcome])).toEqual([
+        ["gatehouse.limits.set", "OWN_CEILING"],
+        ["gatehouse.limits.set", "OK"],
+      ]);
+    }
   });
 });

@@ -481,27 +481,3 @@ describe("what a reservation cost", () => {
     await expect(tooMany).rejects.toMatchObject({ violations: { length: 17 } });
   });
 });
-
-test("an open reservation is held for its account and all above it, until it is settled or over", async () => {
-  const holdings = async (accountId: string) =>
-    (await metering.holdings().getHoldings({ accountId }, timely)).holdings;
-  const first = await reserve({ tokens: 100, requests: 1 });
-  const brief = await reserve({ tokens: 5 }, { ttlMs: 2000 });
-  await first.ship();
-  await brief.ship();
-  for (const id of [team.id, organization.id]) {
-    const held = await holdings(id);
-    expect(held.map(({ accountId, amount, decisionId }) => [accountId, amount, decisionId])).toEqual(
-      [[team.id, 101n, first.decisionId] as const, [team.id, 5n, brief.decisionId] as const].toSorted(
-        (a, b) => (a[2] < b[2] ? -1 : 1),
-      ),
-    );
-  }
-  pass(3000);
-  expect((await holdings(team.id)).map(({ decisionId }) => decisionId)).toEqual([first.decisionId]);
-  pass(-3000);
-  await commit(first.decisionId, {});
-  pass(3000);
-  expect(await holdings(organization.id)).toEqual([]);
-  pass(-3000);
-});

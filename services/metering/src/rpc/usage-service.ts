@@ -9,12 +9,13 @@ import {
 import { type Route, route } from "@gatehouse/service";
 import { getStatement, type StatementDependencies } from "../domain/get-statement.ts";
 import { exportUsage, queryUsage, type UsageDependencies, type UsageRow } from "../domain/query-usage.ts";
+import { readCommit, readRelease } from "../domain/read-settlement.ts";
 import { type ReportDependencies, reportUsage } from "../domain/report-usage.ts";
 import { type ReservationDependencies, settleReservation } from "../domain/settle-reservation.ts";
 import type { UsageDraft } from "../domain/usage-query.ts";
 import { nodeName } from "./limit-wire.ts";
 import { draftsOf, reportMessage } from "./report-wire.ts";
-import { chargesOf, commitOf, costsOf, releaseOf } from "./reservation-wire.ts";
+import { chargesOf, costsOf } from "./reservation-wire.ts";
 import { statementMessage } from "./statement-wire.ts";
 import { csvHeader, csvWriter } from "./usage-csv.ts";
 
@@ -56,14 +57,14 @@ export function usageRoute(
     },
 
     async commitReservation(request, { principal }) {
-      const settlement = await commitOf(dependencies.mirror, request);
+      const settlement = await readCommit(dependencies.mirror, request);
       const settled = await settleReservation(reservations, principal.view, request.decisionId, settlement);
       const { cost, isPending: pending, charged } = settled;
       return { charges: chargesOf(cost), pending, cost: costsOf(charged) };
     },
 
     async releaseReservation(request, { principal }) {
-      const settlement = releaseOf(request);
+      const settlement = readRelease(request);
       const settled = await settleReservation(reservations, principal.view, request.decisionId, settlement);
       return { pending: settled.isPending };
     },
