@@ -167,6 +167,7 @@ test("a limit that the plan's takes the place of waits for who lends of it", asy
   await use(one, 1);
   const [locked, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const lending = metering.changeLog.commit(async ({ manager }) => {
+    await manager.query("SET LOCAL idle_in_transaction_session_timeout = 0");
     await manager.query("SELECT FROM quota_bucket WHERE limit_id = $1 FOR UPDATE", [id]);
     locked.resolve();
     await finish.promise;

@@ -75,6 +75,33 @@ test("a quota is full again until its window's regular end, and then starts anew
   expect(await read()).toMatchObject({ used: 0n, remaining: 5n });
 });
 
+test("what is lent while a reset waits for it is called back, too", async () => {
+  const { nodeIds, limit, reset, holder } = await organization(daily);
+  await spend(holder, nodeIds, limit, 1);
+  const other = new Holder(metering, `other-${made}`);
+  await other.answerRecalls();
+  const [lent, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const lending = metering.changeLog.commit(async ({ manager }) => {
+    await manager.query("SET LOCAL idle_in_transaction_session_timeout = 0");
+    await manager.query("SELECT FROM quota_bucket WHERE limit_id = $1 FOR UPDATE", [limit.id]);
+    await manager.query(
+      `INSERT INTO quota_lease (id, bucket_id, limit_id, holder, units, deadline)
+       SELECT $1, id, limit_id, $2, 1, window_end FROM quota_bucket WHERE limit_id = $3`,
+      [crypto.randomUUID(), other.name, limit.id],
+    );
+    lent.resolve();
+    await finish.promise;
+  });
+  await lent.promise;
+  const renewed = reset();
+  const waiting = "SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted";
+  await expect.poll(() => metering.query(waiting, [])).toHaveLength(1);
+  finish.resolve();
+  await Promise.all([lending, renewed]);
+  await expect.poll(() => other.recalled).toEqual([limit.id]);
+  other.stop();
+});
+
 test("what leases of before still tell of is booked where they were lent", async () => {
   const { nodeIds, limit, reset, read, holder } = await organization(daily);
   await spend(holder, nodeIds, limit, 3);

@@ -60,7 +60,7 @@ export interface QuotaReading {
   readonly drawnOfShares?: ReadonlyMap<string, number>;
 }
 
-/** Nobody else changes limits on the nodes meanwhile. A limit's bucket is locked before it changes or goes. */
+/** Nobody else changes limits on the nodes meanwhile. */
 export interface LimitTx {
   nowMs(): Promise<number>;
   /** The limit as it is now. */
@@ -93,7 +93,10 @@ export interface LimitTx {
   renewQuota(limitId: string): Promise<QuotaReading | undefined>;
   /** Wakes those who wait for units of the limit, once this has committed. */
   freed(limitId: string): Promise<void>;
-  /** Tells every holder to close its leases of the limit, once this has committed. */
+  /**
+   * Tells every holder to close its leases of the limit, once this has committed. Locks its bucket: who lends of it just
+   * now has done so, and whoever comes later finds the limit as it is then.
+   */
   recall(limitId: string): Promise<void>;
   audit(event: LimitAudit): Promise<void>;
 }

@@ -26,8 +26,6 @@ export async function resetLimit(
   const { value, freshness } = await dependencies.store.mutate([node.id], actorOf(caller), async (tx) => {
     const limit = await tx.find(limitId);
     if (limit === undefined) throw notFound("limit");
-    // Before leases go: the recall finds its holders in them.
-    await tx.recall(limitId);
     const { before, after } = isRate(limit) ? await renewRate(tx, limit) : await renewQuota(tx, limit);
     await tx.freed(limitId);
     const nowMs = await tx.nowMs();
@@ -50,6 +48,8 @@ interface Renewed {
 
 async function renewRate(tx: LimitTx, limit: Limit & { allowance: rate.RateSpec }): Promise<Renewed> {
   const state = await tx.rateState(limit.id);
+  // Before leases go: the recall finds its holders in them.
+  await tx.recall(limit.id);
   await tx.dropRateLeases(limit.id);
   const full = rate.open(limit.allowance, await tx.nowMs());
   await tx.writeRateState(limit.id, full);
@@ -59,6 +59,8 @@ async function renewRate(tx: LimitTx, limit: Limit & { allowance: rate.RateSpec 
 
 async function renewQuota(tx: LimitTx, limit: Limit): Promise<Renewed> {
   const drawn = await tx.renewQuota(limit.id);
+  // Behind its locks: what was lent of the old bucket until then is there to be called back.
+  await tx.recall(limit.id);
   const reading = (of: typeof drawn) => ({ limit, quota: of, rate: undefined, leasedToHolder: 0 });
   return { before: reading(drawn), after: reading(drawn && { ...drawn, spent: 0, leased: 0 }) };
 }

@@ -63,7 +63,6 @@ export class PostgresLimitTx implements LimitTx {
   }
 
   async update(id: string, source: Limit["source"], terms: LimitTerms): Promise<Limit | undefined> {
-    await lockQuotas(this.#manager, [id], this.#offsetMs);
     const [rows] = await this.#manager.query<[LimitRow[], number]>(
       `UPDATE node_limit AS l SET units = $2, burst = $3, time_zone = $4, anchor_ms = $5, enforcement = $6,
          source = $7, updated_at = now()
@@ -100,7 +99,6 @@ export class PostgresLimitTx implements LimitTx {
   }
 
   async remove(id: string): Promise<boolean> {
-    await lockQuotas(this.#manager, [id], this.#offsetMs);
     await forgetShares(this.#manager, [id]);
     await this.#manager.query("DELETE FROM rate_bucket WHERE limit_id = $1", [id]);
     await this.dropRateLeases(id);
@@ -130,8 +128,10 @@ export class PostgresLimitTx implements LimitTx {
     return notifyFreed(this.#manager, [limitId]);
   }
 
-  recall(limitId: string): Promise<void> {
-    return recallLeases(this.#manager, [limitId]);
+  async recall(limitId: string): Promise<void> {
+    await lockQuotas(this.#manager, [limitId], this.#offsetMs);
+    await lockRates(this.#manager, [limitId]);
+    await recallLeases(this.#manager, [limitId]);
   }
 
   audit({ action, limitId: targetId, before, after }: LimitAudit): Promise<void> {

@@ -2,7 +2,7 @@ import type { EntityManager } from "typeorm";
 import type { ClockOffset } from "./clock.ts";
 
 /**
- * Locks the buckets of limits whose windows are not over. Whoever lends from a bucket holds its row: after this, no lease
+ * Locks the buckets of limits whose windows are not over. Whoever lends from a bucket holds its row: behind this, no lease
  * goes out under the terms before.
  */
 export async function lockQuotas(
