@@ -87,6 +87,31 @@ test("debts that the receiver cannot pay are refused, and so are leases until th
   expect(await held(poor.id)).toEqual([[poor.id, "USD", 94n]]);
 });
 
+test("credit that is lent may yet be owed: it is a holding until it comes back, also of an empty wallet", async () => {
+  const [closing, receiver] = [account(), account()];
+  const limit = { account: closing.id, currency: "USD", creditLimit: 100n };
+  await metering.credits(root).setCreditLimit(limit, timely);
+  expect(await held(closing.id)).toEqual([]);
+  const [wallet] = await metering.query<{ id: string }>("SELECT id FROM wallet WHERE account_id = $1", [
+    closing.id,
+  ]);
+  const holder = new Holder(metering, "creditor");
+  const nodeIds = [closing.id, organization.id, identity.root.id];
+  await holder.acquire(nodeIds, { requests: 1 }, { costs: { [wallet!.id]: 30 } });
+  const [lent] = await held(closing.id);
+  expect(lent!.slice(0, 2)).toEqual([closing.id, "USD"]);
+  expect(lent![2]).toBeLessThanOrEqual(-30n);
+  // There is nothing to move yet.
+  await move(closing.id, receiver.id);
+  expect(await held(closing.id)).toHaveLength(1);
+  holder.pay(wallet!.id, 30);
+  await holder.ship(() => true);
+  expect(await held(closing.id)).toEqual([[closing.id, "USD", -30n]]);
+  await give(receiver.id, 30n);
+  await move(closing.id, receiver.id);
+  expect(await held(closing.id)).toEqual([]);
+});
+
 test("it goes neither below what is closed, nor elsewhere, nor to what is closed", async () => {
   const closing = account();
   const [below, closed] = [account(closing), account()];

@@ -53,7 +53,8 @@ export declare type Holding = Message<"gatehouse.metering.v1.Holding"> & {
   currency: string;
 
   /**
-   * How much money, in millionths of the currency, or how many units are reserved, of all meters together.
+   * How much money, in millionths of the currency, or how many units are reserved, of all meters together. Money below 0
+   * is owed, or may yet be: of an empty wallet, credit that replicas of authz hold.
    *
    * @generated from field: int64 amount = 3;
    */
