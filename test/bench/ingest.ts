@@ -9,7 +9,8 @@ import { grpcClient } from "@gatehouse/service";
 import { serviceSecret } from "./deployment.ts";
 import { median } from "./rounds.ts";
 import { heading, table } from "./table.ts";
-import { makeUsageWorld, perSecond, type UsageWorld } from "./usage-world.ts";
+import { COST_HEAD, costCells, costOf, medianCost, type UsageCost } from "./usage-costs.ts";
+import { makeUsageWorld, type UsageWorld } from "./usage-world.ts";
 import { type Row, sizesOf, writeUsage } from "./usage-writes.ts";
 import { timely } from "./warm-keys.ts";
 
@@ -20,6 +21,8 @@ const SECONDS = 5;
 const ROUNDS = 5;
 const ACCOUNTS = 50;
 const KEYS = 20_000;
+/** Batches of a stretch, of which one is taken by chance each time. */
+const BATCHES = 40;
 /** Of usage that is there already: so many minutes of every key. */
 const MINUTES = 60;
 
@@ -28,9 +31,9 @@ export interface IngestReport {
   readonly settings: Record<string, string | number>;
   /** Rows when it was over. */
   readonly sizes: Readonly<Record<string, number>>;
-  /** Rows a second. */
-  readonly ingested: number;
-  readonly byHand: number;
+  readonly ingested: UsageCost;
+  readonly byHand: UsageCost;
+  /** Of rows a second. */
   readonly ratio: number;
   readonly ratios: readonly number[];
 }
@@ -42,16 +45,19 @@ export async function benchIngest(): Promise<IngestReport> {
     await fill(world);
     const ingest = ingester(world);
     const byHand = await writer(world);
-    await perSecond(PRODUCERS, SECONDS, ingest.send);
-    const rounds: { ingested: number; byHand: number }[] = [];
+    const load = {
+      ...{ metering: world.deployment.meteringProcess, sql },
+      ...{ callers: PRODUCERS, seconds: SECONDS, rows: ROWS },
+    };
+    ingest.make();
+    await costOf(load, ingest.send);
+    const rounds: { ingested: UsageCost; byHand: UsageCost }[] = [];
     for (let i = 0; i < ROUNDS; i++) {
-      rounds.push({
-        ingested: (await perSecond(PRODUCERS, SECONDS, ingest.send)) * ROWS,
-        byHand: (await perSecond(PRODUCERS, SECONDS, byHand)) * ROWS,
-      });
+      ingest.make();
+      rounds.push({ ingested: await costOf(load, ingest.send), byHand: await costOf(load, byHand) });
     }
     ingest.close();
-    const ratios = rounds.map((round) => round.ingested / round.byHand);
+    const ratios = rounds.map((round) => round.ingested.perSecond / round.byHand.perSecond);
     return {
       bench: "ingest",
       settings: {
@@ -59,8 +65,8 @@ export async function benchIngest(): Promise<IngestReport> {
         ...{ seconds: SECONDS, rounds: ROUNDS, fsync: "on" },
       },
       sizes: await sizesOf(sql, ["usage_minute", "usage_quarter", "usage_account"]),
-      ingested: median(rounds.map((round) => round.ingested)),
-      byHand: median(rounds.map((round) => round.byHand)),
+      ingested: medianCost(rounds.map((round) => round.ingested)),
+      byHand: medianCost(rounds.map((round) => round.byHand)),
       ratio: median(ratios),
       ratios,
     };
@@ -73,10 +79,10 @@ export function ingestTable({ settings, sizes, ingested, byHand, ratio, ratios }
   return [
     heading("Batches of usage", settings),
     table(
-      ["", "rows/s"],
+      ["rows", ...COST_HEAD],
       [
-        ["ingested", Math.round(ingested)],
-        ["the same rows by hand", Math.round(byHand)],
+        ["ingested", ...costCells(ingested)],
+        ["the same by hand", ...costCells(byHand)],
       ],
     ),
     `ratio ${ratio.toFixed(2)} (median of ${ratios.map((each) => each.toFixed(2)).join(" ")})`,
@@ -113,21 +119,28 @@ function ingester(world: UsageWorld) {
   const headers = { authorization: `Bearer ${serviceSecret}` };
   const client = grpcClient(IngestService, world.deployment.metering, { headers });
   const sequences = Array.from({ length: PRODUCERS }, () => 0n);
+  let batches: ReturnType<typeof batchOf>[] = [];
   return {
+    /** Of this minute, before a stretch: replicas of authz, which share no core with metering, make theirs. */
+    make() {
+      batches = Array.from({ length: BATCHES }, () => batchOf(someRows(world)));
+    },
     async send(producer: number) {
-      const usage = someRows(world).map((row) => ({
-        ...{ keyId: row.keyId, accountId: row.accountId, meter: row.meter, outcome: "VALID" },
-        ...{ minute: BigInt(row.minute), units: BigInt(row.units) },
-      }));
-      const payload = toBinary(UsageBatchSchema, create(UsageBatchSchema, { usage }));
-      const sequence = ++sequences[producer]!;
-      const digest = hash("sha256", payload, "buffer");
-      const batch = { producer: `bench-${producer}`, epoch: 1n, sequence, digest, payload };
-      const { quarantined } = await client.ingestBatch(batch, timely);
+      const batch = batches[Math.floor(Math.random() * BATCHES)]!;
+      const of = { producer: `bench-${producer}`, epoch: 1n, sequence: ++sequences[producer]! };
+      const { quarantined } = await client.ingestBatch({ ...of, ...batch }, timely);
       if (quarantined > 0) throw new Error("rows were put aside");
     },
     close: () => client.close(),
   };
+}
+
+function batchOf(rows: readonly Row[]) {
+  const usage = rows.map(({ keyId, accountId, meter, minute, units }) => {
+    return { keyId, accountId, meter, outcome: "VALID", minute: BigInt(minute), units: BigInt(units) };
+  });
+  const payload = toBinary(UsageBatchSchema, create(UsageBatchSchema, { usage }));
+  return { payload, digest: hash("sha256", payload, "buffer") };
 }
 
 async function writer(world: UsageWorld) {

@@ -9,7 +9,8 @@ import { grpcClient } from "@gatehouse/service";
 import type pg from "pg";
 import { median } from "./rounds.ts";
 import { heading, table } from "./table.ts";
-import { makeUsageWorld, perSecond, type UsageWorld } from "./usage-world.ts";
+import { COST_HEAD, costCells, costOf, medianCost, type UsageCost } from "./usage-costs.ts";
+import { makeUsageWorld, type UsageWorld } from "./usage-world.ts";
 import { sizesOf, writeUsage } from "./usage-writes.ts";
 import { timely } from "./warm-keys.ts";
 
@@ -25,10 +26,10 @@ export interface ReportReport {
   readonly settings: Record<string, string | number>;
   /** Rows when it was over. */
   readonly sizes: Readonly<Record<string, number>>;
-  /** Events a second. */
-  readonly reported: number;
-  readonly repeated: number;
-  readonly byHand: number;
+  readonly reported: UsageCost;
+  readonly repeated: UsageCost;
+  readonly byHand: UsageCost;
+  /** Of events a second. */
   readonly ratio: number;
   readonly ratios: readonly number[];
 }
@@ -46,17 +47,21 @@ export async function benchReport(events: number): Promise<ReportReport> {
     await sql.query("VACUUM ANALYZE reported_event");
     const report = reporter(world);
     const byHand = await writer(world);
-    await perSecond(CALLERS, SECONDS, report.fresh);
-    const rounds: { reported: number; repeated: number; byHand: number }[] = [];
+    const load = {
+      ...{ metering: world.deployment.meteringProcess, sql },
+      ...{ callers: CALLERS, seconds: SECONDS, rows: EVENTS },
+    };
+    await costOf(load, report.fresh);
+    const rounds: { reported: UsageCost; repeated: UsageCost; byHand: UsageCost }[] = [];
     for (let i = 0; i < ROUNDS; i++) {
       rounds.push({
-        reported: (await perSecond(CALLERS, SECONDS, report.fresh)) * EVENTS,
-        repeated: (await perSecond(CALLERS, SECONDS, report.again)) * EVENTS,
-        byHand: (await perSecond(CALLERS, SECONDS, byHand)) * EVENTS,
+        reported: await costOf(load, report.fresh),
+        repeated: await costOf(load, report.again),
+        byHand: await costOf(load, byHand),
       });
     }
     report.close();
-    const ratios = rounds.map((round) => round.reported / round.byHand);
+    const ratios = rounds.map((round) => round.reported.perSecond / round.byHand.perSecond);
     return {
       bench: "report",
       settings: {
@@ -64,9 +69,9 @@ export async function benchReport(events: number): Promise<ReportReport> {
         ...{ seconds: SECONDS, rounds: ROUNDS, fsync: "on" },
       },
       sizes: await sizesOf(sql, ["reported_event", "usage_minute", "usage_quarter", "usage_account"]),
-      reported: median(rounds.map((round) => round.reported)),
-      repeated: median(rounds.map((round) => round.repeated)),
-      byHand: median(rounds.map((round) => round.byHand)),
+      reported: medianCost(rounds.map((round) => round.reported)),
+      repeated: medianCost(rounds.map((round) => round.repeated)),
+      byHand: medianCost(rounds.map((round) => round.byHand)),
       ratio: median(ratios),
       ratios,
     };
@@ -79,11 +84,11 @@ export function reportTable({ settings, sizes, ratio, ratios, ...by }: ReportRep
   return [
     heading("Reports of usage", settings),
     table(
-      ["", "events/s"],
+      ["events", ...COST_HEAD],
       [
-        ["reported", Math.round(by.reported)],
-        ["reported again", Math.round(by.repeated)],
-        ["the same rows by hand", Math.round(by.byHand)],
+        ["reported", ...costCells(by.reported)],
+        ["reported again", ...costCells(by.repeated)],
+        ["the same rows by hand", ...costCells(by.byHand)],
       ],
     ),
     `ratio ${ratio.toFixed(2)} (median of ${ratios.map((each) => each.toFixed(2)).join(" ")})`,
