@@ -1,4 +1,4 @@
-import { type ChangeLog, databaseFailure, type Tx } from "@gatehouse/changefeed";
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
 import type {
   LeaseStore,
@@ -10,6 +10,7 @@ import type {
   Stock,
   Survey,
 } from "../domain/lease.ts";
+import { asFailure } from "./as-failure.ts";
 import type { ClockOffset } from "./clock.ts";
 import { holderGate } from "./holder-gate.ts";
 import { PlanLimits } from "./plan-limits.ts";
@@ -53,14 +54,6 @@ export class PostgresLeaseStore implements LeaseStore {
     );
     return value;
   }
-}
-
-// Where the connection is lost, nobody knows whether it committed: told apart from what one request broke, after which
-// the others are tried alone, and lent twice.
-function asFailure<T>(work: Promise<T>): Promise<T> {
-  return work.catch((error) => {
-    throw databaseFailure(error);
-  });
 }
 
 class PostgresLeaseTx implements LeaseTx {

@@ -1,11 +1,12 @@
 import type { JsonValue } from "@bufbuild/protobuf";
 import { accountOfJson } from "@gatehouse/access/wire";
-import { type ChangeLog, databaseFailure, type Tx } from "@gatehouse/changefeed";
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { FailureInit } from "@gatehouse/service/failure";
 import type { EntityManager } from "typeorm";
 import { micros } from "../domain/money.ts";
 import type { MoneyStore, MoneyTx, Remembered, RoundOfMoney } from "../domain/money-loop.ts";
 import type { Movement, Party, RequestName, Transaction, Wallet, WalletName } from "../domain/movement.ts";
+import { asFailure } from "./as-failure.ts";
 import { type AuditEvent, writeAudit } from "./audit.ts";
 import { type ClockOffset, instant, nowMsExpression, readNowMs } from "./clock.ts";
 import { notifyFreed } from "./notice.ts";
@@ -24,14 +25,8 @@ export class PostgresMoneyStore implements MoneyStore {
     this.#offsetMs = offsetMs;
   }
 
-  async transact<T>(work: (tx: MoneyTx) => Promise<T>): Promise<{ value: T; freshness: string }> {
-    try {
-      return await this.#log.commit((tx) => work(new PostgresMoneyTx(tx, this.#offsetMs)));
-    } catch (error) {
-      // Where the connection is lost, nobody knows whether it committed: told apart from what one movement broke,
-      // after which the others are tried alone.
-      throw databaseFailure(error) ?? error;
-    }
+  transact<T>(work: (tx: MoneyTx) => Promise<T>): Promise<{ value: T; freshness: string }> {
+    return asFailure(this.#log.commit((tx) => work(new PostgresMoneyTx(tx, this.#offsetMs))));
   }
 }
 

@@ -1,4 +1,4 @@
-import { type ChangeLog, databaseFailure, type Tx } from "@gatehouse/changefeed";
+import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
 import { type Limit, REQUESTS } from "../domain/limit.ts";
 import type { AccountName } from "../domain/mirror.ts";
@@ -7,6 +7,7 @@ import type { BucketPlace, Claim, ReportStore, ReportTx } from "../domain/report
 import type { DrawnBucket } from "../domain/reservation-store.ts";
 import type { MinuteUsage } from "../domain/usage.ts";
 import type { EventNode, EventWorld } from "../domain/usage-event.ts";
+import { asFailure } from "./as-failure.ts";
 import { type ClockOffset, nowMsExpression } from "./clock.ts";
 import { drawQuotas } from "./draw-quotas.ts";
 import { type LimitRow, limitColumns, limitOf } from "./limit-row.ts";
@@ -29,13 +30,10 @@ export class PostgresReportStore implements ReportStore {
   }
 
   async transact<T>(work: (tx: ReportTx) => Promise<T>): Promise<T> {
-    try {
-      const { value } = await this.#log.commit((tx) => work(new PostgresReportTx(tx, this.#offsetMs)));
-      return value;
-    } catch (error) {
-      // A database that is out of reach is so for each of a round's reports: told apart from what one of them broke.
-      throw databaseFailure(error);
-    }
+    const { value } = await asFailure(
+      this.#log.commit((tx) => work(new PostgresReportTx(tx, this.#offsetMs))),
+    );
+    return value;
   }
 
   // Where keys and accounts are never changes, so these may be of different moments.
