@@ -1,4 +1,5 @@
-import { quota, type RateState, rate, windowAt } from "@gatehouse/buckets";
+import { type RateState, rate, windowAt } from "@gatehouse/buckets";
+import { isOverdrawn, leftOf } from "./drawn-bucket.ts";
 import { countsResource, isQuota, isRate, type Limit, limitIdOf } from "./limit.ts";
 import {
   chargedInTheEnd,
@@ -14,7 +15,7 @@ import {
   type Reservation,
   type Settlement,
 } from "./reservation.ts";
-import type { DrawnBucket, ReservationTx } from "./reservation-store.ts";
+import type { ReservationTx } from "./reservation-store.ts";
 import { CHARGED, type MinuteUsage } from "./usage.ts";
 
 /**
@@ -108,8 +109,8 @@ async function bookChanges(tx: ReservationTx, changes: readonly Change[], nowMs:
   const buckets = draws.isEmpty ? [] : await tx.draw(draws.units);
   const rates = charged.isEmpty ? [] : await chargeRates(tx, charged, nowMs);
   const running = buckets.filter(({ endMs }) => endMs === undefined || endMs > nowMs);
-  const overdrawn = running.filter((bucket) => bucket.leased > 0 && availableOf(bucket, byId) < 0);
-  const freed = running.filter((bucket) => availableOf(bucket, byId) > 0);
+  const overdrawn = running.filter((bucket) => isOverdrawn(bucket, byId));
+  const freed = running.filter((bucket) => leftOf(bucket, byId) > 0);
   await tx.notify(
     [...overdrawn.map(({ limitId }) => limitId), ...rates],
     freed.map(({ limitId }) => limitId),
@@ -165,13 +166,6 @@ async function chargeRates(tx: ReservationTx, charged: Tally, nowMs: number): Pr
   }
   await tx.writeRates(states);
   return [...states].filter(([, state]) => state.available < 0 && state.leased > 0).map(([id]) => id);
-}
-
-function availableOf({ limitId, spent, leased }: DrawnBucket, limits: ReadonlyMap<string, Limit>): number {
-  const limit = limits.get(limitId);
-  // Deleted: nobody lends from it any more.
-  if (limit === undefined || !isQuota(limit)) return 0;
-  return quota.available({ units: limit.allowance.units, spent, leased });
 }
 
 function isEstimated({ held, meter }: Change): boolean {

@@ -1,5 +1,6 @@
-import { quota, windowAt } from "@gatehouse/buckets";
-import { countsResource, isQuota, type Limit, type QuotaLimit } from "./limit.ts";
+import { windowAt } from "@gatehouse/buckets";
+import { isOverdrawn } from "./drawn-bucket.ts";
+import { countsResource, isQuota, type QuotaLimit } from "./limit.ts";
 import type { BucketPlace, ReportTx } from "./report-store.ts";
 import type { UsageEvent } from "./usage-event.ts";
 
@@ -39,12 +40,4 @@ function drawsOf(event: UsageEvent, byNode: ReadonlyMap<string, readonly QuotaLi
     .map((limit) => ({ limit, window: windowAt(limit.allowance, atMs) }))
     .filter(({ limit, window }) => window.endMs > limit.createdAtMs)
     .map(({ limit, window }) => ({ place: { limitId: limit.id, atMs, window }, units }));
-}
-
-function isOverdrawn(
-  { limitId, spent, leased }: { limitId: string; spent: number; leased: number },
-  limits: ReadonlyMap<string, Limit & QuotaLimit>,
-): boolean {
-  if (leased === 0) return false;
-  return quota.available({ units: limits.get(limitId)!.allowance.units, spent, leased }) < 0;
 }

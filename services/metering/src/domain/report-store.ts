@@ -1,8 +1,8 @@
 import type { Window } from "@gatehouse/buckets";
+import type { DrawnBucket } from "./drawn-bucket.ts";
 import type { Limit } from "./limit.ts";
 import type { AccountName } from "./mirror.ts";
 import type { Pricing } from "./pricing.ts";
-import type { DrawnBucket } from "./reservation-store.ts";
 import type { MinuteUsage } from "./usage.ts";
 import type { EventWorld, UsageEvent } from "./usage-event.ts";
 

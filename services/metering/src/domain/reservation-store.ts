@@ -1,17 +1,10 @@
 import type { RateState, Window } from "@gatehouse/buckets";
 import type { SettledReservation } from "./book-settlements.ts";
+import type { DrawnBucket } from "./drawn-bucket.ts";
 import type { Limit, RateLimit } from "./limit.ts";
 import type { Pricing } from "./pricing.ts";
 import type { Charged, Reservation, Settlement } from "./reservation.ts";
 import type { MinuteUsage } from "./usage.ts";
-
-/** What is in a window of a quota after a change. */
-export interface DrawnBucket {
-  readonly limitId: string;
-  readonly endMs: number | undefined;
-  readonly spent: number;
-  readonly leased: number;
-}
 
 export interface LockedRate {
   readonly limit: RateLimit;

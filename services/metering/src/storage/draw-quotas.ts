@@ -1,5 +1,5 @@
 import type { EntityManager } from "typeorm";
-import type { DrawnBucket } from "../domain/reservation-store.ts";
+import type { DrawnBucket } from "../domain/drawn-bucket.ts";
 import { counted } from "./most-counted.ts";
 
 /**

@@ -1,10 +1,10 @@
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { DataSource, EntityManager } from "typeorm";
+import type { DrawnBucket } from "../domain/drawn-bucket.ts";
 import { type Limit, REQUESTS } from "../domain/limit.ts";
 import type { AccountName } from "../domain/mirror.ts";
 import type { Pricing } from "../domain/pricing.ts";
 import type { BucketPlace, Claim, ReportStore, ReportTx } from "../domain/report-store.ts";
-import type { DrawnBucket } from "../domain/reservation-store.ts";
 import type { MinuteUsage } from "../domain/usage.ts";
 import type { EventNode, EventWorld } from "../domain/usage-event.ts";
 import { asFailure } from "./as-failure.ts";

@@ -2,15 +2,11 @@ import type { RateState, Window } from "@gatehouse/buckets";
 import type { ChangeLog, Tx } from "@gatehouse/changefeed";
 import type { EntityManager } from "typeorm";
 import type { SettledReservation } from "../domain/book-settlements.ts";
+import type { DrawnBucket } from "../domain/drawn-bucket.ts";
 import { isRate, type Limit } from "../domain/limit.ts";
 import type { Pricing } from "../domain/pricing.ts";
 import type { Charged, Settlement } from "../domain/reservation.ts";
-import type {
-  DrawnBucket,
-  LockedRate,
-  ReservationStore,
-  ReservationTx,
-} from "../domain/reservation-store.ts";
+import type { LockedRate, ReservationStore, ReservationTx } from "../domain/reservation-store.ts";
 import type { MinuteUsage } from "../domain/usage.ts";
 import { type ClockOffset, instant, nowMsExpression } from "./clock.ts";
 import { drawQuotas } from "./draw-quotas.ts";
