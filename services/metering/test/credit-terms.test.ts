@@ -1,5 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
+import { ChangeLog, openDatabase, type Tx } from "@gatehouse/changefeed";
 import {
   type AdjustRequestSchema,
   type SetPriceRequestSchema,
@@ -7,7 +8,11 @@ import {
 } from "@gatehouse/proto/metering";
 import type { Failure } from "@gatehouse/service/failure";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
+import type { EntityManager } from "typeorm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { micros } from "../src/domain/money.ts";
+import { PostgresCreditTermsStore } from "../src/storage/credit-terms-store.ts";
+import { migrations } from "../src/storage/migrations.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 
 const timeoutMs = 10_000;
@@ -308,6 +313,46 @@ describe("credit that an organization hands down", () => {
       const balances = await Promise.all(all.map(balanceOf));
       expect(balances.reduce((sum, [, limit]) => sum + limit!, 0)).toBe(done[3] ? 0 : 60);
       expect(await balanceOf(organization)).toEqual(done[3] ? [-50, 100, 0, 50] : [0, 100, 60, 40]);
+    }
+  });
+
+  test("would be more, did calls not hold the organization's wallet (negative control)", async () => {
+    const database = await openDatabase({ url: postgres.url, schema: "metering", entities: [], migrations });
+    try {
+      const log = new ChangeLog({ dataSource: database, source: "metering", ring: () => {} });
+      const commit = log.commit.bind(log);
+      // Both have added up what is given before either says what it gives.
+      let [met, open] = [0, () => {}];
+      const both = new Promise<void>((resolve) => {
+        open = resolve;
+      });
+      const query = async (manager: EntityManager, text: string, parameters: unknown[]) => {
+        const rows = await manager.query(text.replace("FOR UPDATE", ""), parameters);
+        if (text.includes("AS given")) {
+          if (++met === 2) open();
+          await both;
+        }
+        return rows;
+      };
+      const weakened = (tx: Tx) => ({
+        manager: { query: (text: string, parameters: unknown[]) => query(tx.manager, text, parameters) },
+        changed: tx.changed.bind(tx),
+      });
+      log.commit = (work) => commit((tx) => work(weakened(tx) as never));
+      const store = new PostgresCreditTermsStore(log);
+      const { one, two, organization } = await organizationWith(100n);
+      const give = (accountId: string) =>
+        store.setCreditLimit(
+          { accountId, currency },
+          micros(60),
+          { keyId: root.id, accountId: organization },
+          true,
+        );
+      await Promise.all([give(one), give(two)]);
+      const limits = (await Promise.all([one, two].map(balanceOf))).map(([, limit]) => limit);
+      expect(limits).toEqual([60, 60]);
+    } finally {
+      await database.destroy();
     }
   });
 });
