@@ -18,12 +18,8 @@ export class WalletBook implements Book {
     this.#dataSource = dataSource;
   }
 
-  async end(after = ""): Promise<string | undefined> {
-    const [last] = await this.#dataSource.query<{ id: string }[]>(
-      "SELECT id FROM wallet WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1",
-      [after, MAX_WALLETS - 1],
-    );
-    return last?.id;
+  end(after = ""): Promise<string | undefined> {
+    return endOf(this.#dataSource, { table: "wallet", key: "id", most: MAX_WALLETS }, after);
   }
 
   async audit(after = "", last: string | undefined): Promise<Audit> {
@@ -74,12 +70,8 @@ export class LedgerBook implements Book {
     this.#dataSource = dataSource;
   }
 
-  async end(after = "0"): Promise<string | undefined> {
-    const [last] = await this.#dataSource.query<{ seq: string }[]>(
-      "SELECT seq FROM ledger_transfer WHERE seq > $1 ORDER BY seq OFFSET $2 LIMIT 1",
-      [after, MAX_ROWS - 1],
-    );
-    return last?.seq;
+  end(after = "0"): Promise<string | undefined> {
+    return endOf(this.#dataSource, { table: "ledger_transfer", key: "seq", most: MAX_ROWS }, after);
   }
 
   async audit(after = "0", last: string | undefined): Promise<Audit> {
@@ -103,12 +95,8 @@ export class QuotaBook implements Book {
     this.#dataSource = dataSource;
   }
 
-  async end(after = "0"): Promise<string | undefined> {
-    const [last] = await this.#dataSource.query<{ id: string }[]>(
-      "SELECT id FROM quota_bucket WHERE id > $1 ORDER BY id OFFSET $2 LIMIT 1",
-      [after, MAX_ROWS - 1],
-    );
-    return last?.id;
+  end(after = "0"): Promise<string | undefined> {
+    return endOf(this.#dataSource, { table: "quota_bucket", key: "id", most: MAX_ROWS }, after);
   }
 
   async audit(after = "0", last: string | undefined): Promise<Audit> {
@@ -121,6 +109,19 @@ export class QuotaBook implements Book {
     const differences = rows.flatMap(({ id, leased, lent }) => differing("QUOTA_LEASED", id, leased, lent));
     return { looked: rows.length, differences };
   }
+}
+
+/** The key of the last of so many rows after one; undefined where there are fewer. */
+async function endOf(
+  dataSource: DataSource,
+  { table, key, most }: { readonly table: string; readonly key: string; readonly most: number },
+  after: string,
+): Promise<string | undefined> {
+  const [last] = await dataSource.query<{ key: string }[]>(
+    `SELECT ${key} AS key FROM ${table} WHERE ${key} > $1 ORDER BY ${key} OFFSET $2 LIMIT 1`,
+    [after, most - 1],
+  );
+  return last?.key;
 }
 
 interface WalletFigures {
