@@ -1,4 +1,4 @@
-/** What the ledger should answer, in a few lines: the rules of DESIGN §4, one after another, in memory. */
+/** What the ledger should answer, in a few lines: the rules of docs/money.md, one after another, in memory. */
 
 export interface Account {
   readonly id: string;

@@ -54,7 +54,7 @@ export interface Moved {
   readonly freshness: string;
 }
 
-/** As long as an acquire waits for what it calls back: DESIGN's bound. */
+/** As long as an acquire waits for what it calls back. */
 const DEFAULT_WAIT_MS = 50;
 /** More make a transaction longer than a transfer should wait for, and gain nothing: a round is then mostly rows. */
 const MAX_PER_ROUND = 500;
