@@ -35,7 +35,7 @@ import { type Caller, Waiters } from "./waiters.ts";
  * wait is relied on after it: a key revoked meanwhile is refused, units that another call took meanwhile are acquired
  * anew.
  *
- * The first check that fails decides. They come in the order of the API's DecisionCode, but for INDETERMINATE.
+ * The first check that fails decides. They come in the order of the API's DecisionCode; of signed calls: docs/authz.md.
  */
 
 export interface VerifierOptions extends FreshnessCheckOptions, ChargerOptions {
