@@ -13,7 +13,6 @@ import { newPepper } from "@gatehouse/keys";
 import { BatchVerifyRequestSchema, DecisionCode } from "@gatehouse/proto/authz";
 import { freePort } from "@gatehouse/stack";
 import {
-  AUTHZ_FLAGS,
   end,
   fromRoot,
   MEASURED_CORE,
@@ -22,6 +21,7 @@ import {
   start,
   startMeasured,
   untilReady,
+  YOUNG_FLAGS,
 } from "./deployment.ts";
 import { type NumberedKeys, numberedKeys } from "./numbered-keys.ts";
 import { load, measured, medianRound, type Round } from "./rounds.ts";
@@ -113,7 +113,7 @@ async function withAuthz<T>(count: number, limits: 0 | 2, use: (authz: Filled) =
   );
   const [address, http] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
   const args = [
-    ...AUTHZ_FLAGS,
+    ...YOUNG_FLAGS,
     "--expose-gc",
     "--max-old-space-size=8192",
     "--import",

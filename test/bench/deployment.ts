@@ -15,8 +15,8 @@ export const MEASURED_CORE = "0";
 export const OTHER_CORE = "1";
 export const ALL_CORES = `0-${availableParallelism() - 1}`;
 const READY_MS = 30_000;
-/** As deploy/gatehouse starts authz. */
-export const AUTHZ_FLAGS: readonly string[] = ["--max-semi-space-size=64"];
+/** As deploy/gatehouse starts authz and metering. */
+export const YOUNG_FLAGS: readonly string[] = ["--max-semi-space-size=64"];
 export const serviceSecret = "a secret that the services of a benchmark share";
 
 export interface Deployment {
@@ -82,7 +82,7 @@ export async function deploy({ nats = false, meteringCore = OTHER_CORE } = {}): 
   };
   const processes: ChildProcess[] = [];
   const serve = async (name: string, http: string, core: string, own: Record<string, string> = {}) => {
-    const flags = name === "authz" ? AUTHZ_FLAGS : [];
+    const flags = name === "identity" ? [] : YOUNG_FLAGS;
     const child = start(core, [...flags, fromRoot(`services/${name}/src/main.ts`)], {
       ...environment,
       ...own,

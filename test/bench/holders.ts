@@ -23,6 +23,7 @@ import {
   serviceSecret,
   start,
   untilReady,
+  YOUNG_FLAGS,
 } from "./deployment.ts";
 import { heading, table } from "./table.ts";
 import { makeUsageWorld, perSecond, type UsageWorld } from "./usage-world.ts";
@@ -109,7 +110,7 @@ async function setQuota({ deployment, organization }: UsageWorld): Promise<strin
 /** Another one over the same database, on the core of the first. */
 async function startMetering({ databaseUrl, identity, pepper }: Deployment) {
   const [address, http] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
-  const child = start(MEASURED_CORE, [fromRoot("services/metering/src/main.ts")], {
+  const child = start(MEASURED_CORE, [...YOUNG_FLAGS, fromRoot("services/metering/src/main.ts")], {
     GATEHOUSE_DATABASE_URL: databaseUrl,
     GATEHOUSE_SERVICE_SECRET: serviceSecret,
     GATEHOUSE_PEPPERS: pepper,

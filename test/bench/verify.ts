@@ -5,7 +5,7 @@
  * clock and not by their answers: that is where latencies say something.
  */
 import { DecisionCode } from "@gatehouse/proto/authz";
-import { AUTHZ_FLAGS, deploy, end, fromRoot, startMeasured } from "./deployment.ts";
+import { deploy, end, fromRoot, startMeasured, YOUNG_FLAGS } from "./deployment.ts";
 import { load, measured, median, medianRound, type Round } from "./rounds.ts";
 import { BUCKETS_PER_CALL, KEYS, makeKeys } from "./warm-keys.ts";
 
@@ -41,7 +41,7 @@ export async function benchVerify(): Promise<VerifyReport> {
   const deployment = await deploy();
   try {
     const { requests, response } = await makeKeys(deployment);
-    const echo = await startMeasured([...AUTHZ_FLAGS, fromRoot("test/bench/echo-server.ts"), response]);
+    const echo = await startMeasured([...YOUNG_FLAGS, fromRoot("test/bench/echo-server.ts"), response]);
     try {
       const ask = (address: string, seconds: number, perSecond?: number) =>
         load({
