@@ -16,7 +16,10 @@ import { type RateRow, rateColumns, rateStateOf } from "./rate-row.ts";
 import { endedAmong, limitsOf, rowsOf, type TermsRow, termsOf } from "./round-rows.ts";
 import { moneyOf } from "./wallet-leases.ts";
 
-/** In this order, as everybody locks them. Nothing is read: the snapshot of a statement that waits is of before. */
+/**
+ * In this order, as everybody locks them: the parts of a union run one after another. Nothing is read here, for the
+ * snapshot of a statement that waited is of before.
+ */
 const lockRows: Prepared = {
   name: "lock a round",
   text: `
