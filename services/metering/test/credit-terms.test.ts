@@ -1,11 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromMs, timestampMs } from "@bufbuild/protobuf/wkt";
 import { ChangeLog, openDatabase, type Tx } from "@gatehouse/changefeed";
-import {
-  type AdjustRequestSchema,
-  type SetPriceRequestSchema,
-  TransactionKind,
-} from "@gatehouse/proto/metering";
+import { AskResult_Outcome as Outcome, type SetPriceRequestSchema } from "@gatehouse/proto/metering";
 import type { Failure } from "@gatehouse/service/failure";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import type { EntityManager } from "typeorm";
@@ -14,6 +10,7 @@ import { micros } from "../src/domain/money.ts";
 import { PostgresCreditTermsStore } from "../src/storage/credit-terms-store.ts";
 import { migrations } from "../src/storage/migrations.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
+import { Holder } from "./holder.ts";
 
 const timeoutMs = 10_000;
 const identity = new IdentityLog();
@@ -118,15 +115,17 @@ describe("a price", () => {
     };
     expect(await fieldsOf(set(bad))).toEqual([
       "resource",
-      "plan",
-      "account_type",
       "currency",
       "price",
       "per_units",
-      "effective_at",
       "meter",
+      "plan",
+      "account_type",
+      "effective_at",
     ]);
-    expect(await fieldsOf(set({ plan: "silver", accountType: "custody" }))).toEqual(["plan", "account_type"]);
+    const past = timestampFromMs(Date.now() - 3_600_000);
+    const nowhere = { price: -1n, plan: "silver", accountType: "custody", effectiveAt: past };
+    expect(await fieldsOf(set(nowhere))).toEqual(["price", "plan", "account_type", "effective_at"]);
     const much = { price: 10n ** 13n + 1n, perUnits: 10n ** 12n + 1n };
     expect(await fieldsOf(set(much))).toEqual(["price", "per_units"]);
   });
@@ -211,7 +210,12 @@ describe("credit that an organization hands down", () => {
     const twos = identity.key(two, "MASTER", undefined, funds);
     await metering.follower.prove();
     if (credit > 0n) await set(root, organization.id, credit);
-    return { master, twos, one: one.id, two: two.id, three: three.id, organization: organization.id };
+    const closeOne = () => {
+      identity.change({ ...one, status: "CLOSED" });
+      return metering.follower.prove();
+    };
+    const ids = { one: one.id, two: two.id, three: three.id, organization: organization.id };
+    return { master, twos, closeOne, ...ids };
   }
   const set = (key: TestKey, account: string, credit: bigint) => setCredit(key, account, credit, currency);
   const balanceOf = async (account: string) => {
@@ -276,16 +280,68 @@ describe("credit that an organization hands down", () => {
   });
 
   test("is not given a second time while it is owed", async () => {
-    const { master, one, two, organization } = await organizationWith(100n);
+    const { master, one, two, three, organization } = await organizationWith(100n);
     await set(master, one, 100n);
-    await move(master, one, organization, 80n);
+    await move(master, one, three, 80n);
     await set(master, one, 0n);
-    expect(await balanceOf(organization)).toEqual([80, 100, 80, 100]);
+    expect(await balanceOf(organization)).toEqual([0, 100, 80, 20]);
     await expect(set(master, two, 21n)).rejects.toMatchObject(refused);
     await set(master, two, 20n);
-    await move(master, organization, one, 80n);
-    await set(master, two, 100n);
     expect(await balanceOf(organization)).toEqual([0, 100, 100, 0]);
+  });
+
+  test("comes back once it is paid and a limit is set, also to what it was", async () => {
+    const { master, one, three, organization } = await organizationWith(100n);
+    await set(master, one, 80n);
+    await move(master, one, three, 80n);
+    await set(master, one, 0n);
+    await move(master, three, one, 80n);
+    expect(await balanceOf(organization)).toEqual([0, 100, 80, 20]);
+    const before = await auditOf("gatehouse.credits.set-credit-limit");
+    await set(master, one, 0n);
+    expect(await balanceOf(organization)).toEqual([0, 100, 0, 100]);
+    expect(await auditOf("gatehouse.credits.set-credit-limit")).toEqual(before);
+  });
+
+  test("is of a closed account only what that owes, and its limit is not raised again", async () => {
+    const { master, one, two, three, organization, closeOne } = await organizationWith(100n);
+    await set(master, one, 60n);
+    await move(master, one, three, 20n);
+    await closeOne();
+    for (const key of [master, root]) {
+      const raised = set(key, one, 61n);
+      await expect(raised).rejects.toMatchObject({ code: "FAILED_PRECONDITION", reason: "FINAL_STATE" });
+    }
+    await expect(set(master, two, 81n)).rejects.toMatchObject(refused);
+    await set(master, two, 80n);
+    expect(await balanceOf(organization)).toEqual([0, 100, 100, 0]);
+    await set(master, one, 0n);
+  });
+
+  test("is its money too: what it gives it does not spend itself, and together they never owe", async () => {
+    const { master, one, two, organization } = await organizationWith(0n);
+    await metering.credits(root).topUp({ account: organization, amount: 100n, currency }, { timeoutMs });
+    await expect(set(master, one, 101n)).rejects.toMatchObject(refused);
+    await set(master, one, 60n);
+    expect(await balanceOf(organization)).toEqual([100, 0, 60, 40]);
+    await expect(move(master, organization, two, 41n)).rejects.toMatchObject(refused);
+    const holder = new Holder(metering, `spender-${made}`);
+    const spend = async (account: string, micros: number) => {
+      const find = "SELECT id FROM wallet WHERE account_id = $1 AND currency = $2";
+      const id = (await metering.query<{ id: string }>(find, [account, currency]))[0]!.id;
+      const nodeIds = [...new Set([account, organization, identity.root.id])];
+      const { results } = await holder.acquire(nodeIds, { requests: 1 }, { costs: { [id]: micros } });
+      if (results[0]!.outcome !== Outcome.GRANTED) return "REFUSED";
+      holder.pay(id, micros);
+      return "GRANTED";
+    };
+    expect([await spend(organization, 41), await spend(organization, 40)]).toEqual(["REFUSED", "GRANTED"]);
+    expect([await spend(one, 60), await spend(one, 1)]).toEqual(["GRANTED", "REFUSED"]);
+    await holder.ship(() => true);
+    expect([await balanceOf(organization), await balanceOf(one)]).toEqual([
+      [60, 0, 60, 0],
+      [-60, 60, 0, 0],
+    ]);
   });
 
   test("stays where the provider lowers the organization's, which then has less than nothing", async () => {
@@ -355,86 +411,4 @@ describe("credit that an organization hands down", () => {
       await database.destroy();
     }
   });
-});
-
-describe("an adjustment", () => {
-  type Request = MessageInitShape<typeof AdjustRequestSchema>;
-  const adjust = (request: Request) =>
-    metering.credits(root).adjust({ reason: "put right", ...request }, { timeoutMs });
-  const topUp = async (account: string, amount: bigint) =>
-    (await metering.credits(root).topUp({ account, amount, currency: "USD" }, { timeoutMs })).transaction!;
-  const amountOf = async (account: string) =>
-    (await metering.credits(root).getBalance({ account, currency: "USD" }, { timeoutMs })).balance!.amount;
-  let made = 0;
-  const account = () => identity.account(organization, `adjusted-${made++}`).id;
-
-  test("gives and takes, below zero too, and is audited with its reason", async () => {
-    const id = account();
-    const { transaction } = await adjust({ account: id, amount: 10n, currency: "USD" });
-    expect(transaction).toMatchObject({ kind: TransactionKind.ADJUSTMENT, toAccountId: id, amount: 10n });
-    await adjust({ account: id, amount: -25n, currency: "USD", reason: "charged back" });
-    expect(await amountOf(id)).toBe(-15n);
-    const last = (await auditOf("gatehouse.credits.adjust")).at(-1);
-    expect(last).toMatchObject({ target_id: id, after: { reason: "charged back", amount: 25 } });
-  });
-
-  test("takes a top-up back once, as a whole or in part, and never more", async () => {
-    const id = account();
-    const top = await topUp(id, 100n);
-    const refund = (amount: bigint, refundOf = top.id) => adjust({ account: id, amount, refundOf });
-    expect(await fieldsOf(refund(-101n))).toEqual(["amount"]);
-    expect(await fieldsOf(refund(10n))).toEqual(["amount"]);
-    const { transaction } = await refund(-40n);
-    expect(transaction).toMatchObject({
-      kind: TransactionKind.REFUND,
-      fromAccountId: id,
-      amount: 40n,
-      refundOf: top.id,
-    });
-    expect(await amountOf(id)).toBe(60n);
-    const before = { code: "FAILED_PRECONDITION", reason: "FINAL_STATE" };
-    await expect(refund(-1n)).rejects.toMatchObject(before);
-    await expect(refund(0n, transaction!.id)).rejects.toMatchObject(before);
-    await expect(refund(0n, "txn_00000000000000000000")).rejects.toMatchObject({ code: "NOT_FOUND" });
-    const elsewhere = adjust({ account: account(), amount: 0n, refundOf: (await topUp(id, 1n)).id });
-    await expect(elsewhere).rejects.toMatchObject({ code: "NOT_FOUND" });
-  });
-
-  test("takes one transaction back once, however many ask at once", async () => {
-    const id = account();
-    const top = await topUp(id, 100n);
-    const calls = Array.from({ length: 20 }, () => adjust({ account: id, amount: -10n, refundOf: top.id }));
-    const done = (await Promise.allSettled(calls)).filter(({ status }) => status === "fulfilled");
-    expect(done).toHaveLength(1);
-    expect(await amountOf(id)).toBe(90n);
-  });
-
-  test("takes a transfer back to where it came from", async () => {
-    const [a, b] = [account(), account()];
-    await topUp(a, 100n);
-    const request = { from: a, to: b, amount: 70n, currency: "USD" };
-    const { transaction } = await metering.credits(master).transfer(request, { timeoutMs });
-    await adjust({ account: a, refundOf: transaction!.id });
-    expect([await amountOf(a), await amountOf(b)]).toEqual([100n, 0n]);
-  });
-
-  test("names every bad field at once", async () => {
-    expect(await fieldsOf(adjust({ reason: "" }))).toEqual(["account", "amount", "currency", "reason"]);
-    const refund = { account: "team", currency: "USD", refundOf: "txn_1" };
-    expect(await fieldsOf(adjust(refund))).toEqual(["refund_of", "currency"]);
-  });
-});
-
-test("top-ups are audited, transfers are in the ledger alone", async () => {
-  const [a, b] = ["paying", "paid"].map((slug) => identity.account(organization, slug).id) as [
-    string,
-    string,
-  ];
-  await metering
-    .credits(root)
-    .topUp({ account: a, amount: 5n, currency: "USD", reference: "r" }, { timeoutMs });
-  await metering.credits(master).transfer({ from: a, to: b, amount: 5n, currency: "USD" }, { timeoutMs });
-  const events = (await auditOf("gatehouse.credits.top-up")).filter(({ target_id }) => target_id === a);
-  expect(events).toMatchObject([{ actor_key_id: root.id, after: { amount: 5, reference: "r" } }]);
-  expect(await auditOf("gatehouse.credits.transfer")).toEqual([]);
 });

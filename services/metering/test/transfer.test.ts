@@ -186,7 +186,7 @@ test("a balance goes as far below zero as its credit limit, and no further", asy
   expect(await balanceOf(a.id)).toMatchObject({ amount: -10n, available: -6n });
 });
 
-test("a suspended account can be paid, a closed one and what is below it cannot, and both can be emptied", async () => {
+test("a suspended account can be paid, a closed one that owes nothing and what is below it cannot, and both can be emptied", async () => {
   const [a, b] = [account(), account()];
   const below = identity.account(b, "below-the-closed");
   await topUp(b.id, 10n);
@@ -204,7 +204,44 @@ test("a suspended account can be paid, a closed one and what is below it cannot,
   expect(await amountOf(b.id)).toBe(0n);
 });
 
-test("a refund pays no closed account, whichever side it is asked for", async () => {
+test("a closed account that owes is paid what it owes, by every way to pay, and no more", async () => {
+  const [closed, payer] = [account(), account()];
+  await topUp(payer.id, 100n);
+  identity.change({ ...closed, status: "CLOSED" });
+  await metering.follower.prove();
+  const adjust = (amount: bigint, of: object = { currency: "USD" }) =>
+    metering.credits(root).adjust({ account: closed.id, amount, reason: "late", ...of }, { timeoutMs });
+  const pay = (amount: bigint) => transfer({ from: payer.id, to: closed.id, amount });
+  const { transaction: late } = await adjust(-150n);
+  const refund = (amount: bigint) => adjust(amount, { refundOf: late!.id });
+  const final = { code: "FAILED_PRECONDITION", reason: "FINAL_STATE" };
+  await topUp(closed.id, 20n);
+  await pay(20n);
+  await adjust(20n);
+  await expect(refund(91n)).rejects.toMatchObject(final);
+  await refund(60n);
+  for (const each of [(n: bigint) => topUp(closed.id, n), pay, adjust]) {
+    await expect(each(31n)).rejects.toMatchObject(final);
+  }
+  const calls = Array.from({ length: 20 }, () => failureOf(topUp(closed.id, 10n)));
+  const codes = (await Promise.all(calls)).map(({ code }) => code);
+  expect(codes.filter((code) => code === "OK")).toHaveLength(3);
+  expect(await amountOf(closed.id)).toBe(0n);
+});
+
+test("a closed account gives what it has, and none of its credit", async () => {
+  const [closed, receiver] = [account(), account()];
+  await setCreditLimit(closed.id, 60n);
+  await topUp(closed.id, 10n);
+  identity.change({ ...closed, status: "CLOSED" });
+  await metering.follower.prove();
+  const give = (amount: bigint) => transfer({ from: closed.id, to: receiver.id, amount });
+  await expect(give(11n)).rejects.toMatchObject({ reason: "CREDIT_EXHAUSTED" });
+  await give(10n);
+  expect(await amountOf(closed.id)).toBe(0n);
+});
+
+test("a refund pays no closed account that owes nothing, whichever side it is asked for", async () => {
   const [a, b] = [account(), account()];
   await topUp(a.id, 10n);
   const { transaction } = await transfer({ from: a.id, to: b.id, amount: 10n });

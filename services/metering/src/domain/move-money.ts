@@ -1,13 +1,13 @@
 import type { AccountNode, KeyView } from "@gatehouse/access";
 import { isId, mintId } from "@gatehouse/keys";
-import { Failure, type FailureInit, failedPrecondition, invalid } from "@gatehouse/service/failure";
+import { Failure, type FailureInit, invalid } from "@gatehouse/service/failure";
 import { actorOf } from "./actor.ts";
 import { digestOf } from "./digest.ts";
 import { Fields } from "./fields.ts";
 import type { Mirror } from "./mirror.ts";
 import { micros } from "./money.ts";
 import type { MoneyLoop, Moved } from "./money-loop.ts";
-import type { Move, Order, RequestName } from "./movement.ts";
+import type { Move, Order, RequestName, Side } from "./movement.ts";
 import { nodeInReach } from "./node-in-reach.ts";
 
 export interface MoneyDependencies {
@@ -55,8 +55,7 @@ export function topUp(dependencies: MoneyDependencies, caller: KeyView, draft: T
   const name = nameOf(fields, caller, idempotencyKey, ["TopUp", account, amount, currency, reference]);
   return move(dependencies, caller, name, async () => {
     const to = await ownerInReach(dependencies, caller, "account", account);
-    requireOpen(to);
-    const sides = { from: { system: "EXTERNAL" }, to: { accountId: to[0]!.id } } as const;
+    const sides = { from: { system: "EXTERNAL" }, to: sideOf(to) } as const;
     return { kind: "TOP_UP", ...flowOf(to, draft), ...sides, reference, reason: "" };
   });
 }
@@ -91,8 +90,7 @@ export function transfer(
     if (giver[0]!.organizationId !== receiver[0]!.organizationId) {
       throw wrong("to", "must be of the same organization as from");
     }
-    requireOpen(receiver);
-    const sides = { from: { accountId: giver[0]!.id }, to: { accountId: receiver[0]!.id } };
+    const sides = { from: sideOf(giver), to: sideOf(receiver) };
     return { kind: "TRANSFER", ...flowOf(giver, draft), ...sides, reference, reason: "" };
   });
 }
@@ -112,13 +110,12 @@ export function adjust(dependencies: MoneyDependencies, caller: KeyView, draft: 
   const name = nameOf(fields, caller, idempotencyKey, body);
   return move(dependencies, caller, name, async () => {
     const owner = await ownerInReach(dependencies, caller, "account", account);
-    const accountId = owner[0]!.id;
     if (isRefund) {
+      const accountId = owner[0]!.id;
       return { kind: "REFUND", accountId, transactionId: refundOf, amount: micros(amount), reason };
     }
-    const [mine, provider] = [{ accountId }, { system: "ADJUSTMENT" } as const];
+    const [mine, provider] = [sideOf(owner), { system: "ADJUSTMENT" } as const];
     const gains = amount > 0n;
-    if (gains) requireOpen(owner);
     const sides = gains ? { from: provider, to: mine } : { from: mine, to: provider };
     const flow = flowOf(owner, { amount: gains ? amount : -amount, currency });
     return { kind: "ADJUSTMENT", ...flow, ...sides, reference: "", reason };
@@ -175,11 +172,8 @@ async function ownerInReach(
   return chain;
 }
 
-// A suspended account can be paid, so that it can be resumed; what a closed one got, nobody could spend.
-function requireOpen(chain: readonly AccountNode[]): void {
-  if (chain.some(({ status }) => status === "CLOSED")) {
-    throw failedPrecondition("FINAL_STATE", "the account, or one above it, is closed");
-  }
+function sideOf(chain: readonly AccountNode[]): Side {
+  return { accountId: chain[0]!.id, isClosed: chain.some(({ status }) => status === "CLOSED") };
 }
 
 function flowOf(

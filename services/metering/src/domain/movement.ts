@@ -49,7 +49,10 @@ export interface Refund {
   readonly reason: string;
 }
 
-export type Side = { readonly accountId: string } | { readonly system: SystemWallet };
+/** `isClosed`: the account, or one above it. */
+export type Side =
+  | { readonly accountId: string; readonly isClosed?: boolean }
+  | { readonly system: SystemWallet };
 
 /** A row of the ledger. */
 export interface Transaction {

@@ -21,7 +21,7 @@ export interface Books {
   readonly originals: ReadonlyMap<string, Transaction>;
   /** Ids of those that have been. */
   readonly refunded: ReadonlySet<string>;
-  /** Accounts that a refund does not pay, by id. Whether another movement may pay one was asked before. */
+  /** Of those that refunds would pay, the accounts that are closed, by id. A move says so itself. */
   readonly closed: ReadonlySet<string>;
 }
 
@@ -118,10 +118,6 @@ class PostingRound {
       return { failure: failedPrecondition("FINAL_STATE", "the transaction was taken back before") };
     }
     const receiver = original.from;
-    if (!("system" in receiver) && this.#books.closed.has(receiver.accountId)) {
-      const message = "the account that it would pay, or one above it, is closed";
-      return { failure: failedPrecondition("FINAL_STATE", message) };
-    }
     const most = original.amount;
     const due = amount === 0 ? most : gave ? amount : -amount;
     if (due <= 0 || due > most) {
@@ -137,7 +133,7 @@ class PostingRound {
       organizationId,
       currency,
       from: original.to,
-      to: receiver,
+      to: "system" in receiver ? receiver : this.#payee(receiver),
       amount: micros(due),
       reference,
       reason,
@@ -146,16 +142,27 @@ class PostingRound {
     };
   }
 
+  #payee({ accountId }: { accountId: string }): Side {
+    return { accountId, isClosed: this.#books.closed.has(accountId) };
+  }
+
   #refusalOf({ from, to, currency, amount, overdraws }: Flow): Posting | undefined {
     if (!("system" in to)) {
       const { balance } = this.#wallet(to, currency);
       if (balance > MOST_MICROS - amount) return tooMuch("more than a balance can hold");
+      // A suspended account can be paid, so that it can be resumed; what a closed one had, nobody could spend.
+      if (to.isClosed && balance + amount > 0) {
+        const message = "the account, or one above it, is closed: it can be paid what it owes, and no more";
+        return { kind: "REFUSED", failure: failedPrecondition("FINAL_STATE", message) };
+      }
     }
     if ("system" in from) return undefined;
     const giver = this.#wallet(from, currency);
     if (giver.balance < amount - MOST_MICROS) return tooMuch("more than a balance can go below zero");
     if (overdraws) return undefined;
-    const spendable = BigInt(giver.balance) + BigInt(giver.creditLimit);
+    // What a closed account owed anew, nobody of it would pay.
+    const creditLimit = from.isClosed ? Math.min(giver.creditLimit, 0) : giver.creditLimit;
+    const spendable = BigInt(giver.balance) + BigInt(creditLimit);
     if (BigInt(amount) > spendable) {
       const message = "the account has less credit than this takes";
       return { kind: "REFUSED", failure: failedPrecondition("CREDIT_EXHAUSTED", message) };

@@ -17,7 +17,8 @@ export interface CreditTermsStore {
   ): Promise<{ readonly freshness: string }>;
   /**
    * Opens the wallet where there is none. What is lent beyond the new limit is called back. `mustBeCovered`: what it is
-   * raised to is taken off the organization's own credit; throws what `requireCover` throws.
+   * raised to is taken off what the organization's own wallet has; throws what `requireCover` throws, and FINAL_STATE
+   * where the limit of a closed account is raised.
    */
   setCreditLimit(
     wallet: WalletName,
@@ -53,10 +54,10 @@ export async function setBalanceSource(
 
 /**
  * What an organization lets its accounts go below zero is the provider's risk. So it is handed down, not made: taken off
- * what the provider lets the organization itself.
+ * what the organization itself has, its money and what the provider lets it go below zero.
  *
- * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING), FAILED_PRECONDITION (CREDIT_EXHAUSTED),
- * UNAVAILABLE.
+ * Throws Failure INVALID_ARGUMENT, NOT_FOUND, PERMISSION_DENIED (OWN_CEILING), FAILED_PRECONDITION (CREDIT_EXHAUSTED,
+ * FINAL_STATE), UNAVAILABLE.
  */
 export async function setCreditLimit(
   { mirror, store }: CreditTermsDependencies,
@@ -88,19 +89,19 @@ export interface OwnCredit {
 
 /**
  * Answers whether what is given is covered now, or only once replicas have returned what they hold of the organization's
- * wallet. What it has used of its limit itself is not there to be given.
+ * wallet. What it has used itself is not there to be given.
  *
  * Throws Failure FAILED_PRECONDITION (CREDIT_EXHAUSTED). It says no sums: the caller may be of one account, and they are of all.
  */
 export function requireCover({ balance, leased, creditLimit, given }: OwnCredit): "NOW" | "ONCE_RETURNED" {
-  const left = creditLimit - given;
-  if (left < 0n || BigInt(balance) + left < 0n) {
-    const description = "is more than the organization has left of its own credit limit";
+  const left = BigInt(balance) + creditLimit - given;
+  if (left < 0n) {
+    const description = "is more than the organization has left of its own money and credit";
     const violations = [{ field: "credit_limit", description }];
     const message = `credit_limit: ${description}`;
     throw new Failure({ code: "FAILED_PRECONDITION", reason: "CREDIT_EXHAUSTED", message, violations });
   }
-  return BigInt(balance) + left < BigInt(leased) ? "ONCE_RETURNED" : "NOW";
+  return left < BigInt(leased) ? "ONCE_RETURNED" : "NOW";
 }
 
 /** An account in reach that is not the caller's own: nobody says what their own money may do. */

@@ -1,4 +1,5 @@
 import type { Tx } from "@gatehouse/changefeed";
+import { failedPrecondition } from "@gatehouse/service/failure";
 import type { EntityManager } from "typeorm";
 import { available, type Micros, MOST_MICROS, micros } from "../domain/money.ts";
 import type { WalletName } from "../domain/movement.ts";
@@ -13,8 +14,9 @@ import { recallLeases } from "./recall.ts";
  * `wallet.credit_limit` is what calls and transfers may use: of an organization it is less what it has given
  * (`credit_given`). Given is what accounts below it may owe whose limits its keys raised (`credit_covered`): their limits,
  * or what they owe and what is lent of them, where that is more since a limit was lowered: or one credit would be spent,
- * lowered, and given to the next. It is added up anew whenever such a limit changes. Meanwhile it is never too little, for
- * an account beyond its limit is admitted nothing.
+ * lowered, and given to the next. Of a closed account it is only what it owes and what is lent: it can owe no more. It is
+ * added up anew whenever such a limit is set, to what it was too. Meanwhile it is never too little, for an account beyond
+ * its limit is admitted nothing.
  */
 
 /** Thrown where an organization has as much left, but lent. Nothing has happened. */
@@ -27,14 +29,14 @@ export class CreditLent extends Error {
   }
 }
 
-/** Answers the limit before; undefined, and nothing is done, where it is that already. Throws Failure, and CreditLent. */
+/** Answers the limit before; undefined where it is that already. Throws Failure, and CreditLent. */
 export async function putCreditLimit(
   tx: Tx,
   name: WalletName,
   creditLimit: Micros,
   { mustBeCovered, nowMs }: { mustBeCovered: boolean; nowMs: number },
 ): Promise<{ before: Micros } | undefined> {
-  const organizationId = await organizationOf(tx.manager, name.accountId);
+  const { organizationId, isClosed } = await readAccount(tx.manager, name.accountId);
   // The organization's too: what one call gives, another that waits for it here has not.
   const accountIds = [name.accountId, organizationId];
   let wallets = await lockWallets(tx.manager, accountIds, name.currency);
@@ -47,8 +49,13 @@ export async function putCreditLimit(
   if (wallet === undefined) return undefined;
   const before = limitOf(wallet);
   const isRaised = BigInt(creditLimit) > before;
+  if (isRaised && isClosed) {
+    throw failedPrecondition("FINAL_STATE", "the account, or one above it, is closed");
+  }
   const isCovered = mustBeCovered && (isRaised || wallet.isCovered);
-  if (BigInt(creditLimit) === before && isCovered === wallet.isCovered) return undefined;
+  const isSame = BigInt(creditLimit) === before && isCovered === wallet.isCovered;
+  // What is owed of it may have been paid since: that comes back.
+  if (isSame && !isCovered) return undefined;
   await change(tx, wallet, micros(BigInt(creditLimit) - BigInt(wallet.given)), wallet.given, isCovered);
   if (isCovered || wallet.isCovered) {
     const own = wallets.get(organizationId);
@@ -60,7 +67,7 @@ export async function putCreditLimit(
     }
     if (own !== undefined) await change(tx, own, micros(limitOf(own) - given), micros(given), false);
   }
-  return { before: micros(before) };
+  return isSame ? undefined : { before: micros(before) };
 }
 
 interface CreditWallet extends WalletName {
@@ -80,12 +87,19 @@ function limitOf({ creditLimit, given }: CreditWallet): bigint {
   return BigInt(creditLimit) + BigInt(given);
 }
 
-async function organizationOf(manager: EntityManager, accountId: string): Promise<string> {
-  const [row] = await manager.query<{ id: string | null }[]>(
-    "SELECT organization_id AS id FROM account WHERE id = $1",
+/** SQL: an account `a`, or one above it, is closed. */
+const isClosedNow = `EXISTS (SELECT FROM unnest(a.path) AS p(id) JOIN account c USING (id)
+  WHERE c.node ->> 'status' = 'ACCOUNT_STATUS_CLOSED')`;
+
+async function readAccount(
+  manager: EntityManager,
+  accountId: string,
+): Promise<{ organizationId: string; isClosed: boolean }> {
+  const [row] = await manager.query<{ organization_id: string | null; is_closed: boolean }[]>(
+    `SELECT a.organization_id, ${isClosedNow} AS is_closed FROM account a WHERE a.id = $1`,
     [accountId],
   );
-  return row?.id ?? accountId;
+  return { organizationId: row?.organization_id ?? accountId, isClosed: row?.is_closed ?? false };
 }
 
 async function lockWallets(
@@ -127,7 +141,9 @@ async function lockWallets(
 
 async function givenBelow(manager: EntityManager, organizationId: string, currency: string): Promise<bigint> {
   const [row] = await manager.query<[{ given: string }]>(
-    `SELECT coalesce(sum(greatest(w.credit_limit, w.leased - w.balance)), 0) AS given
+    `SELECT coalesce(sum(greatest(
+       CASE WHEN w.credit_limit > 0 AND NOT ${isClosedNow} THEN w.credit_limit ELSE 0 END,
+       w.leased - w.balance)), 0) AS given
      FROM account a JOIN wallet w ON w.account_id = a.id AND w.currency = $2
      WHERE a.path @> ARRAY[$1] AND w.credit_covered`,
     [organizationId, currency],

@@ -260,7 +260,7 @@ export declare type Balance = Message<"gatehouse.metering.v1.Balance"> & {
   available: bigint;
 
   /**
-   * How far below zero the amount may go, with what it has given of that.
+   * How far below zero the amount may go, were nothing given.
    *
    * @generated from field: int64 credit_limit = 6;
    */
@@ -274,7 +274,7 @@ export declare type Balance = Message<"gatehouse.metering.v1.Balance"> & {
   usesParentBalance: boolean;
 
   /**
-   * Of an organization's credit limit: what it has handed down to accounts below it.
+   * What an organization has handed down to accounts below it, as their credit.
    *
    * @generated from field: int64 credit_given = 8;
    */
@@ -1178,7 +1178,8 @@ export declare const TransactionKindSchema: GenEnum<TransactionKind>;
  */
 export declare const CreditService: GenService<{
   /**
-   * Puts money that came from outside into an account's wallet.
+   * Puts money that came from outside into an account's wallet. FAILED_PRECONDITION (FINAL_STATE) if the account, or
+   * one above it, is closed and would have more than 0: a closed account is paid what it owes.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.TopUp
    */
@@ -1191,7 +1192,8 @@ export declare const CreditService: GenService<{
    * Moves money between accounts of one organization, both in the caller's reach. FAILED_PRECONDITION
    * (CREDIT_EXHAUSTED) if the payer has less than that, credit limit included. UNAVAILABLE if it has as much, but
    * replicas of authz still hold a part of it: they have been asked to give it back, so try again.
-   * FAILED_PRECONDITION (FINAL_STATE) if the receiver, or an account above it, is closed.
+   * FAILED_PRECONDITION (FINAL_STATE) if the receiver, or an account above it, is closed and would have more than 0. A
+   * payer that is closed has no credit limit any more.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.Transfer
    */
@@ -1234,7 +1236,7 @@ export declare const CreditService: GenService<{
   /**
    * Puts an account's balance right, or takes an earlier transaction back. An adjustment may take a balance below
    * what its credit limit allows. FAILED_PRECONDITION (FINAL_STATE) if it would pay an account that is closed or below
-   * a closed one, and for a transaction that was taken back before or is a refund itself.
+   * a closed one more than it owes, and for a transaction that was taken back before or is a refund itself.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.Adjust
    */
@@ -1282,11 +1284,13 @@ export declare const CreditService: GenService<{
   /**
    * Sets how far below zero an account's balance may go; from a strict ancestor. A limit that is lowered below what is
    * used already takes nothing back: nothing is admitted until there is credit again. The provider sets any limit. An
-   * organization hands down what it has been given: where its keys, or those of accounts below it, raise a limit, all of
-   * that limit is taken off what the organization's own wallet in that currency may go below zero (`credit_given`), and
-   * where they lower it, it comes back once it is not owed. FAILED_PRECONDITION (CREDIT_EXHAUSTED) where the organization
-   * has less left; UNAVAILABLE where it has as much, but replicas of authz hold of it, who have been asked to give it back:
-   * try again.
+   * organization hands down what it has, money and credit: where its keys, or those of accounts below it, raise a limit,
+   * all of that limit is taken off what the organization's own wallet in that currency has available (`credit_given`).
+   * Where they lower it, it comes back, but for what the account owes. What it pays of that later comes back with the
+   * next call that sets such a limit in the organization, to what it was too. FAILED_PRECONDITION (CREDIT_EXHAUSTED)
+   * where the organization has less left, (FINAL_STATE) where the limit of a closed account, or of one below it, would be
+   * raised; UNAVAILABLE where it has as much, but replicas of authz hold of it, who have been asked to give it back: try
+   * again.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.SetCreditLimit
    */
