@@ -9,7 +9,7 @@ import { type Page, type PageDraft, pageOf, writeToken } from "./page.ts";
 
 /** What an account has, and whether calls on it draw on that. */
 export interface Balance extends Omit<Wallet, "id" | "movedAtMs"> {
-  /** Of an organization's credit limit, what accounts below it have: not in `creditLimit` any more. */
+  /** What an organization has handed down to accounts below it: not in `creditLimit` any more. */
   readonly creditGiven: Micros;
   readonly usesParentBalance: boolean;
 }

@@ -12,11 +12,11 @@ import { recallLeases } from "./recall.ts";
  * Credit limits, and what of an organization's its accounts have.
  *
  * `wallet.credit_limit` is what calls and transfers may use: of an organization it is less what it has given
- * (`credit_given`). Given is what accounts below it may owe whose limits its keys raised (`credit_covered`): their limits,
- * or what they owe and what is lent of them, where that is more since a limit was lowered: or one credit would be spent,
- * lowered, and given to the next. Of a closed account it is only what it owes and what is lent: it can owe no more. It is
- * added up anew whenever such a limit is set, to what it was too. Meanwhile it is never too little, for an account beyond
- * its limit is admitted nothing.
+ * (`credit_given`). Given is what accounts below it may owe whose limits its keys raised (`credit_covered`): their
+ * limits, or what they owe and what is lent of them, where that is more since a limit was lowered: or one credit would
+ * be spent, lowered, and given to the next. Of a closed account it is only what it owes and what is lent: it can owe
+ * no more. It is added up anew whenever such a limit is set, to what it was too. Meanwhile it is never too little, for
+ * an account beyond its limit is admitted nothing.
  */
 
 /** Thrown where an organization has as much left, but lent. Nothing has happened. */

@@ -1284,13 +1284,13 @@ export declare const CreditService: GenService<{
   /**
    * Sets how far below zero an account's balance may go; from a strict ancestor. A limit that is lowered below what is
    * used already takes nothing back: nothing is admitted until there is credit again. The provider sets any limit. An
-   * organization hands down what it has, money and credit: where its keys, or those of accounts below it, raise a limit,
-   * all of that limit is taken off what the organization's own wallet in that currency has available (`credit_given`).
-   * Where they lower it, it comes back, but for what the account owes. What it pays of that later comes back with the
-   * next call that sets such a limit in the organization, to what it was too. FAILED_PRECONDITION (CREDIT_EXHAUSTED)
-   * where the organization has less left, (FINAL_STATE) where the limit of a closed account, or of one below it, would be
-   * raised; UNAVAILABLE where it has as much, but replicas of authz hold of it, who have been asked to give it back: try
-   * again.
+   * organization hands down what it has, money and credit: where its keys, or those of accounts below it, raise a
+   * limit, all of that limit is taken off what the organization's own wallet in that currency has available
+   * (`credit_given`). Where they lower it, it comes back, but for what the account owes. What it pays of that later
+   * comes back with the next call that sets such a limit in the organization, to what it was too. FAILED_PRECONDITION
+   * (CREDIT_EXHAUSTED) where the organization has less left, (FINAL_STATE) where the limit of a closed account, or of
+   * one below it, would be raised; UNAVAILABLE where it has as much, but replicas of authz hold of it, who have been
+   * asked to give it back: try again.
    *
    * @generated from rpc gatehouse.metering.v1.CreditService.SetCreditLimit
    */
