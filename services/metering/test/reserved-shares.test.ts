@@ -201,6 +201,37 @@ test("a share that would be above another of the same bucket is refused", async 
   ]);
 });
 
+test("who sets or ends a share keeps no round of lending waiting that it waits for", async () => {
+  const { account, a, limit, share, nodesOf } = await organization();
+  const own = await share(a, 0.4);
+  const holder = new Holder(metering, `across-${made}`);
+  // The organization's first: lending locks buckets in the order that they were opened in.
+  await outcome(holder, [account.id, identity.root.id], 1);
+  await outcome(holder, nodesOf(a), 1);
+  const changes = [
+    () => share(a, 0.5, daily(50n)),
+    () => metering.limits(root).deleteLimit({ limit: own.id }, { timeoutMs }),
+  ];
+  for (const change of changes) {
+    const [locked, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const ofLimit = "SELECT FROM quota_bucket WHERE limit_id = $1 ORDER BY id FOR UPDATE";
+    const lending = metering.changeLog.commit(async ({ manager }) => {
+      await manager.query("SET LOCAL idle_in_transaction_session_timeout = 0");
+      await manager.query(ofLimit, [limit.id]);
+      locked.resolve();
+      await finish.promise;
+      return manager.query<unknown[]>(`${ofLimit} SKIP LOCKED`, [own.id]);
+    });
+    await locked.promise;
+    const changed = change();
+    const waiting = "SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted";
+    await expect.poll(() => metering.query(waiting, [])).toHaveLength(1);
+    finish.resolve();
+    expect((await lending).value).toHaveLength(1);
+    await changed;
+  }
+});
+
 test("a share ends with the next setting, with its limit, and with the one above", async () => {
   const { a, b, node, limit, share, allowanceOf } = await organization();
   const kept = await share(a, 0.5);

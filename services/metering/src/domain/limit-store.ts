@@ -94,6 +94,11 @@ export interface LimitTx {
   /** Wakes those who wait for units of the limit, once this has committed. */
   freed(limitId: string): Promise<void>;
   /**
+   * Locks the buckets of limits, in the order that lending does. Before one of them changes: whoever locks two that a
+   * call is charged to one after another may wait for a round of lending that waits for it.
+   */
+  lock(limitIds: readonly string[]): Promise<void>;
+  /**
    * Tells every holder to close its leases of the limit, once this has committed. Locks its bucket: who lends of it just
    * now has done so, and whoever comes later finds the limit as it is then.
    */

@@ -39,6 +39,17 @@ export async function wantedShare(
   ]);
 }
 
+/** Locks the bucket of the limit with those above of which its share changes, before anything does. */
+export async function lockForShare(
+  tx: LimitTx,
+  limit: Limit | undefined,
+  wanted: WantedShare | undefined,
+): Promise<void> {
+  if (isKept(limit?.reserved, wanted)) return;
+  const ids = [limit?.id, limit?.reserved?.of, wanted?.above.id].filter((id) => id !== undefined);
+  await tx.lock(ids);
+}
+
 /**
  * Keeps the share for the limit, or none, in a transaction that has the nodes of both limits above to itself: of that
  * which had it kept until now, too. Throws Failure INVALID_ARGUMENT, and ABORTED where another limit above came first.
@@ -50,7 +61,7 @@ export async function keepShare(
   alone: ReadonlySet<string>,
 ): Promise<Limit> {
   const { reserved } = limit;
-  if (reserved?.of === wanted?.above.id && reserved?.share === wanted?.share) return limit;
+  if (isKept(reserved, wanted)) return limit;
   const nowAbove = wanted && (await tx.find(wanted.above.id));
   const wasAbove = reserved && (await tx.find(reserved.of));
   if ((wanted && !nowAbove) || (wasAbove && !alone.has(wasAbove.node.id))) {
@@ -66,6 +77,10 @@ export async function keepShare(
   // What is lent of it was lent without knowing of this.
   for (const each of new Set([nowAbove?.id, wasAbove?.id])) if (each !== undefined) await tx.recall(each);
   return { ...limit, reserved: kept };
+}
+
+function isKept(reserved: Limit["reserved"], wanted: WantedShare | undefined): boolean {
+  return reserved?.of === wanted?.above.id && reserved?.share === wanted?.share;
 }
 
 async function requireRoom(tx: LimitTx, limit: Limit, above: Limit, share: number): Promise<void> {

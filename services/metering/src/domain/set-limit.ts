@@ -17,7 +17,7 @@ import {
   type ReachedNode,
   requireCeilingOf,
 } from "./node-in-reach.ts";
-import { keepShare, wantedShare } from "./reserve-share.ts";
+import { keepShare, lockForShare, type WantedShare, wantedShare } from "./reserve-share.ts";
 
 export interface LimitDependencies {
   /** Fresh: see FreshMirror. */
@@ -45,7 +45,7 @@ export async function setLimit(
   const had = before?.reserved && (await store.find(before.reserved.of));
   const nodeIds = new Set([node.id, ...[share?.above, had].flatMap((above) => above?.node.id ?? [])]);
   const { value: limit, freshness } = await store.mutate([...nodeIds], actorOf(caller), (tx) =>
-    put(tx, node, terms, (limit) => keepShare(tx, limit, share, nodeIds)),
+    put(tx, node, terms, share, nodeIds),
   );
   return { limit, freshness };
 }
@@ -69,6 +69,7 @@ export async function deleteLimit(
     if (limit.source === "PLAN") {
       throw failedPrecondition("IN_USE", "the limit comes from the organization's plan");
     }
+    await lockForShare(tx, limit, undefined);
     await keepShare(tx, limit, undefined, nodeIds);
     const after = await takeAway(tx, node, limit);
     await tx.audit({ action: "gatehouse.limits.delete", limitId, before: limit, after });
@@ -115,13 +116,14 @@ async function put(
   tx: LimitTx,
   node: ReachedNode,
   terms: LimitTerms,
-  withShare: (limit: Limit) => Promise<Limit>,
+  share: WantedShare | undefined,
+  alone: ReadonlySet<string>,
 ): Promise<Limit> {
   const before = await tx.same(node, terms);
   if (before?.source !== "OWN") await requireRoom(tx, node);
-  const after = await withShare(
-    before === undefined ? await create(tx, node, terms) : await change(tx, before, "OWN", terms),
-  );
+  await lockForShare(tx, before, share);
+  const limit = before === undefined ? await create(tx, node, terms) : await change(tx, before, "OWN", terms);
+  const after = await keepShare(tx, limit, share, alone);
   await tx.audit({ action: "gatehouse.limits.set", limitId: after.id, before, after });
   return after;
 }

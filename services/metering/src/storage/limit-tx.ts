@@ -128,9 +128,13 @@ export class PostgresLimitTx implements LimitTx {
     return notifyFreed(this.#manager, [limitId]);
   }
 
+  async lock(limitIds: readonly string[]): Promise<void> {
+    await lockQuotas(this.#manager, limitIds, this.#offsetMs);
+    await lockRates(this.#manager, limitIds);
+  }
+
   async recall(limitId: string): Promise<void> {
-    await lockQuotas(this.#manager, [limitId], this.#offsetMs);
-    await lockRates(this.#manager, [limitId]);
+    await this.lock([limitId]);
     await recallLeases(this.#manager, [limitId]);
   }
 
