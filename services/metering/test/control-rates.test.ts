@@ -1,7 +1,9 @@
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { rate as rates } from "@gatehouse/buckets";
 import { Enforcement, type Rate, Window } from "@gatehouse/proto/metering";
 import { startTestPostgres, type TestPostgres } from "@gatehouse/stack/test-postgres";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { putRateStates } from "../src/storage/rate-row.ts";
 import { IdentityLog, startMetering, type TestKey, type TestMetering } from "./fixture.ts";
 
 const timeoutMs = 5000;
@@ -120,6 +122,33 @@ test("of calls at once exactly as many pass as there are", async () => {
     Array.from({ length: 30 }, () => charge([account.id], "gatehouse.keys.create")),
   );
   expect(answers.filter(({ limitId }) => limitId === "")).toHaveLength(10);
+});
+
+test("replicas that restore the same rates in other orders wait for each other once", async () => {
+  const state = rates.openEmpty({ units: 1, intervalMs: 1, burst: 0 }, 0);
+  const [first, second] = [`lim_${"a".repeat(20)}`, `lim_${"b".repeat(20)}`];
+  const there = { limitId: first, state };
+  const [locked, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let runs = 0;
+  const one = metering.changeLog.commit(async ({ manager }) => {
+    runs++;
+    await manager.query("SET LOCAL idle_in_transaction_session_timeout = 0");
+    await putRateStates(manager, [there], { keep: true });
+    locked.resolve();
+    await finish.promise;
+    // Unless the other has it and waits for what this has, it is free.
+    await manager.query("SET LOCAL lock_timeout = 100");
+    await putRateStates(manager, [{ limitId: second, state }], { keep: true });
+  });
+  await locked.promise;
+  const other = metering.changeLog.commit(({ manager }) =>
+    putRateStates(manager, [{ limitId: second, state }, there], { keep: true }),
+  );
+  const waiting = "SELECT FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted";
+  await expect.poll(() => metering.query(waiting, [])).toHaveLength(1);
+  finish.resolve();
+  await Promise.all([one, other]);
+  expect(runs).toBe(1);
 });
 
 test("a rate whose state was lost begins empty, and refills", async () => {

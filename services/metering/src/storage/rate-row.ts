@@ -23,13 +23,17 @@ export function rateStateOf(row: RateRow): RateState {
   };
 }
 
-/** Inserts states, or replaces those that are there unless `keep` is set. */
+/**
+ * Inserts states, or replaces those that are there unless `keep` is set: in the order that they are locked in, so that
+ * two who restore the same wait for each other once.
+ */
 export async function putRateStates(
   manager: EntityManager,
-  buckets: readonly { readonly limitId: string; readonly state: RateState }[],
+  unordered: readonly { readonly limitId: string; readonly state: RateState }[],
   { keep = false } = {},
 ): Promise<void> {
-  if (buckets.length === 0) return;
+  if (unordered.length === 0) return;
+  const buckets = unordered.toSorted((a, b) => (a.limitId < b.limitId ? -1 : 1));
   const states = buckets.map(({ state }) => state);
   const onConflict = keep
     ? "DO NOTHING"
