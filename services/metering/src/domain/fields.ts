@@ -28,8 +28,11 @@ export class Fields {
     this.unless(CURRENCY.test(value), field, "must be 1 to 20 of A-Z a-z 0-9 _ -");
   }
 
-  time(field: string, ms: number | undefined): void {
-    this.unless(ms === undefined || isTime(ms), field, "must be between the years 1970 and 2200");
+  /** Undefined for none, and for one that is wrong. */
+  time(field: string, ms: number | undefined): number | undefined {
+    if (ms === undefined || isTime(ms)) return ms;
+    this.wrong(field, "must be between the years 1970 and 2200");
+    return undefined;
   }
 
   /** Empty: UTC. */

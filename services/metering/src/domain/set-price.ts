@@ -1,7 +1,7 @@
 import { type AccountNode, isProvider, type KeyView, providerRulesOf } from "@gatehouse/access";
 import type { Price } from "@gatehouse/buckets";
 import { isId, mintId } from "@gatehouse/keys";
-import { Failure, invalid } from "@gatehouse/service/failure";
+import { Failure } from "@gatehouse/service/failure";
 import { type Actor, actorOf } from "./actor.ts";
 import { Fields } from "./fields.ts";
 import { isKnownMeter } from "./known-meter.ts";
@@ -9,6 +9,7 @@ import { REQUESTS } from "./limit.ts";
 import { patternViolations } from "./limit-draft.ts";
 import type { Mirror } from "./mirror.ts";
 import { type Page, type PageDraft, pageOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
+import { isStorable } from "./storable.ts";
 
 /** A price as it was asked for: nothing in it is checked. */
 export interface PriceDraft {
@@ -43,6 +44,8 @@ export interface PriceTx {
 }
 
 export interface PriceStore {
+  /** As `PriceTx` reads it. */
+  nowMs(): Promise<number>;
   /** Runs `work` with the prices to itself, and commits it with their change. It may run more than once. */
   mutate(actor: Actor, work: (tx: PriceTx) => Promise<Price>): Promise<{ value: Price; freshness: string }>;
   /** Latest set first, those before `beforeId`. */
@@ -77,14 +80,12 @@ export async function setPrice(
   const meter = draft.meter || REQUESTS;
   const fields = fieldsOf(draft);
   if (!(await isKnownMeter(mirror, meter))) fields.wrong("meter", "no such meter");
-  if (fields.violations.length === 0) await checkTerms(mirror, caller.chain, draft, fields);
+  await checkTerms(mirror, caller.chain, draft, fields);
+  await checkTime(store, draft, fields);
   fields.check();
   const { value, freshness } = await store.mutate(actorOf(caller), async (tx) => {
     const nowMs = await tx.nowMs();
     const { effectiveAtMs = nowMs } = draft;
-    if (effectiveAtMs < nowMs - SKEW_MS) {
-      throw invalid([{ field: "effective_at", description: "must be now or later" }]);
-    }
     const { resource, plan, accountType, currency, micros, perUnits } = draft;
     const price: Price = {
       id: mintId("prc"),
@@ -138,15 +139,12 @@ export function listPrices(
 }
 
 function fieldsOf(draft: PriceDraft): Fields {
-  const { resource, plan, accountType, currency, micros, perUnits, effectiveAtMs } = draft;
+  const { resource, currency, micros, perUnits } = draft;
   const fields = new Fields();
   if (resource !== "") fields.violations.push(...patternViolations(resource));
-  fields.text("plan", plan, MAX_NAME_LENGTH);
-  fields.text("account_type", accountType, MAX_NAME_LENGTH);
   fields.currency(currency);
   fields.amount("price", micros, 0n, MAX_PRICE);
   fields.amount("per_units", perUnits, 0n, MAX_PER_UNITS);
-  fields.time("effective_at", effectiveAtMs);
   return fields;
 }
 
@@ -157,10 +155,18 @@ async function checkTerms(
   { plan, accountType }: PriceDraft,
   fields: Fields,
 ): Promise<void> {
-  if (plan !== "" && !(await mirror.hasPlan(plan))) fields.wrong("plan", "no such plan");
+  if (plan !== "" && !(isStorable(plan, MAX_NAME_LENGTH) && (await mirror.hasPlan(plan)))) {
+    fields.wrong("plan", "no such plan");
+  }
   if (accountType !== "" && !providerRulesOf(chain)?.types.has(accountType)) {
     fields.wrong("account_type", "no such account type");
   }
+}
+
+async function checkTime(store: Pick<PriceStore, "nowMs">, draft: PriceDraft, fields: Fields): Promise<void> {
+  const effectiveAtMs = fields.time("effective_at", draft.effectiveAtMs);
+  if (effectiveAtMs === undefined) return;
+  fields.unless(effectiveAtMs >= (await store.nowMs()) - SKEW_MS, "effective_at", "must be now or later");
 }
 
 function tooMany(message: string): Failure {

@@ -19,6 +19,10 @@ export class PostgresPriceStore implements PriceStore {
     this.#offsetMs = offsetMs;
   }
 
+  nowMs(): Promise<number> {
+    return readNowMs(this.#dataSource.manager, this.#offsetMs);
+  }
+
   mutate(actor: Actor, work: (tx: PriceTx) => Promise<Price>): Promise<{ value: Price; freshness: string }> {
     return this.#log.commit(async (tx) => {
       await tx.gate({ changed: [PRICES_NODE] });
