@@ -110,6 +110,8 @@ describe("the audit", () => {
     expect(await found({ since: timestampFromMs(nowMs) })).toEqual(["keys.revoke OK"]);
     const between = { since: timestampFromMs(nowMs - 1000), until: timestampFromMs(nowMs) };
     expect(await found(between)).toEqual(["keys.create OK"]);
+    const backwards = { since: timestampFromMs(nowMs), until: timestampFromMs(nowMs - 1) };
+    expect(await badFieldsOf(master.audit.listEvents(backwards, timely))).toEqual(["until"]);
     // The provider's key acted here too, and is not below the account.
     const { rows } = await system.sql.query("SELECT id FROM key WHERE name = 'root'");
     expect(await found({ actor: rows[0].id })).toEqual(["accounts.create OK"]);

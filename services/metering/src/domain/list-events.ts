@@ -98,8 +98,9 @@ function checkedFields(asked: EventFilter): Fields {
       "must be an action such as gatehouse.limits.set, or gatehouse.limits.* for all of a kind",
     );
   }
-  fields.time("since", asked.sinceMs);
-  fields.time("until", asked.untilMs);
+  const sinceMs = fields.time("since", asked.sinceMs) ?? Number.NEGATIVE_INFINITY;
+  const untilMs = fields.time("until", asked.untilMs) ?? Number.POSITIVE_INFINITY;
+  fields.unless(sinceMs <= untilMs, "until", "must not be before since");
   return fields;
 }
 

@@ -101,6 +101,9 @@ function check(fields: Fields, asked: EventFilter) {
       "must be an action such as gatehouse.keys.create, or gatehouse.keys.* for all of a kind",
     );
   }
+  if (wanted.since !== undefined && wanted.until !== undefined && wanted.until < wanted.since) {
+    fields.wrong("until", "must not be before since");
+  }
   fields.check();
   return wanted;
 }
