@@ -144,7 +144,7 @@ export declare type UsageEventError = Message<"gatehouse.metering.v1.UsageEventE
   reason: ErrorReason;
 
   /**
-   * The field that is wrong, such as `time`.
+   * The first field that is wrong, such as `time`; others may be, too.
    *
    * @generated from field: string field = 4;
    */
@@ -307,7 +307,8 @@ export declare const QueryUsageRequestSchema: GenMessage<QueryUsageRequest>;
  */
 export declare type UsageRow = Message<"gatehouse.metering.v1.UsageRow"> & {
   /**
-   * Where the span starts.
+   * Where the span starts, aligned: the first may start before the `start` that was asked for. Without a granularity
+   * that `start`, at the minute it is in.
    *
    * @generated from field: google.protobuf.Timestamp start = 1;
    */
