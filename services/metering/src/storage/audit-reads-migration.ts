@@ -3,9 +3,10 @@ import { fromRoot } from "./audit.ts";
 
 /**
  * The audit as AuditService reads it: with the account that an event concerns, and its outcome, under the names that
- * identity's has. Actions are scopes. What a replica of before writes meanwhile concerns nobody: only the provider reads it.
+ * identity's has. Actions are scopes. What a replica of before writes meanwhile concerns nobody, and keeps its action
+ * without `gatehouse.`: only the provider reads it.
  *
- * Writes each row once and builds an index of each walk, while mutations wait: ten seconds for a million events.
+ * Writes each row twice, for the column that is computed and for the others, and builds an index of each walk, while mutations wait: ten seconds for a million events.
  */
 export class AuditReads1764730000000 implements MigrationInterface {
   readonly name = "AuditReads1764730000000";
@@ -18,8 +19,8 @@ export class AuditReads1764730000000 implements MigrationInterface {
         ADD COLUMN account_id text COLLATE "C" NOT NULL DEFAULT '',
         -- From the root down to it.
         ADD COLUMN account_path text[] COLLATE "C" NOT NULL DEFAULT '{}';
-      UPDATE audit_event SET action = 'gatehouse.' || action WHERE action NOT LIKE 'gatehouse.%';
-      UPDATE audit_event e SET account_id = a.id, account_path = ${fromRoot("a.path")}
+      UPDATE audit_event e SET account_id = coalesce(a.id, ''), account_path = ${fromRoot("a.path")},
+        action = CASE WHEN e.action LIKE 'gatehouse.%' THEN e.action ELSE 'gatehouse.' || e.action END
       FROM (SELECT id, CASE left(target_id, 4)
               WHEN 'acc_' THEN target_id
               WHEN 'lim_' THEN coalesce(after, before) #>> '{node,id}'
@@ -28,7 +29,7 @@ export class AuditReads1764730000000 implements MigrationInterface {
               ELSE nullif(actor_account_id, '') END AS node_id
             FROM audit_event) AS c
         LEFT JOIN key k ON k.id = c.node_id
-        JOIN account a ON a.id = coalesce(k.account_id, c.node_id, (SELECT id FROM account WHERE parent_id IS NULL))
+        LEFT JOIN account a ON a.id = coalesce(k.account_id, c.node_id, (SELECT id FROM account WHERE parent_id IS NULL))
       WHERE c.id = e.id;
       CREATE INDEX audit_event_at_idx ON audit_event (at, id);
       CREATE INDEX audit_event_account_idx ON audit_event (account_id, at, id);
