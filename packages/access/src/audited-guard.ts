@@ -1,6 +1,6 @@
 import type { KeyFormat } from "@gatehouse/keys";
 import type { Access } from "@gatehouse/proto/common";
-import type { Call, Guard } from "@gatehouse/service";
+import { type Call, type Guard, type Log, seldom } from "@gatehouse/service";
 import { Failure, type Reason } from "@gatehouse/service/failure";
 import type { AuditAttempt } from "./audit.ts";
 import { effectiveGrant } from "./grant.ts";
@@ -52,6 +52,14 @@ export function auditedGuard(
       }
     };
   };
+}
+
+/** Says in the log, once in a while, why refusals could not be put on record. */
+export function warnOfLost(log: Pick<Log, "warn">): (error: unknown) => void {
+  return seldom(
+    (err: unknown, times) => log.warn({ err, times }, "a refused attempt could not be put on record"),
+    () => performance.now(),
+  );
 }
 
 /** Whether an RPC takes a scope to change something. */

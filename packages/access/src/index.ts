@@ -52,7 +52,8 @@ export {
   secretMatches,
 } from "./principal.ts";
 export { isInSubtree, isProvider, isStrictAncestor, reaches } from "./reach.ts";
-export { MAX_REFUSALS, RefusalBudget } from "./refusal-budget.ts";
+export { MAX_REFUSALS } from "./refusal-budget.ts";
+export { RefusalRecord } from "./refusal-record.ts";
 export { refusedTarget } from "./refused-target.ts";
 export { builtInRoles, scopesOfRole } from "./role.ts";
 export { SLUG_PATTERN } from "./slug.ts";

@@ -1,5 +1,5 @@
-import { type Directory, type Principal, RefusalBudget } from "@gatehouse/access";
-import { type AuditedGuardOptions, auditedGuard } from "@gatehouse/access/audited-guard";
+import { type Directory, type Principal, RefusalRecord } from "@gatehouse/access";
+import { type AuditedGuardOptions, auditedGuard, warnOfLost } from "@gatehouse/access/audited-guard";
 import { chargingGuard } from "@gatehouse/access/charging-guard";
 import { accessGuard } from "@gatehouse/access/guard";
 import {
@@ -134,7 +134,7 @@ export async function createIdentity(
       sealer,
       holdings,
       shares: new FairShare(),
-      refusals: new RefusalBudget(),
+      refusals: new RefusalRecord(warnOfLost(log)),
       insecureWebhooks: config.insecureWebhooks,
       nowMs,
     };
@@ -180,7 +180,7 @@ export async function createIdentity(
         activityGuard(chargingGuard(auditedGuard(guard, audit), rates.charge), seen, nowMs),
         translate,
       ),
-      metrics: identityMetrics(counts, rates, { changes: dataSource, feed: followed }),
+      metrics: identityMetrics(counts, rates, domain.refusals, { changes: dataSource, feed: followed }),
       changeLog,
       bootstrapped,
       ready: async () => {

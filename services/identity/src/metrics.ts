@@ -1,3 +1,4 @@
+import type { RefusalRecord } from "@gatehouse/access";
 import { poolMetrics } from "@gatehouse/changefeed";
 import { counter, type Metric } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
@@ -16,6 +17,7 @@ export class IdentityCounts {
 export function identityMetrics(
   counts: IdentityCounts,
   rates: { readonly unchargedCalls: number },
+  refusals: Pick<RefusalRecord, "lost">,
   pools: Readonly<Record<string, DataSource>>,
 ): readonly Metric[] {
   return [
@@ -39,6 +41,11 @@ export function identityMetrics(
       "gatehouse_uncharged_calls_total",
       "Calls that passed without being charged to rates, because metering did not answer.",
       () => rates.unchargedCalls,
+    ),
+    counter(
+      "gatehouse_audit_refusals_lost_total",
+      "Refused attempts that could not be put on record.",
+      () => refusals.lost,
     ),
     ...poolMetrics(pools),
   ];

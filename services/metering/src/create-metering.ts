@@ -1,5 +1,5 @@
-import type { Principal } from "@gatehouse/access";
-import { auditedGuard } from "@gatehouse/access/audited-guard";
+import { type Principal, RefusalRecord } from "@gatehouse/access";
+import { auditedGuard, warnOfLost } from "@gatehouse/access/audited-guard";
 import { chargingGuard } from "@gatehouse/access/charging-guard";
 import { accessGuard } from "@gatehouse/access/guard";
 import {
@@ -33,7 +33,7 @@ import { GatheredMirror } from "./domain/gathered-mirror.ts";
 import { FreshMirror } from "./domain/mirror.ts";
 import { PartCarries } from "./domain/part-carries.ts";
 import { Recalls } from "./domain/recalls.ts";
-import { refusalRecord } from "./domain/record-refusal.ts";
+import { recordRefusals } from "./domain/record-refusal.ts";
 import { ReportRounds } from "./domain/report-rounds.ts";
 import { followedIdentity } from "./followed-identity.ts";
 import { type IdentityFeed, identityFeed } from "./identity-feed.ts";
@@ -246,7 +246,8 @@ export async function createMetering(
       trustedProxies: config.trustedProxies,
     });
     const translate = loggedDatabaseFailure(log);
-    const record = refusalRecord(audit, nowMs);
+    const refusals = new RefusalRecord(warnOfLost(log));
+    const record = recordRefusals(audit, refusals, nowMs);
     const audited = auditedGuard(guard, { format, directory: mirror, record, isAudited });
     return {
       routes: routes.map((route) => translatedRoute(auditedRoute(route, record), translate)),
@@ -257,6 +258,7 @@ export async function createMetering(
         acquires,
         money: money.loop,
         recalls,
+        refusals,
         pools: { work, quick },
       }),
       follower,

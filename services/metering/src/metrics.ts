@@ -1,3 +1,4 @@
+import type { RefusalRecord } from "@gatehouse/access";
 import { type Follower, feedMetrics, poolMetrics } from "@gatehouse/changefeed";
 import { counter, durations, gauge, histogram, type Metric } from "@gatehouse/service";
 import type { DataSource } from "typeorm";
@@ -59,12 +60,13 @@ export interface Watched {
   readonly acquires: Pick<AcquireLoop, "waiting" | "rounds" | "forfeitedUnits">;
   readonly money: Pick<MoneyLoop, "waiting" | "rounds">;
   readonly recalls: Pick<Recalls, "streams" | "delivered">;
+  readonly refusals: Pick<RefusalRecord, "lost">;
   readonly pools: Readonly<Record<string, DataSource>>;
 }
 
 /** The metrics of metering; docs/metrics.md says what each means. */
 export function meteringMetrics(watched: Watched): readonly Metric[] {
-  const { counts, follower, acquires, money, recalls, pools } = watched;
+  const { counts, follower, acquires, money, recalls, refusals, pools } = watched;
   const { ingest } = counts;
   return [
     ...feedMetrics("identity", follower),
@@ -150,6 +152,11 @@ export function meteringMetrics(watched: Watched): readonly Metric[] {
       "gatehouse_resealed_rows_total",
       "Rows that were sealed with the current encryption key.",
       () => counts.resealed,
+    ),
+    counter(
+      "gatehouse_audit_refusals_lost_total",
+      "Refused attempts that could not be put on record.",
+      () => refusals.lost,
     ),
     ...poolMetrics(pools),
   ];

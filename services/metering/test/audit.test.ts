@@ -190,11 +190,13 @@ describe("a change", () => {
       ...{ account: "\0", actor: "x".repeat(201), action: "limits", target: "\0", outcome: "\0" },
       ...{ pageSize: 501, pageToken: "x", since: { seconds: -1n, nanos: 0 } },
     };
-    const fields = await metering
-      .audit(master)
-      .listEvents(bad, timely)
-      .catch(({ violations }) => violations.map(({ field }: { field: string }) => field));
-    expect(fields).toEqual([
+    const fieldsOf = (request: object) =>
+      metering
+        .audit(master)
+        .listEvents(request, timely)
+        .catch(({ violations }) => violations.map(({ field }: { field: string }) => field));
+    expect(await fieldsOf({ since: timestampFromMs(Date.now()), until: hourAgo })).toEqual(["until"]);
+    expect(await fieldsOf(bad)).toEqual([
       ...["account", "actor", "target", "outcome", "action", "since", "page_size", "page_token"],
     ]);
   });
@@ -240,6 +242,24 @@ describe("a refused attempt", () => {
     expect(await eventsOf(master)).toEqual([]);
     await ignored(setLimit(master, onAccount(teamKey.presented)));
     expect(await eventsOf(master)).toMatchObject([{ target: "", outcome: "NOT_FOUND" }]);
+  });
+
+  test("stands where it cannot be put on record, and is counted", async () => {
+    const { master } = stage;
+    const counted = metering.metrics.find(({ name }) => name === "gatehouse_audit_refusals_lost_total")!;
+    expect(counted.read()).toMatchObject([{ value: 0 }]);
+    await metering.query(
+      "ALTER TABLE audit_event ADD CONSTRAINT only_ok CHECK (outcome = 'OK') NOT VALID",
+      [],
+    );
+    try {
+      const attempt = metering.limits(master).deleteLimit({ limit: "lim_00000000000000000000" }, timely);
+      await expect(attempt).rejects.toMatchObject({ code: "NOT_FOUND" });
+    } finally {
+      await metering.query("ALTER TABLE audit_event DROP CONSTRAINT only_ok", []);
+    }
+    expect(await eventsOf(master)).toEqual([]);
+    expect(counted.read()).toMatchObject([{ value: 1 }]);
   });
 
   test("is on record a thousand times a minute for a key", async () => {

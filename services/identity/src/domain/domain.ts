@@ -1,4 +1,4 @@
-import type { RefusalBudget } from "@gatehouse/access";
+import type { RefusalRecord } from "@gatehouse/access";
 import type { KeyFormat, Sealer } from "@gatehouse/keys";
 import type { Holdings } from "./accounts/holdings.ts";
 import type { FairShare } from "./rules/fair-share.ts";
@@ -15,7 +15,7 @@ export interface Domain {
   /** Of the changes that may be under way. */
   readonly shares: FairShare;
   /** Of the refused attempts that are put on record. */
-  readonly refusals: RefusalBudget;
+  readonly refusals: RefusalRecord;
   /** Webhooks may be at `http` addresses; for development and tests. */
   readonly insecureWebhooks: boolean;
   readonly nowMs: () => number;

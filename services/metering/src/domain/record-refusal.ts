@@ -1,4 +1,4 @@
-import { type AuditAttempt, RefusalBudget, refusedTarget } from "@gatehouse/access";
+import { type AuditAttempt, type RefusalRecord, refusedTarget } from "@gatehouse/access";
 import type { Failure, Reason } from "@gatehouse/service/failure";
 import type { Actor } from "./actor.ts";
 
@@ -15,13 +15,13 @@ export interface RefusalStore {
   recordRefusal(refusal: Refusal): Promise<void>;
 }
 
-/** Puts refusals on record, as many of one key as it may have there in a minute. They stand where that fails. */
-export function refusalRecord(store: RefusalStore, nowMs: () => number = Date.now) {
-  const budget = new RefusalBudget();
-  return async ({ actor, action, target }: AuditAttempt, { reason: outcome }: Failure): Promise<void> => {
+/** How refusals are put on record. */
+export function recordRefusals(store: RefusalStore, record: RefusalRecord, nowMs: () => number = Date.now) {
+  return ({ actor, action, target }: AuditAttempt, { reason: outcome }: Failure): Promise<void> => {
     const { id: keyId, accountId } = actor.view.key;
-    if (!budget.take(keyId, nowMs())) return;
     const refusal = { actor: { keyId, accountId }, action: action as Refusal["action"], outcome };
-    await store.recordRefusal({ ...refusal, target: refusedTarget(target, actor) }).catch(() => {});
+    return record.put(keyId, nowMs(), () =>
+      store.recordRefusal({ ...refusal, target: refusedTarget(target, actor) }),
+    );
   };
 }

@@ -46,13 +46,13 @@ export async function audited<T>(domain: Domain, attempt: Attempt, run: () => Pr
  * that fails too.
  */
 export async function recordRefusal(domain: Domain, attempt: Attempt, refusal: Failure): Promise<void> {
-  if (!domain.refusals.take(attempt.actor?.view.key.id ?? "", domain.nowMs())) return;
-  const event = eventOf(attempt, new Date(domain.nowMs()));
+  const nowMs = domain.nowMs();
+  const event = eventOf(attempt, new Date(nowMs));
   const { actor, account } = attempt;
   const accountPath = actor?.view.chain.map(({ id }) => id).reverse() ?? account?.path ?? [];
   const target = refusedTarget(event.target, actor);
   const refused = { ...event, target, accountPath, outcome: refusal.reason, before: null, after: null };
-  await domain.store.recordRefusal(refused).catch(() => {});
+  await domain.refusals.put(event.actorKeyId, nowMs, () => domain.store.recordRefusal(refused));
 }
 
 /** An account as the audit shows it. */
