@@ -45,6 +45,14 @@ test("every variable that the image and compose set is one that a service reads"
   expect(unread).toEqual(["GATEHOUSE_NATS_PASSWORD"]);
 });
 
+test("every variable that a service reads is on the page of settings, and no other", () => {
+  const configs = globSync("services/*/src/config.ts", { cwd: repositoryRoot }).map(textOf).join();
+  const read = new Set(namesIn(configs, /"(GATEHOUSE_\w+)"/g));
+  const told = new Set(namesIn(textOf("docs/settings.md"), /`(GATEHOUSE_[A-Z_]+)`/g));
+  expect(read.size).toBeGreaterThan(40);
+  expect([...told].sort()).toEqual([...read].sort());
+});
+
 test("an .env made from the example leaves nothing empty, and its root key is of its peppers", () => {
   const filled = fillSecrets(example);
   expect(namesIn(filled, /^(\w+)=$/gm)).toEqual([]);
