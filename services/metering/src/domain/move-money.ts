@@ -81,11 +81,11 @@ export function transfer(
   const body = ["Transfer", from, to, amount, currency, reference];
   const name = nameOf(fields, caller, idempotencyKey, body);
   return move(dependencies, caller, name, async () => {
-    // Looked for at once, and judged in order.
+    // Looked for at once. Judged in order once both answered: a refusal asks the database the same, whichever it is for.
+    const giving = ownerInReach(dependencies, caller, "from", from);
     const receiving = ownerInReach(dependencies, caller, "to", to);
-    receiving.catch(() => {});
-    const giver = await ownerInReach(dependencies, caller, "from", from);
-    const receiver = await receiving;
+    await Promise.allSettled([giving, receiving]);
+    const [giver, receiver] = [await giving, await receiving];
     if (giver[0]!.id === receiver[0]!.id) throw wrong("to", "must be another account than from");
     if (giver[0]!.organizationId !== receiver[0]!.organizationId) {
       throw wrong("to", "must be of the same organization as from");
