@@ -54,6 +54,23 @@ describe("the audit", () => {
     expect(await exported(master, {})).toEqual([...events].reverse());
   });
 
+  it("lacks a refusal that the database does not take: it stands, and is counted", async () => {
+    const { master } = await tenant();
+    const counted = system.identity.metrics.find(
+      ({ name }) => name === "gatehouse_audit_refusals_lost_total",
+    )!;
+    const [before] = counted.read();
+    await system.sql.query("ALTER TABLE audit_event ADD CONSTRAINT only_ok CHECK (outcome = 'OK') NOT VALID");
+    try {
+      const revoked = master.keys.revokeKey({ key: "key_00000000000000000000" }, timely);
+      expect(await reasonOf(revoked)).toBe("NOT_FOUND");
+    } finally {
+      await system.sql.query("ALTER TABLE audit_event DROP CONSTRAINT only_ok");
+    }
+    expect((await master.audit.listEvents({ outcome: "NOT_FOUND" }, timely)).events).toEqual([]);
+    expect(counted.read()[0]!.value).toBe(before!.value + 1);
+  });
+
   it("has refused attempts, of the guard and of the rules, with the caller's account and nowhere else", async () => {
     const [one, other] = [await tenant(), await tenant()];
     const weak = await one.master.keys.createKey({ name: "weak", scopes: ["gatehouse.audit.read"] }, timely);

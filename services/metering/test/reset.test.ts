@@ -75,20 +75,29 @@ test("a quota is full again until its window's regular end, and then starts anew
   expect(await read()).toMatchObject({ used: 0n, remaining: 5n });
 });
 
-test("what is lent while a reset waits for it is called back, too", async () => {
-  const { nodeIds, limit, reset, holder } = await organization(daily);
+test.each([
+  {
+    allowance: daily,
+    lock: "SELECT FROM quota_bucket WHERE limit_id = $1 FOR UPDATE",
+    lend: `INSERT INTO quota_lease (id, bucket_id, limit_id, holder, units, deadline)
+       SELECT $1, id, limit_id, $2, 1, window_end FROM quota_bucket WHERE limit_id = $3`,
+  },
+  {
+    allowance: rate,
+    lock: "SELECT FROM rate_bucket WHERE limit_id = $1 FOR UPDATE",
+    lend: `INSERT INTO rate_lease (id, holder, limit_id, units, deadline)
+       VALUES ($1, $2, $3, 1, now() + interval '10 s')`,
+  },
+])("what is lent of a $allowance.case while a reset waits for it is called back, too", async (each) => {
+  const { nodeIds, limit, reset, holder } = await organization(each.allowance);
   await spend(holder, nodeIds, limit, 1);
   const other = new Holder(metering, `other-${made}`);
   await other.answerRecalls();
   const [lent, finish] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const lending = metering.changeLog.commit(async ({ manager }) => {
     await manager.query("SET LOCAL idle_in_transaction_session_timeout = 0");
-    await manager.query("SELECT FROM quota_bucket WHERE limit_id = $1 FOR UPDATE", [limit.id]);
-    await manager.query(
-      `INSERT INTO quota_lease (id, bucket_id, limit_id, holder, units, deadline)
-       SELECT $1, id, limit_id, $2, 1, window_end FROM quota_bucket WHERE limit_id = $3`,
-      [crypto.randomUUID(), other.name, limit.id],
-    );
+    await manager.query(each.lock, [limit.id]);
+    await manager.query(each.lend, [crypto.randomUUID(), other.name, limit.id]);
     lent.resolve();
     await finish.promise;
   });
