@@ -45,6 +45,19 @@ export function isRefusal({ reason }: Failure): boolean {
 /** An action, or all of a kind: `gatehouse.keys.*`. */
 export const AUDIT_ACTION = /^gatehouse(?:\.[a-z-]{1,40}){1,2}(?:\.\*)?$/;
 
+/** What a caller asks for, as it was sent; empty where it said nothing. Times are Unix milliseconds. */
+export interface EventFilter {
+  readonly account: string;
+  readonly descendants: boolean;
+  readonly actor: string;
+  readonly action: string;
+  readonly target: string;
+  readonly sinceMs: number | undefined;
+  readonly untilMs: number | undefined;
+  readonly outcome: string;
+}
+
+/** What is read. */
 export interface AuditFilter {
   /** Whose events, with its path from the root down. */
   readonly account: { readonly id: string; readonly path: readonly string[] };

@@ -8,6 +8,7 @@ export {
   type AuditPlace,
   type AuditReads,
   type AuditStretch,
+  type EventFilter,
   isRefusal,
 } from "./audit.ts";
 export {

@@ -5,6 +5,7 @@ import {
   type AuditFilter,
   type AuditPlace,
   type AuditReads,
+  type EventFilter,
   type KeyView,
   type Principal,
 } from "@gatehouse/access";
@@ -14,18 +15,6 @@ import type { Mirror } from "./mirror.ts";
 import { nodeInReach, readerOf } from "./node-in-reach.ts";
 import { type Page, type PageDraft, pageSizeOf, pageSizeViolations, TOKEN_VIOLATION } from "./page.ts";
 import { stillPermitted } from "./still-permitted.ts";
-
-/** As the caller sent it; empty where it said nothing. */
-export interface EventFilter {
-  readonly account: string;
-  readonly descendants: boolean;
-  readonly actor: string;
-  readonly action: string;
-  readonly target: string;
-  readonly sinceMs: number | undefined;
-  readonly untilMs: number | undefined;
-  readonly outcome: string;
-}
 
 export interface AuditDependencies {
   /** Fresh: see FreshMirror. */

@@ -3,6 +3,7 @@ import {
   type AuditEvent,
   type AuditFilter,
   type AuditPlace,
+  type EventFilter,
   type Principal,
 } from "@gatehouse/access";
 import type { Domain } from "../domain.ts";
@@ -12,18 +13,6 @@ import { withinBytes } from "../page-size.ts";
 import { encodePageToken } from "../page-token.ts";
 import { stillPermitted } from "../rules/actor.ts";
 import { findAccount } from "../rules/find-in-reach.ts";
-
-/** As the caller sent it; empty where it said nothing. Times are Unix milliseconds. */
-export interface EventFilter {
-  readonly account: string;
-  readonly descendants: boolean;
-  readonly actor: string;
-  readonly action: string;
-  readonly target: string;
-  readonly sinceMs: number | undefined;
-  readonly untilMs: number | undefined;
-  readonly outcome: string;
-}
 
 /** What concerns an account, newest first. A page may have few events, or none, and be followed by more. */
 export async function listEvents(
